@@ -1,0 +1,216 @@
+"""The SiteAssist conversations API for asyncio; each name is imported when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from siteassist_async.version import __version__
+
+if TYPE_CHECKING:
+    from siteassist_async.client import (
+        BASE_URL,
+        SiteAssist,
+    )
+    from siteassist_async.clock import (
+        Clock,
+        SystemClock,
+    )
+    from siteassist_async.conversations import (
+        Conversations,
+        Failed,
+        Fetched,
+    )
+    from siteassist_async.errors import (
+        APIError,
+        AuthenticationError,
+        BadGatewayError,
+        BadRequestError,
+        CertificateError,
+        ClientError,
+        ConfigurationError,
+        ConflictDetails,
+        ConflictError,
+        ConnectionFailedError,
+        ConversationDetails,
+        DeadlineExceededError,
+        DisconnectedError,
+        FieldDetails,
+        InternalServerError,
+        InvalidIdError,
+        NotFoundError,
+        PaymentRequiredError,
+        PermissionDeniedError,
+        PlanDetails,
+        RateLimitError,
+        ResponseTooLargeError,
+        RetryDetails,
+        ServerError,
+        ServiceDetails,
+        ServiceUnavailableError,
+        SiteAssistError,
+        TimedOutError,
+        TokenError,
+        TransportError,
+        UnexpectedStatusError,
+        UnusableResponseError,
+        ValidationDetails,
+        ValidationError,
+        WrongConversationError,
+    )
+    from siteassist_async.middleware.retry import (
+        RetryPolicy,
+    )
+    from siteassist_async.models import (
+        Conversation,
+        HumanAgent,
+        Message,
+        OtherPart,
+        Part,
+        TextPart,
+    )
+    from siteassist_async.wire import (
+        Middleware,
+        Request,
+        Response,
+        Send,
+        Timeout,
+    )
+
+__all__ = [
+    "BASE_URL",
+    "APIError",
+    "AuthenticationError",
+    "BadGatewayError",
+    "BadRequestError",
+    "CertificateError",
+    "ClientError",
+    "Clock",
+    "ConfigurationError",
+    "ConflictDetails",
+    "ConflictError",
+    "ConnectionFailedError",
+    "Conversation",
+    "ConversationDetails",
+    "Conversations",
+    "DeadlineExceededError",
+    "DisconnectedError",
+    "Failed",
+    "Fetched",
+    "FieldDetails",
+    "HumanAgent",
+    "InternalServerError",
+    "InvalidIdError",
+    "Message",
+    "Middleware",
+    "NotFoundError",
+    "OtherPart",
+    "Part",
+    "PaymentRequiredError",
+    "PermissionDeniedError",
+    "PlanDetails",
+    "RateLimitError",
+    "Request",
+    "Response",
+    "ResponseTooLargeError",
+    "RetryDetails",
+    "RetryPolicy",
+    "Send",
+    "ServerError",
+    "ServiceDetails",
+    "ServiceUnavailableError",
+    "SiteAssist",
+    "SiteAssistError",
+    "SystemClock",
+    "TextPart",
+    "TimedOutError",
+    "Timeout",
+    "TokenError",
+    "TransportError",
+    "UnexpectedStatusError",
+    "UnusableResponseError",
+    "ValidationDetails",
+    "ValidationError",
+    "WrongConversationError",
+    "__version__",
+]
+
+# `siteassist --help` should not wait for aiohttp, which takes eight times as long as Python itself.
+_HOMES = {
+    "client": (
+        "BASE_URL",
+        "SiteAssist",
+    ),
+    "clock": (
+        "Clock",
+        "SystemClock",
+    ),
+    "conversations": (
+        "Conversations",
+        "Failed",
+        "Fetched",
+    ),
+    "errors": (
+        "APIError",
+        "AuthenticationError",
+        "BadGatewayError",
+        "BadRequestError",
+        "CertificateError",
+        "ClientError",
+        "ConfigurationError",
+        "ConflictDetails",
+        "ConflictError",
+        "ConnectionFailedError",
+        "ConversationDetails",
+        "DeadlineExceededError",
+        "DisconnectedError",
+        "FieldDetails",
+        "InternalServerError",
+        "InvalidIdError",
+        "NotFoundError",
+        "PaymentRequiredError",
+        "PermissionDeniedError",
+        "PlanDetails",
+        "RateLimitError",
+        "ResponseTooLargeError",
+        "RetryDetails",
+        "ServerError",
+        "ServiceDetails",
+        "ServiceUnavailableError",
+        "SiteAssistError",
+        "TimedOutError",
+        "TokenError",
+        "TransportError",
+        "UnexpectedStatusError",
+        "UnusableResponseError",
+        "ValidationDetails",
+        "ValidationError",
+        "WrongConversationError",
+    ),
+    "middleware.retry": ("RetryPolicy",),
+    "models": (
+        "Conversation",
+        "HumanAgent",
+        "Message",
+        "OtherPart",
+        "Part",
+        "TextPart",
+    ),
+    "wire": (
+        "Middleware",
+        "Request",
+        "Response",
+        "Send",
+        "Timeout",
+    ),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,207 @@
+"""The client: the chain as one list, and what hangs on it."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import os
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.conversations import Conversations
+from siteassist_async.errors import ConfigurationError
+from siteassist_async.middleware.auth import Auth, Token
+from siteassist_async.middleware.decode import decode
+from siteassist_async.middleware.pacing import Pacing
+from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryPolicy, RetryStats
+from siteassist_async.pacing import Pacer, pacer_for
+from siteassist_async.transport import Transport
+from siteassist_async.version import __version__
+from siteassist_async.wire import Middleware, Request, Timeout, chain
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    import aiohttp
+
+BASE_URL = "https://api.siteassist.io/v2"
+
+_HEADERS = {"Accept": "application/json", "User-Agent": f"siteassist_async/{__version__}"}
+
+
+class SiteAssist:
+    """A client of the SiteAssist API, for one project's token.
+
+    Use it as `async with SiteAssist(…) as client`, in one event loop, for as long as there is
+    work: it keeps the connections. Clients of one process with the same base URL and token share
+    one pace.
+
+    Args:
+        token: A private key (`sk_…`) or a visitor's session token; or an async callable that gives
+            one, asked at each attempt and once more after a 401. By default $SITEASSIST_TOKEN.
+        base_url: By default $SITEASSIST_BASE_URL, or the API's own. Must be https, unless it is
+            this machine.
+        timeout: For each attempt.
+        retry: How often and how late a failed attempt is made again.
+        deadline: Seconds for one whole call, its waits and retries included; None: no end.
+        concurrency: Requests in flight at once, and connections, at most.
+        max_rate: Requests a second, at most, where the limit is known; None: it is found.
+        middleware: Callables `(request, send) -> Response`, the first outermost. They stand
+            between retry and pacing, so that they see each attempt and hold no slot.
+        session: A session to use instead of the client's own, with its connector, proxy and
+            middlewares; it is not closed. What it adds to requests is its owner's business.
+        tls: Replaces the default context, as for a private CA: never less than its verification.
+        pacer: Replaces the pacer of this process, as with one that several machines share.
+        clock: The time, for tests.
+
+    Raises:
+        ConfigurationError: An option cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of a client, each by its name
+        self,
+        token: Token | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: Timeout = Timeout(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        deadline: float | None = None,
+        concurrency: int = 32,
+        max_rate: float | None = None,
+        middleware: Sequence[Middleware] = (),
+        session: aiohttp.ClientSession | None = None,
+        tls: ssl.SSLContext | None = None,
+        pacer: Pacer | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency must be at least 1, not {concurrency}")
+        if max_rate is not None and not max_rate > 0:
+            raise ConfigurationError(f"max_rate must be above 0, not {max_rate}")
+        token = token if token is not None else os.environ.get("SITEASSIST_TOKEN")
+        if token is None:
+            raise ConfigurationError("no token: pass one, or set SITEASSIST_TOKEN")
+        self._base_url = _checked(base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL)
+        self._auth = Auth(token, self._base_url)
+        self._concurrency = concurrency
+        self._clock = clock
+        self._budget = RetryBudget(retry.budget)
+        self.retry_stats = RetryStats()
+        self.pacer: Pacer = pacer or pacer_for(
+            self._base_url, token, concurrency=concurrency, max_rate=max_rate, clock=clock
+        )
+        self._pacing = Pacing(self.pacer, concurrency, clock)
+        self._transport = Transport(connections=concurrency, session=session, tls=tls)
+        self._link(_Options(timeout, retry, _positive(deadline), tuple(middleware)))
+
+    def _link(self, options: _Options) -> Self:
+        self._options = options
+        links: list[Middleware] = [
+            Retrying(options.retry, self._clock, budget=self._budget, stats=self.retry_stats),
+            *options.middleware,
+            self._pacing,
+            self._auth,
+            decode,
+        ]
+        self.conversations = Conversations(
+            self._request, chain(links, self._transport), concurrency=self._concurrency
+        )
+        return self
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        deadline: float | None = None,
+        middleware: Sequence[Middleware] | None = None,
+    ) -> Self:
+        """A view of this client with other options, for one call or a group of them.
+
+        It shares the connections, the slots, the pace and the retry budget; closing either closes
+        both. What is not given stays; `deadline=math.inf` lifts a deadline.
+        """
+        options = _Options(
+            timeout or self._options.timeout,
+            retry or self._options.retry,
+            self._options.deadline if deadline is None else _positive(deadline),
+            self._options.middleware if middleware is None else tuple(middleware),
+        )
+        return copy.copy(self)._link(options)  # noqa: SLF001 - a copy of this very client
+
+    async def close(self) -> None:
+        """Close the connections; what is in flight fails."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<SiteAssist {self._base_url}>"
+
+    def _request(
+        self,
+        conversation_id: str,
+        accept: Callable[[bytes, str], object],
+        patience: float | None = None,
+    ) -> Request:
+        options = self._options
+        return Request(
+            f"{self._base_url}/conversations/{conversation_id}",
+            conversation_id,
+            accept,
+            _HEADERS,
+            options.timeout,
+            None if options.deadline is None else self._clock.now() + options.deadline,
+            options.retry.patience if patience is None else patience,
+        )
+
+
+@frozen
+class _Options:
+    """What differs between the views of one client."""
+
+    timeout: Timeout
+    retry: RetryPolicy
+    deadline: float | None
+    middleware: tuple[Middleware, ...]
+
+
+def _positive(deadline: float | None) -> float | None:
+    if deadline is not None and not deadline > 0:
+        raise ConfigurationError(f"deadline must be above 0 seconds, not {deadline}")
+    return deadline
+
+
+def _checked(base_url: str) -> str:
+    """Refuse a base URL that would send the token in the clear, or to nowhere."""
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"base URL {base_url!r}: {error}") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"base URL {base_url!r}: expected https://host/path")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError("base URL: neither credentials, query nor fragment belong there")
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise ConfigurationError(
+            f"base URL {base_url!r}: must be https, or the token is in the clear"
+        )
+    return base_url.rstrip("/")
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,112 @@
+"""JSON to models and back; the only place that knows the wire's names."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from attrs import frozen
+from cattrs.errors import BaseValidationError
+
+from siteassist_async import errors
+from siteassist_async.codec.convert import converter, first_fault
+from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
+from siteassist_async.codec.text import NotJsonError, dump, excerpt, parse
+from siteassist_async.models import Conversation
+
+__all__ = [
+    "ErrorBody",
+    "check_asked",
+    "decode_asked",
+    "decode_conversation",
+    "decode_details",
+    "decode_error",
+    "encode_conversation",
+    "record_asked",
+]
+
+_MISFITS = (BaseValidationError, TypeError, ValueError)
+
+
+def decode_asked(body: bytes, conversation_id: str) -> Conversation:
+    """Read a 200's body as the conversation that was asked for.
+
+    Raises:
+        UnusableResponseError: As `decode_conversation`.
+        WrongConversationError: It is another conversation.
+    """
+    conversation = decode_conversation(body)
+    if conversation.id.lower() != conversation_id:
+        raise wrong_conversation(conversation.id, conversation_id)
+    return conversation
+
+
+def decode_conversation(body: bytes) -> Conversation:
+    """Read a conversation.
+
+    Raises:
+        UnusableResponseError: It is not a conversation as the contract has it; nothing else is
+            raised, whatever the bytes.
+    """
+    value = _json(body)
+    try:
+        return converter.structure(value, Conversation)
+    except _MISFITS as error:
+        path, reason = first_fault(error)
+        raise errors.UnusableResponseError(reason, path=path, excerpt=excerpt(body)) from error
+
+
+def encode_conversation(conversation: Conversation) -> bytes:
+    """Write a conversation as the API would send it, on one line.
+
+    Unknown fields, values and parts are written as they came; a field that was absent is written
+    with its default, and `last_interaction_at` by its documented name.
+    """
+    return dump(converter.unstructure(conversation))
+
+
+@frozen
+class ErrorBody:
+    """What could be read of an error's body, whatever came."""
+
+    message: str
+    code: str | None = None
+    details: object = None
+    retry_after: object = None
+
+
+def decode_error(body: bytes) -> ErrorBody:
+    """Read an error's body; never raises: of one that is not as documented, the excerpt is told."""
+    try:
+        error = _member(parse(body), "error")
+    except NotJsonError:
+        return ErrorBody(excerpt(body))
+    message, code, details = (_member(error, key) for key in ("message", "code", "details"))
+    return ErrorBody(
+        message=message if isinstance(message, str) else excerpt(body),
+        code=code if isinstance(code, str) else None,
+        details=details,
+        retry_after=_member(details, "retryAfter"),
+    )
+
+
+def decode_details(
+    raw: object, details_class: type[errors.Details] | None
+) -> errors.Details | None:
+    """Type an error's `details` as documented for its class; None where they do not fit."""
+    if details_class is None or raw is None:
+        return None
+    try:
+        return converter.structure(raw, details_class)
+    except _MISFITS:
+        return None
+
+
+def _json(body: bytes) -> object:
+    try:
+        return parse(body)
+    except NotJsonError as error:
+        raise errors.UnusableResponseError(str(error), excerpt=excerpt(body)) from error
+
+
+def _member(value: object, key: str) -> object:
+    return cast("dict[str, object]", value).get(key) if isinstance(value, dict) else None

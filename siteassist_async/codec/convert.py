@@ -1,0 +1,224 @@
+"""Plain JSON values to models and back, strictly, with cattrs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeGuard, TypeVar, get_args
+
+from attrs import NOTHING as REQUIRED
+from attrs import AttrsInstance, evolve, fields
+from cattrs import Converter
+from cattrs.errors import AttributeValidationNote, ClassValidationError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, override
+
+from siteassist_async import errors
+from siteassist_async.models import (
+    Conversation,
+    ConversationStatus,
+    Feedback,
+    HumanAgent,
+    Message,
+    MessageStatus,
+    OtherPart,
+    Part,
+    Role,
+    TextPart,
+)
+from siteassist_async.retry_after import seconds_from_body
+
+Json = dict[str, Any]
+Structured = TypeVar("Structured", bound=AttrsInstance)
+Hook = Callable[[object, object], Structured]
+
+
+converter = Converter()
+
+
+def first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
+    """Follow cattrs' notes to the first fault: its path in the body, and what is wrong there."""
+    if isinstance(error, ClassValidationError | IterableValidationError):
+        cause, note = error.group_exceptions()[0][0]
+        if isinstance(note, AttributeValidationNote):
+            name = wire_name(note.name)
+            return first_fault(cause, f"{path}.{name}" if path else name)
+        return first_fault(cause, f"{path}[{note.index}]")
+    return path, "it is missing" if isinstance(error, KeyError) else str(error)
+
+
+def wire_name(attribute: str) -> str:
+    """Name an attribute as the wire does."""
+    if attribute == "last_interaction_at":
+        return "lastInterationAt"  # misspelt in the specification
+    first, *rest = attribute.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _kind(value: object) -> str:
+    names = {"NoneType": "null", "dict": "an object", "list": "an array", "str": "a string"}
+    return names.get(type(value).__name__, "a boolean" if isinstance(value, bool) else "a number")
+
+
+def _is_object(value: object) -> TypeGuard[Json]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _object(value: object) -> Json:
+    if _is_object(value):
+        return value
+    raise TypeError(f"expected an object, not {_kind(value)}")
+
+
+def _string(value: object, _: object = str) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"expected a string, not {_kind(value)}")
+
+
+def _optional_string(value: object, _: object) -> str | None:
+    return None if value is None else _string(value)
+
+
+def _boolean(value: object, _: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"expected a boolean, not {_kind(value)}")
+
+
+def _seconds(value: object, _: object) -> float:
+    seconds = seconds_from_body(value)
+    if seconds is None:
+        raise ValueError("expected a number of seconds")
+    return seconds
+
+
+def _time(value: object, _: object) -> datetime:
+    try:
+        time = datetime.fromisoformat(_string(value))
+    except ValueError:
+        raise ValueError("expected an ISO 8601 time") from None
+    if time.tzinfo is None:
+        raise ValueError("expected a time with its offset from UTC")
+    return time
+
+
+def _time_to_wire(time: datetime) -> str:
+    precision = "microseconds" if time.microsecond % 1000 else "milliseconds"
+    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _is_tuple(declared: object) -> bool:
+    return getattr(declared, "__origin__", None) is tuple
+
+
+def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...]]:
+    (item, _) = get_args(tuple_type)
+    items = converter.get_structure_hook(list.__class_getitem__(item))
+
+    def structure(value: object, _: object) -> tuple[Any, ...]:
+        if not _is_array(value):
+            raise TypeError(f"expected an array, not {_kind(value)}")
+        return tuple(items(value, list))
+
+    return structure
+
+
+def _part(value: object, _: object) -> Part:
+    rest = dict(_object(value))
+    tag = rest.pop("type", None)
+    if not isinstance(tag, str):
+        raise TypeError("expected an object with a string `type`")
+    return converter.structure(rest, TextPart) if tag == "text" else OtherPart(tag, rest)
+
+
+def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
+    names: dict[str, Any] = {
+        a.name: override(omit=True) if a.name == "extra" else override(rename=wire_name(a.name))
+        for a in fields(cls)
+    }
+    build = make_dict_structure_fn(cls, converter, **names)
+    return lambda value, _: build(_object(value), cls)
+
+
+def _keeping_the_rest(cls: type[Structured]) -> Hook[Structured]:
+    """Structure by wire names: null is as good as absent where there is a default."""
+    known = {wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
+    optional = {wire for wire, a in known.items() if a.default is not REQUIRED}
+    build = _by_wire_names(cls)
+
+    def structure(value: object, _: object) -> Structured:
+        sent = _object(value)
+        built = build({k: v for k, v in sent.items() if v is not None or k not in optional}, cls)
+        rest = {k: v for k, v in sent.items() if k not in known}
+        return evolve(built, extra=rest) if rest else built  # type: ignore[misc] # "extra" is theirs
+
+    return structure
+
+
+def _tagged(tag: str, structure: Hook[Structured]) -> Hook[Structured]:
+    def structure_tagged(value: object, cls: object) -> Structured:
+        sent = dict(_object(value))
+        if sent.pop("object", None) != tag:
+            raise ValueError(f'expected an object with "object": "{tag}"')
+        return structure(sent, cls)
+
+    return structure_tagged
+
+
+def _either_spelling(structure: Hook[Conversation]) -> Hook[Conversation]:
+    def structure_either(value: object, cls: object) -> Conversation:
+        sent = dict(_object(value))
+        correct = sent.pop("lastInteractionAt", None)
+        if correct is not None:
+            sent["lastInterationAt"] = correct
+        return structure(sent, cls)
+
+    return structure_either
+
+
+def _to_wire(cls: type[AttrsInstance], tag: Json) -> Callable[[Any], Json]:
+    names = {a.name: wire_name(a.name) for a in fields(cls) if a.name != "extra"}
+
+    def unstructure(value: Message) -> Json:  # or any other that has `extra`
+        sent = {wire: converter.unstructure(getattr(value, name)) for name, wire in names.items()}
+        return {**tag, **sent, **value.extra}
+
+    return unstructure
+
+
+def _register() -> None:
+    """Teach the converter the leaves first: a class's function is made with its fields' hooks."""
+    converter.register_structure_hook(str, _string)
+    for union in (ConversationStatus, Role, MessageStatus, Feedback):
+        converter.register_structure_hook(union, _string)
+        converter.register_structure_hook(union | None, _optional_string)
+    converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook(float, _seconds)
+    converter.register_structure_hook(datetime, _time)
+    converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
+    converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
+    for details in get_args(errors.Details):
+        converter.register_structure_hook(details, _by_wire_names(details))
+    converter.register_structure_hook(HumanAgent, _keeping_the_rest(HumanAgent))
+    converter.register_structure_hook(TextPart, _keeping_the_rest(TextPart))
+    converter.register_structure_hook(Part, _part)
+    converter.register_structure_hook(Message, _tagged("message", _keeping_the_rest(Message)))
+    converter.register_structure_hook(
+        Conversation,
+        _tagged("conversation", _either_spelling(_keeping_the_rest(Conversation))),
+    )
+    converter.register_unstructure_hook(datetime, _time_to_wire)
+    converter.register_unstructure_hook(HumanAgent, _to_wire(HumanAgent, {}))
+    converter.register_unstructure_hook(TextPart, _to_wire(TextPart, {"type": "text"}))
+    converter.register_unstructure_hook(OtherPart, lambda part: {"type": part.type, **part.fields})
+    converter.register_unstructure_hook(Message, _to_wire(Message, {"object": "message"}))
+    converter.register_unstructure_hook(
+        Conversation, _to_wire(Conversation, {"object": "conversation"})
+    )
+
+
+_register()

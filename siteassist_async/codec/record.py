@@ -1,0 +1,69 @@
+"""A body as the record of an export: checked, and kept as it came."""
+
+from __future__ import annotations
+
+import msgspec
+
+from siteassist_async.codec.text import NotJsonError, excerpt, parse
+from siteassist_async.errors import UnusableResponseError, WrongConversationError
+
+# Raw, these end a line for str.splitlines and JavaScript; escaped they are the same JSON string.
+_LINE_ENDS = (("\u0085", rb"\u0085"), ("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"))
+
+
+class _Head(msgspec.Struct):
+    object: str
+    id: str
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def check_asked(body: bytes, conversation_id: str) -> bytes:
+    """Return the body as it came, once it is known to be the conversation that was asked for.
+
+    Raises:
+        UnusableResponseError: It is no JSON text in UTF-8, or not of a conversation.
+        WrongConversationError: It is another conversation.
+    """
+    head = _head(body)
+    if head.object != "conversation":
+        raise UnusableResponseError(
+            'expected an object with "object": "conversation"', excerpt=excerpt(body)
+        )
+    if head.id.lower() != conversation_id:
+        raise wrong_conversation(head.id, conversation_id)
+    return body
+
+
+def record_asked(body: bytes, conversation_id: str) -> bytes:
+    """Return the body on one line, without its line break; the JSON value is the server's.
+
+    Raises as `check_asked`.
+    """
+    line = check_asked(body, conversation_id).removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    # Between tokens a line break is white space, and within a string JSON has none unescaped.
+    line = line.replace(b"\n", b" ").replace(b"\r", b" ")
+    if not line.isascii():
+        for character, escape in _LINE_ENDS:
+            line = line.replace(character.encode(), escape)
+    return line
+
+
+def wrong_conversation(got: str, asked: str) -> WrongConversationError:
+    """Say that an answer is another conversation than the one asked for."""
+    return WrongConversationError(f"asked for {asked}, got {got}", path="id")
+
+
+def _head(body: bytes) -> _Head:
+    try:
+        if not body.isascii():
+            body.decode()  # msgspec does not look into the strings that it skips
+        return _decode_head(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    # A byte order mark, a lone surrogate, or really not a conversation.
+    try:
+        return msgspec.convert(parse(body), _Head)
+    except (NotJsonError, msgspec.ValidationError) as error:
+        raise UnusableResponseError(str(error), excerpt=excerpt(body)) from error

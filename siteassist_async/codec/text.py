@@ -1,0 +1,67 @@
+"""JSON text to plain values and back, whatever JavaScript may have written."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import NoReturn
+
+import msgspec
+
+
+EXCERPT = 200
+"""How many of an unusable body's bytes an error keeps."""
+
+
+class NotJsonError(ValueError):
+    """The bytes are no JSON text."""
+
+
+def parse(text: bytes) -> object:
+    """Read a JSON text as UTF-8.
+
+    Lone surrogates, which JavaScript makes of a cut emoji and writes as escapes, are kept.
+    """
+    if text.startswith(b"\xef\xbb\xbf"):
+        text = text[3:]
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        if b"\\ud" not in text and b"\\uD" not in text:
+            raise NotJsonError(_why(text, error)) from error
+    try:
+        return json.loads(text.decode(), parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise NotJsonError(_why(text, error)) from error
+
+
+def dump(value: object) -> bytes:
+    """Write plain values on one line; lone surrogates are escaped."""
+    try:
+        return msgspec.json.encode(value)
+    except (UnicodeEncodeError, OverflowError):  # OverflowError: an integer over 64 bits
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def excerpt(text: bytes) -> str:
+    """Give the beginning of what came, for an error."""
+    return text[:EXCERPT].decode(errors="replace")
+
+
+def _why(text: bytes, error: Exception) -> str:
+    if not text:
+        return "the body is empty"
+    if isinstance(error, RecursionError):
+        return "the body is nested too deeply"
+    return f"the body is not JSON: {error}"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is out of range")
+    return value

@@ -1,0 +1,59 @@
+"""The token of the moment, for each attempt, to one origin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from siteassist_async.errors import AuthenticationError, ConfigurationError, TokenError
+from siteassist_async.wire import Request, Response, Send
+
+Token = str | Callable[[], Awaitable[str]]
+
+# RFC 6750's characters of a bearer token, and what keys made elsewhere have: no space, no control.
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
+
+
+class Auth:
+    """Adds `Authorization: Bearer …` to requests of the client's own base URL.
+
+    A callable is asked at each attempt, and once more after a 401: what it gives then, if it is
+    another token, is sent at once. What it raises comes out as a TokenError.
+    """
+
+    def __init__(self, token: Token, base_url: str) -> None:
+        if isinstance(token, str) and not _SENDABLE.fullmatch(token):
+            raise ConfigurationError(
+                "the token is empty or has characters that a header cannot carry"
+            )
+        self._token = token
+        self._within = f"{base_url}/"
+
+    async def __call__(self, request: Request, send: Send) -> Response:
+        """Send with the token."""
+        if not request.url.startswith(self._within):
+            raise ConfigurationError(f"the token is for {self._within} only, not {request.url}")
+        if isinstance(self._token, str):
+            return await send(_signed(request, self._token))
+        token = await _ask(self._token)
+        try:
+            return await send(_signed(request, token))
+        except AuthenticationError:
+            renewed = await _ask(self._token)
+            if renewed == token:
+                raise
+        return await send(_signed(request, renewed))
+
+
+def _signed(request: Request, token: str) -> Request:
+    return request.with_headers({"Authorization": f"Bearer {token}"})
+
+
+async def _ask(provider: Callable[[], Awaitable[str]]) -> str:
+    try:
+        token = await provider()
+    except Exception as error:
+        raise TokenError(f"the token callable raised {type(error).__name__}") from error
+    if not isinstance(token, str) or not _SENDABLE.fullmatch(token):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
+        raise TokenError("the token callable gave none that a header can carry")
+    return token

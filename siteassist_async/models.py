@@ -1,0 +1,128 @@
+"""What the API tells of a conversation: frozen values that know neither JSON nor HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Literal, NoReturn
+
+from attrs import field, frozen
+
+# `| str`: a value that the API adds tomorrow is kept, and editors still offer today's.
+ConversationStatus = Literal["open", "closed"] | str
+Role = Literal["user", "assistant", "human_agent"] | str
+MessageStatus = Literal["streaming", "complete", "error"] | str
+Feedback = Literal["like", "dislike"] | str
+
+
+class _Nothing(Mapping[str, object]):
+    """The empty mapping that all values without unknown fields share; it cannot be changed."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> NoReturn:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING = _Nothing()
+
+
+@frozen
+class HumanAgent:
+    """The person who answers in the assistant's place."""
+
+    name: str | None = None
+    image: str | None = None
+    extra: Mapping[str, object] = NOTHING
+    """Fields that this version does not know, by their wire names."""
+
+
+@frozen
+class TextPart:
+    """A piece of a message's text."""
+
+    text: str
+    extra: Mapping[str, object] = NOTHING
+    """Fields that this version does not know, by their wire names."""
+
+    @property
+    def type(self) -> str:
+        """The part's tag on the wire."""
+        return "text"
+
+
+@frozen
+class OtherPart:
+    """A part of any other kind, kept whole: reasoning, a file, a source, a tool call, data.
+
+    The contract names the kinds (those of the Vercel AI SDK) and not their fields.
+    """
+
+    type: str
+    """The tag: `reasoning`, `file`, `source-url`, `tool-<name>`, `data-<name>`, or a new one."""
+    fields: Mapping[str, object] = NOTHING
+    """Every other field, by its wire name."""
+
+
+Part = TextPart | OtherPart
+
+
+@frozen
+class Message:
+    """One message of a conversation."""
+
+    id: str
+    created_at: datetime
+    chat_id: str
+    """The conversation's id."""
+    role: Role
+    parts: tuple[Part, ...] = ()
+    status: MessageStatus | None = None
+    error: str | None = None
+    feedback: Feedback | None = None
+    feedback_at: datetime | None = None
+    metadata: object = None
+    """Any JSON value."""
+    human_agent: HumanAgent | None = None
+    page_url: str | None = None
+    page_title: str | None = None
+    text_selection: str | None = None
+    extra: Mapping[str, object] = NOTHING
+    """Fields that this version does not know, by their wire names."""
+
+    @property
+    def text(self) -> str:
+        """The message's plain text: its text parts, a line break between two."""
+        return "\n".join([part.text for part in self.parts if isinstance(part, TextPart)])
+
+
+@frozen
+class Conversation:
+    """A conversation and its messages, oldest first. All times are aware."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    status: ConversationStatus
+    last_interaction_at: datetime
+    """Sent as `lastInterationAt`, its documented name, or as `lastInteractionAt`."""
+    closed_at: datetime | None = None
+    close_reason: str | None = None
+    is_human_handled: bool = False
+    human_agent: HumanAgent | None = None
+    title: str | None = None
+    messages: tuple[Message, ...] = field(default=(), repr=lambda m: f"<{len(m)} messages>")
+    extra: Mapping[str, object] = NOTHING
+    """Fields that this version does not know, by their wire names."""

@@ -1,0 +1,106 @@
+"""A request, its response, and the chain of links between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from attrs import define, field, frozen
+
+
+@frozen
+class Timeout:
+    """How long one attempt may take, in seconds; waiting for a turn does not count.
+
+    `connect` bounds making a connection (name lookup, TCP and TLS), `read` the silence between
+    two pieces of the answer, and `total` the whole attempt, so that an answer which trickles in
+    ends too.
+    """
+
+    connect: float = 5.0
+    read: float = 30.0
+    total: float = 300.0
+
+
+@frozen
+class Request:
+    """One GET of a conversation, as the links see it.
+
+    Attributes:
+        url: The whole URL.
+        conversation_id: The id asked for, in its canonical form.
+        accept: Makes of a 200's body and the id what the caller wants; raises an
+            UnusableResponseError where the body is not what was asked for.
+        headers: Never shown in a repr: below the auth link they hold the token.
+        timeout: For each attempt.
+        deadline: A point of the client's clock, for the whole call.
+        patience: Seconds that the call may wait in all because the API asked it to.
+    """
+
+    url: str
+    conversation_id: str
+    accept: Callable[[bytes, str], object] = field(repr=False)
+    headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    timeout: Timeout = Timeout()
+    deadline: float | None = None
+    patience: float = math.inf
+
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        """The same request, these headers set besides its own."""
+        merged = {**self.headers, **headers}
+        return Request(
+            self.url,
+            self.conversation_id,
+            self.accept,
+            merged,
+            self.timeout,
+            self.deadline,
+            self.patience,
+        )
+
+
+@define
+class Response:
+    """One answer, read to its end; it holds no connection.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By name, in any case.
+        body: All bytes, decompressed.
+        value: What `Request.accept` made of the body, once the decode link has run.
+        close_connection: Closes the connection that the answer came over, which its pool may
+            have given to another request already; call it where the answer cannot be trusted.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    close_connection: Callable[[], None] = field(default=lambda: None, repr=False, eq=False)
+    value: object = field(default=None, repr=False)
+
+
+Send = Callable[[Request], Awaitable[Response]]
+
+
+class Middleware(Protocol):
+    """A link of the chain: any callable that sends a request on and returns its response."""
+
+    def __call__(self, request: Request, send: Send, /) -> Awaitable[Response]:
+        """Pass the request on by `await send(request)`, changed or not, once, often or never."""
+        ...
+
+
+def chain(links: Sequence[Middleware], transport: Send) -> Send:
+    """Make one `Send` of the links, the first outermost, and the transport below them."""
+    send = transport
+    for link in reversed(links):
+        send = _linked(link, send)
+    return send
+
+
+def _linked(link: Middleware, send: Send) -> Send:
+    def linked(request: Request) -> Awaitable[Response]:
+        return link(request, send)
+
+    return linked
