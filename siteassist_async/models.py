@@ -15,6 +15,10 @@ MessageStatus = Literal["streaming", "complete", "error"] | str
 Feedback = Literal["like", "dislike"] | str
 
 
+# No weak references to models: the slot for them would keep the codec from filling an instance
+# faster than a frozen class's own __init__ does.
+
+
 class _Nothing(Mapping[str, object]):
     """The empty mapping that all values without unknown fields share; it cannot be changed."""
 
@@ -39,7 +43,7 @@ class _Nothing(Mapping[str, object]):
 NOTHING = _Nothing()
 
 
-@frozen
+@frozen(weakref_slot=False)
 class HumanAgent:
     """The person who answers in the assistant's place."""
 
@@ -49,7 +53,7 @@ class HumanAgent:
     """Fields that this version does not know, by their wire names."""
 
 
-@frozen
+@frozen(weakref_slot=False)
 class TextPart:
     """A piece of a message's text."""
 
@@ -63,7 +67,7 @@ class TextPart:
         return "text"
 
 
-@frozen
+@frozen(weakref_slot=False)
 class OtherPart:
     """A part of any other kind, kept whole: reasoning, a file, a source, a tool call, data.
 
@@ -79,7 +83,7 @@ class OtherPart:
 Part = TextPart | OtherPart
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Message:
     """One message of a conversation."""
 
@@ -108,7 +112,7 @@ class Message:
         return "\n".join([part.text for part in self.parts if isinstance(part, TextPart)])
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Conversation:
     """A conversation and its messages, oldest first. All times are aware."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from attrs import frozen
-from cattrs.errors import BaseValidationError
 
 from siteassist_async import errors
-from siteassist_async.codec.convert import converter, first_fault
+from siteassist_async.codec.convert import MISFITS, converter, first_fault
+from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
 from siteassist_async.codec.text import NotJsonError, dump, excerpt, parse
 from siteassist_async.models import Conversation
@@ -24,7 +24,7 @@ __all__ = [
     "record_asked",
 ]
 
-_MISFITS = (BaseValidationError, TypeError, ValueError)
+_fast = FastDecoder()
 
 
 def decode_asked(body: bytes, conversation_id: str) -> Conversation:
@@ -47,12 +47,17 @@ def decode_conversation(body: bytes) -> Conversation:
         UnusableResponseError: It is not a conversation as the contract has it; nothing else is
             raised, whatever the bytes.
     """
+    conversation = _fast.decode(body)
+    if conversation is not None:
+        return conversation
     value = _json(body)
     try:
-        return converter.structure(value, Conversation)
-    except _MISFITS as error:
+        conversation = converter.structure(value, Conversation)
+    except MISFITS as error:
         path, reason = first_fault(error)
         raise errors.UnusableResponseError(reason, path=path, excerpt=excerpt(body)) from error
+    _fast.learn(conversation)
+    return conversation
 
 
 def encode_conversation(conversation: Conversation) -> bytes:
@@ -97,7 +102,7 @@ def decode_details(
         return None
     try:
         return converter.structure(raw, details_class)
-    except _MISFITS:
+    except MISFITS:
         return None
 
 

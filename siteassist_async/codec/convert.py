@@ -9,7 +9,12 @@ from typing import Any, TypeGuard, TypeVar, get_args
 from attrs import NOTHING as REQUIRED
 from attrs import AttrsInstance, evolve, fields
 from cattrs import Converter
-from cattrs.errors import AttributeValidationNote, ClassValidationError, IterableValidationError
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ClassValidationError,
+    IterableValidationError,
+)
 from cattrs.gen import make_dict_structure_fn, override
 
 from siteassist_async import errors
@@ -33,6 +38,9 @@ Hook = Callable[[object, object], Structured]
 
 
 converter = Converter()
+
+MISFITS = (BaseValidationError, TypeError, ValueError)
+"""What the converter raises for a value that does not fit."""
 
 
 def first_fault(error: BaseException, path: str = "") -> tuple[str, str]:

@@ -8,7 +8,6 @@ from typing import NoReturn
 
 import msgspec
 
-
 EXCERPT = 200
 """How many of an unusable body's bytes an error keeps."""
 

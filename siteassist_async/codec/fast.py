@@ -1,0 +1,202 @@
+"""The good path below cattrs: msgspec checks and reads, two functions make the models of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import attrs
+import msgspec
+
+from siteassist_async.codec.convert import MISFITS, converter
+from siteassist_async.models import (
+    NOTHING,
+    Conversation,
+    HumanAgent,
+    Message,
+    OtherPart,
+    Part,
+    TextPart,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MOST_LEARNED = 32
+"""Unknown fields that are learned; a server that makes them up gets no more of our memory."""
+
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Message(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    object: Literal["message"]
+    id: str
+    created_at: _Time
+    chat_id: str
+    role: str
+    parts: list[dict[str, Any]] | None = None
+    status: str | None = None
+    error: str | None = None
+    feedback: str | None = None
+    feedback_at: _Time | None = None
+    metadata: Any = None
+    human_agent: dict[str, Any] | None = None
+    page_url: str | None = None
+    page_title: str | None = None
+    text_selection: str | None = None
+
+
+class _Conversation(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    object: Literal["conversation"]
+    id: str
+    created_at: _Time
+    updated_at: _Time
+    status: str
+    last_interation_at: _Time | None = None
+    last_interaction_at: _Time | None = None
+    closed_at: _Time | None = None
+    close_reason: str | None = None
+    is_human_handled: bool | None = None
+    human_agent: dict[str, Any] | None = None
+    title: str | None = None
+    messages: list[_Message] | None = None
+
+
+def _open_twin(cls: type[Any]) -> type[Any]:
+    """A class of the same slots, not frozen.
+
+    A frozen class sets each attribute by a call, which is half the time of decoding. So an
+    instance is filled as its open twin's, and then becomes one of the frozen class.
+    """
+    attributes = {a.name: attrs.field(default=a.default) for a in attrs.fields(cls)}
+    return attrs.make_class(
+        cls.__name__, attributes, slots=True, weakref_slot=False, eq=False, repr=False, init=True
+    )
+
+
+_OpenConversation = _open_twin(Conversation)
+_OpenMessage = _open_twin(Message)
+_OpenTextPart = _open_twin(TextPart)
+
+
+class FastDecoder:
+    """Reads bodies with the documented fields, and with those unknown ones it has learned.
+
+    A body with other fields, with what only the standard library's JSON reads, or with a fault
+    is not for it. What it makes is equal to what cattrs makes.
+    """
+
+    def __init__(self) -> None:
+        self._of_conversation: dict[str, str] = {}
+        self._of_message: dict[str, str] = {}
+        self._decode = self._build()
+
+    def decode(self, body: bytes) -> Conversation | None:
+        """Read a body; None where it is not for this decoder."""
+        try:
+            return self._conversation(self._decode(body))
+        except (msgspec.MsgspecError, RecursionError, *MISFITS):
+            return None
+
+    def learn(self, conversation: Conversation) -> None:
+        """Take the unknown fields of a body that cattrs has read for known from now on."""
+        before = len(self._of_conversation) + len(self._of_message)
+        _number(self._of_conversation, conversation.extra)
+        for message in conversation.messages:
+            _number(self._of_message, message.extra)
+        if len(self._of_conversation) + len(self._of_message) > before:
+            self._decode = self._build()
+
+    def _build(self) -> Callable[[bytes], _Conversation]:
+        message = msgspec.defstruct("Sent", _fields(self._of_message), bases=(_Message,), gc=False)
+        messages = ("messages", list[message] | None, None)  # type: ignore[valid-type] # made here
+        conversation = msgspec.defstruct(
+            "Sent", [messages, *_fields(self._of_conversation)], bases=(_Conversation,), gc=False
+        )
+        return cast("Callable[[bytes], _Conversation]", msgspec.json.Decoder(conversation).decode)
+
+    def _conversation(self, sent: _Conversation) -> Conversation:
+        last_interaction_at = sent.last_interaction_at or sent.last_interation_at
+        if last_interaction_at is None:
+            raise _NotForThisError
+        if self._of_message:
+            messages = [_message(m, _rest(m, self._of_message)) for m in sent.messages or ()]
+        else:
+            messages = [_message(m, NOTHING) for m in sent.messages or ()]
+        made: Conversation = _OpenConversation(
+            sent.id,
+            sent.created_at,
+            sent.updated_at,
+            sent.status,
+            last_interaction_at,
+            sent.closed_at,
+            sent.close_reason,
+            sent.is_human_handled or False,
+            sent.human_agent and converter.structure(sent.human_agent, HumanAgent),
+            sent.title,
+            tuple(messages),
+            _rest(sent, self._of_conversation),
+        )
+        made.__class__ = Conversation
+        return made
+
+
+class _NotForThisError(ValueError):
+    """What cattrs has to judge."""
+
+
+def _message(sent: _Message, rest: Mapping[str, object]) -> Message:
+    made: Message = _OpenMessage(
+        sent.id,
+        sent.created_at,
+        sent.chat_id,
+        sent.role,
+        tuple([_part(part) for part in sent.parts or ()]),
+        sent.status,
+        sent.error,
+        sent.feedback,
+        sent.feedback_at,
+        sent.metadata,
+        sent.human_agent and converter.structure(sent.human_agent, HumanAgent),
+        sent.page_url,
+        sent.page_title,
+        sent.text_selection,
+        rest,
+    )
+    made.__class__ = Message
+    return made
+
+
+def _part(sent: dict[str, Any]) -> Part:
+    tag = sent.pop("type", None)
+    if tag != "text":
+        return OtherPart(_string(tag), sent)
+    made: TextPart = _OpenTextPart(_string(sent.pop("text", None)), sent or NOTHING)
+    made.__class__ = TextPart
+    return made
+
+
+def _string(value: object) -> str:
+    if type(value) is str:
+        return value
+    raise _NotForThisError
+
+
+def _number(known: dict[str, str], extra: Mapping[str, object]) -> None:
+    for name in extra:
+        if len(known) < MOST_LEARNED:
+            known.setdefault(name, f"extra_{len(known)}")
+
+
+def _fields(known: dict[str, str]) -> list[tuple[str, Any, Any]]:
+    return [
+        (attribute, Any, msgspec.field(name=name, default=msgspec.UNSET))
+        for name, attribute in known.items()
+    ]
+
+
+def _rest(sent: msgspec.Struct, known: dict[str, str]) -> Mapping[str, object]:
+    if not known:
+        return NOTHING
+    values = [(name, getattr(sent, attribute)) for name, attribute in known.items()]
+    return {name: value for name, value in values if value is not msgspec.UNSET} or NOTHING
