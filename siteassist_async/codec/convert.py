@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard, TypeVar, get_args
 
 from attrs import NOTHING as REQUIRED
-from attrs import AttrsInstance, evolve, fields
+from attrs import AttrsInstance, evolve, fields, fields_dict, has
 from cattrs import Converter
 from cattrs.errors import (
     AttributeValidationNote,
@@ -17,12 +17,10 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from siteassist_async import errors
 from siteassist_async.models import (
     Conversation,
     ConversationStatus,
     Feedback,
-    HumanAgent,
     Message,
     MessageStatus,
     OtherPart,
@@ -36,6 +34,12 @@ Json = dict[str, Any]
 Structured = TypeVar("Structured", bound=AttrsInstance)
 Hook = Callable[[object, object], Structured]
 
+
+_TAGS: dict[type[object], dict[str, str]] = {
+    Conversation: {"object": "conversation"},
+    Message: {"object": "message"},
+    TextPart: {"type": "text"},
+}
 
 converter = Converter()
 
@@ -188,8 +192,19 @@ def _either_spelling(structure: Hook[Conversation]) -> Hook[Conversation]:
     return structure_either
 
 
-def _to_wire(cls: type[AttrsInstance], tag: Json) -> Callable[[Any], Json]:
+def _class_hook(cls: type[Any]) -> Hook[Any]:
+    if "extra" not in fields_dict(cls):
+        return _by_wire_names(cls)
+    structure = _keeping_the_rest(cls)
+    if cls is Conversation:
+        structure = _either_spelling(structure)
+    tag = _TAGS.get(cls, {}).get("object")
+    return structure if tag is None else _tagged(tag, structure)
+
+
+def _class_to_wire(cls: type[Any]) -> Callable[[Any], Json]:
     names = {a.name: wire_name(a.name) for a in fields(cls) if a.name != "extra"}
+    tag = _TAGS.get(cls, {})
 
     def unstructure(value: Message) -> Json:  # or any other that has `extra`
         sent = {wire: converter.unstructure(getattr(value, name)) for name, wire in names.items()}
@@ -199,7 +214,6 @@ def _to_wire(cls: type[AttrsInstance], tag: Json) -> Callable[[Any], Json]:
 
 
 def _register() -> None:
-    """Teach the converter the leaves first: a class's function is made with its fields' hooks."""
     converter.register_structure_hook(str, _string)
     for union in (ConversationStatus, Role, MessageStatus, Feedback):
         converter.register_structure_hook(union, _string)
@@ -207,26 +221,14 @@ def _register() -> None:
     converter.register_structure_hook(bool, _boolean)
     converter.register_structure_hook(float, _seconds)
     converter.register_structure_hook(datetime, _time)
+    converter.register_structure_hook(Part, _part)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
     converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
-    for details in get_args(errors.Details):
-        converter.register_structure_hook(details, _by_wire_names(details))
-    converter.register_structure_hook(HumanAgent, _keeping_the_rest(HumanAgent))
-    converter.register_structure_hook(TextPart, _keeping_the_rest(TextPart))
-    converter.register_structure_hook(Part, _part)
-    converter.register_structure_hook(Message, _tagged("message", _keeping_the_rest(Message)))
-    converter.register_structure_hook(
-        Conversation,
-        _tagged("conversation", _either_spelling(_keeping_the_rest(Conversation))),
-    )
-    converter.register_unstructure_hook(datetime, _time_to_wire)
-    converter.register_unstructure_hook(HumanAgent, _to_wire(HumanAgent, {}))
-    converter.register_unstructure_hook(TextPart, _to_wire(TextPart, {"type": "text"}))
+    # Factories: a class's function is compiled when it is first needed, not at import.
+    converter.register_structure_hook_factory(has, _class_hook)
+    converter.register_unstructure_hook_factory(has, _class_to_wire)
     converter.register_unstructure_hook(OtherPart, lambda part: {"type": part.type, **part.fields})
-    converter.register_unstructure_hook(Message, _to_wire(Message, {"object": "message"}))
-    converter.register_unstructure_hook(
-        Conversation, _to_wire(Conversation, {"object": "conversation"})
-    )
+    converter.register_unstructure_hook(datetime, _time_to_wire)
 
 
 _register()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import attrs
 import msgspec
 
-from siteassist_async.codec.convert import MISFITS, converter
 from siteassist_async.models import (
     NOTHING,
     Conversation,
@@ -28,6 +27,11 @@ MOST_LEARNED = 32
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+class _HumanAgent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    name: str | None = None
+    image: str | None = None
+
+
 class _Message(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     object: Literal["message"]
     id: str
@@ -40,7 +44,7 @@ class _Message(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=Fa
     feedback: str | None = None
     feedback_at: _Time | None = None
     metadata: Any = None
-    human_agent: dict[str, Any] | None = None
+    human_agent: _HumanAgent | None = None
     page_url: str | None = None
     page_title: str | None = None
     text_selection: str | None = None
@@ -57,7 +61,7 @@ class _Conversation(msgspec.Struct, rename="camel", forbid_unknown_fields=True, 
     closed_at: _Time | None = None
     close_reason: str | None = None
     is_human_handled: bool | None = None
-    human_agent: dict[str, Any] | None = None
+    human_agent: _HumanAgent | None = None
     title: str | None = None
     messages: list[_Message] | None = None
 
@@ -95,7 +99,7 @@ class FastDecoder:
         """Read a body; None where it is not for this decoder."""
         try:
             return self._conversation(self._decode(body))
-        except (msgspec.MsgspecError, RecursionError, *MISFITS):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _NotForThisError):
             return None
 
     def learn(self, conversation: Conversation) -> None:
@@ -132,7 +136,7 @@ class FastDecoder:
             sent.closed_at,
             sent.close_reason,
             sent.is_human_handled or False,
-            sent.human_agent and converter.structure(sent.human_agent, HumanAgent),
+            sent.human_agent and _human_agent(sent.human_agent),
             sent.title,
             tuple(messages),
             _rest(sent, self._of_conversation),
@@ -157,7 +161,7 @@ def _message(sent: _Message, rest: Mapping[str, object]) -> Message:
         sent.feedback,
         sent.feedback_at,
         sent.metadata,
-        sent.human_agent and converter.structure(sent.human_agent, HumanAgent),
+        sent.human_agent and _human_agent(sent.human_agent),
         sent.page_url,
         sent.page_title,
         sent.text_selection,
@@ -165,6 +169,10 @@ def _message(sent: _Message, rest: Mapping[str, object]) -> Message:
     )
     made.__class__ = Message
     return made
+
+
+def _human_agent(sent: _HumanAgent) -> HumanAgent:
+    return HumanAgent(sent.name, sent.image)
 
 
 def _part(sent: dict[str, Any]) -> Part:
