@@ -1,0 +1,75 @@
+"""The API on loopback: for demos, for benchmarks, and for the tests of code that uses it."""
+
+from siteassist_async.emulator.answers import Answer, Fault, error_answer
+from siteassist_async.emulator.conversations import Spelling, conversation
+from siteassist_async.emulator.counters import Counters, Received
+from siteassist_async.emulator.delivery import (
+    Chunked,
+    Delay,
+    Disconnect,
+    Drip,
+    Raw,
+    Stall,
+    Truncate,
+    Unsolicited,
+)
+from siteassist_async.emulator.faults import (
+    Charset,
+    Combined,
+    Gzip,
+    GzipBomb,
+    Headers,
+    Oversized,
+    Pretty,
+    Redirect,
+    Status,
+    UnknownFields,
+    WrongId,
+)
+from siteassist_async.emulator.ids import conversation_ids
+from siteassist_async.emulator.limits import FixedWindow, Limit, Quota, TokenBucket
+from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter
+from siteassist_async.emulator.schedule import Share
+from siteassist_async.emulator.server import Emulator
+from siteassist_async.emulator.service import Service
+from siteassist_async.emulator.threads import in_thread
+
+__all__ = [
+    "Answer",
+    "Charset",
+    "Chunked",
+    "Combined",
+    "Counters",
+    "Delay",
+    "Disconnect",
+    "Drip",
+    "Emulator",
+    "Fault",
+    "FixedWindow",
+    "Gzip",
+    "GzipBomb",
+    "Headers",
+    "Limit",
+    "Oversized",
+    "Pretty",
+    "Quota",
+    "QuotaHeaders",
+    "Raw",
+    "Received",
+    "Redirect",
+    "RetryAfter",
+    "Service",
+    "Share",
+    "Spelling",
+    "Stall",
+    "Status",
+    "TokenBucket",
+    "Truncate",
+    "UnknownFields",
+    "Unsolicited",
+    "WrongId",
+    "conversation",
+    "conversation_ids",
+    "error_answer",
+    "in_thread",
+]

@@ -1,0 +1,188 @@
+"""Faults of what an answer says: its status, headers and body."""
+# ruff: noqa: D102 - the docstring of a fault says what calling it does
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from siteassist_async.emulator.answers import Answer, Fault, HeaderPairs, error_answer
+from siteassist_async.emulator.bombs import gzip_bomb
+
+__all__ = [
+    "Charset",
+    "Combined",
+    "Gzip",
+    "GzipBomb",
+    "Headers",
+    "Oversized",
+    "Pretty",
+    "Redirect",
+    "Status",
+    "UnknownFields",
+    "WrongId",
+]
+
+
+_GZIPPED: HeaderPairs = (("Content-Encoding", "gzip"),)
+
+
+def _pairs(headers: Mapping[str, str] | HeaderPairs) -> HeaderPairs:
+    return tuple(headers.items()) if isinstance(headers, Mapping) else headers
+
+
+@frozen(init=False)
+class Combined:
+    """Several faults of one answer, the first one first: `Combined(Delay(1), Status(503))`."""
+
+    faults: tuple[Fault, ...]
+
+    def __init__(self, *faults: Fault) -> None:
+        object.__setattr__(self, "faults", faults)
+
+    def __call__(self, answer: Answer) -> Answer:
+        for fault in self.faults:
+            answer = fault(answer)
+        return answer
+
+
+@frozen
+class Status:
+    """An answer of another status.
+
+    Its body is the documented one of the status (the answer's own below 400), with `details` or
+    only `details.retryAfter` replaced; or it is `body`.
+    """
+
+    status: int
+    retry_after: float | None = field(default=None, kw_only=True)
+    details: Mapping[str, object] | None = field(default=None, kw_only=True)
+    body: bytes | None = field(default=None, kw_only=True)
+    headers: HeaderPairs = field(default=(), kw_only=True, converter=_pairs)
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, status=self.status, body=self._body(answer)).with_headers(
+            self.headers
+        )
+
+    def _body(self, answer: Answer) -> bytes:
+        if self.body is not None:
+            return self.body
+        if self.status < 400:
+            return answer.body
+        details = self.details
+        if self.retry_after is not None:
+            details = {**(details or {}), "retryAfter": self.retry_after}
+        return error_answer(self.status, answer.conversation_id, details).body
+
+
+@frozen
+class Headers:
+    """Headers added or replaced: `Set-Cookie`, `Content-Length`, `Connection: close` and so on.
+
+    A `Content-Length` shorter or longer than the body is sent as it is.
+    """
+
+    headers: HeaderPairs = field(converter=_pairs)
+
+    def __call__(self, answer: Answer) -> Answer:
+        return answer.with_headers(self.headers)
+
+
+@frozen
+class Redirect:
+    """A redirect to another URL."""
+
+    url: str
+    status: int = 302
+
+    def __call__(self, answer: Answer) -> Answer:
+        moved = evolve(answer, status=self.status, body=b"")
+        return moved.with_headers((("Location", self.url),))
+
+
+@frozen
+class WrongId:
+    """The conversation of another id."""
+
+    conversation_id: str = "00000000-0000-4000-8000-000000000000"
+
+    def __call__(self, answer: Answer) -> Answer:
+        asked, other = answer.conversation_id.encode(), self.conversation_id.encode()
+        return evolve(answer, body=answer.body.replace(asked, other))
+
+
+@frozen
+class Pretty:
+    """The same JSON, indented."""
+
+    indent: int = 2
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, body=msgspec.json.format(answer.body, indent=self.indent))
+
+
+@frozen
+class UnknownFields:
+    """Fields, a message part, a role and a status that no client has heard of."""
+
+    def __call__(self, answer: Answer) -> Answer:
+        body: dict[str, Any] = msgspec.json.decode(answer.body)
+        body |= {"status": "snoozed", "snoozedUntil": "2031-01-01T00:00:00.000Z", "tags": [[{}]]}
+        for message in body.get("messages", []):
+            message |= {"role": "robot", "sentiment": {"score": 0.1}}
+            message["parts"].append({"type": "hologram", "mesh": [1, 2.5, None]})
+        return evolve(answer, body=msgspec.json.encode(body))
+
+
+@frozen
+class Charset:
+    """The body in another charset, `utf-8-sig` (a byte order mark) or `utf-16` say."""
+
+    charset: str
+
+    def __call__(self, answer: Answer) -> Answer:
+        content_type = f"application/json; charset={self.charset}"
+        recoded = evolve(answer, body=answer.body.decode().encode(self.charset))
+        return recoded.with_headers((("Content-Type", content_type),))
+
+
+@frozen
+class Gzip:
+    """A gzip body: whole, without its last `missing` bytes, or only declared and not encoded."""
+
+    missing: int = 0
+    declared_only: bool = False
+
+    def __call__(self, answer: Answer) -> Answer:
+        if not self.declared_only:
+            body = gzip.compress(answer.body, mtime=0)
+            answer = evolve(answer, body=body[: len(body) - self.missing])
+        return answer.with_headers(_GZIPPED)
+
+
+@frozen
+class GzipBomb:
+    """A valid gzip body that unpacks to the answer's JSON and spaces, `mebibytes` in all."""
+
+    mebibytes: int = 1024
+
+    def __call__(self, answer: Answer) -> Answer:
+        bomb = gzip_bomb(answer.body, self.mebibytes)
+        return evolve(answer, body=bomb).with_headers(_GZIPPED)
+
+
+@frozen
+class Oversized:
+    """The answer's JSON followed by spaces, `size` bytes in all, streamed."""
+
+    size: int
+    chunked: bool = False
+
+    def __call__(self, answer: Answer) -> Answer:
+        padding = max(0, self.size - len(answer.body))
+        return evolve(answer, padding=padding, chunked=self.chunked)

@@ -1,0 +1,118 @@
+"""Rate limits as decisions: no clock of their own, no waiting."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from attrs import Factory, define, field, frozen
+from attrs.validators import ge, gt
+
+__all__ = ["FixedWindow", "Limit", "Quota", "TokenBucket"]
+
+# Seconds: rounding must not refuse a request that comes exactly when it was told to.
+_ROUNDING = 1e-6
+
+
+@frozen
+class Quota:
+    """What is left of a limit.
+
+    `limit` requests at most at once, `remaining` of them now, all again after `reset` seconds;
+    a whole `limit` comes back every `window` seconds.
+    """
+
+    limit: int
+    remaining: int
+    reset: float
+    window: float
+
+
+class Limit(Protocol):
+    """Decides whether a request is granted; `now` is in seconds of any clock that runs forward."""
+
+    def take(self, now: float) -> float:
+        """Spend one request: 0.0 if it is granted, else the seconds until one would be."""
+        ...
+
+    def quota(self, now: float) -> Quota:
+        """What is left at `now`, after the last request."""
+        ...
+
+
+def _one_second(bucket: TokenBucket) -> float:
+    return max(1.0, bucket.rate)
+
+
+def _full(bucket: TokenBucket) -> float:
+    return bucket.burst
+
+
+@define
+class TokenBucket:
+    """`rate` requests a second on average, `burst` (one second's worth by default) at once.
+
+    Both may be set at any time; they hold from the last request on.
+    """
+
+    rate: float = field(validator=gt(0.0))
+    burst: float = field(validator=ge(1.0), default=Factory(_one_second, takes_self=True))
+    _tokens: float = field(init=False, default=Factory(_full, takes_self=True))
+    _since: float = field(init=False, default=-math.inf)
+
+    def take(self, now: float) -> float:
+        """Spend one token: 0.0 if there was one, else the seconds until there is."""
+        self._refill(now)
+        if self._tokens >= 1 - _ROUNDING * self.rate:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self.rate
+
+    def quota(self, now: float) -> Quota:
+        """What is left at `now`; the window is the time that fills an empty bucket."""
+        self._refill(now)
+        return Quota(
+            limit=int(self.burst),
+            remaining=int(self._tokens),
+            reset=(self.burst - self._tokens) / self.rate,
+            window=self.burst / self.rate,
+        )
+
+    def _refill(self, now: float) -> None:
+        if now > self._since:
+            self._tokens = min(self.burst, self._tokens + (now - self._since) * self.rate)
+            self._since = now
+
+
+@define
+class FixedWindow:
+    """`count` requests in each window of `window` seconds; the first window begins at `start`."""
+
+    count: int = field(validator=ge(1))
+    window: float = field(validator=gt(0.0))
+    start: float = 0.0
+    _used: int = field(init=False, default=0)
+
+    def take(self, now: float) -> float:
+        """Spend one request: 0.0 if the window has one left, else the seconds until the next."""
+        self._roll(now)
+        if self._used < self.count:
+            self._used += 1
+            return 0.0
+        return self.start + self.window - now
+
+    def quota(self, now: float) -> Quota:
+        """What the window of `now` has left."""
+        self._roll(now)
+        return Quota(
+            limit=self.count,
+            remaining=self.count - self._used,
+            reset=self.start + self.window - now,
+            window=self.window,
+        )
+
+    def _roll(self, now: float) -> None:
+        passed = (now - self.start + _ROUNDING) // self.window
+        if passed > 0:
+            self.start += passed * self.window
+            self._used = 0

@@ -1,0 +1,69 @@
+"""Which request meets which fault."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from hashlib import shake_128
+
+from attrs import define, field, frozen
+from attrs.validators import ge, le
+
+from siteassist_async.emulator.answers import Fault
+from siteassist_async.emulator.ids import valid_id
+
+__all__ = ["Schedule", "Share"]
+
+
+@frozen
+class Share:
+    """A fault that a share of the ids meets: `Share(0.02, Status(503, retry_after=1))`.
+
+    Which ids is settled by the seed, not by the order of the requests; each of them meets the
+    fault with its first `times` requests and is served after that.
+    """
+
+    share: float = field(validator=[ge(0), le(1)])
+    fault: Fault
+    times: int = field(default=1, validator=ge(1))
+
+
+def _at_most_all(_: object, __: object, shares: Sequence[Share]) -> None:
+    if sum(share.share for share in shares) > 1:
+        raise ValueError("the shares of the faults add up to more than 1")
+
+
+@define(eq=False)
+class Schedule:
+    """The scripted faults of single ids, then the shares."""
+
+    seed: int
+    shares: Sequence[Share] = field(validator=_at_most_all)
+    _scripts: dict[str, deque[Fault]] = field(init=False, factory=dict[str, deque[Fault]])
+    _met: dict[str, int] = field(init=False, factory=dict[str, int])
+
+    def script(self, conversation_id: str, faults: tuple[Fault, ...]) -> None:
+        """Append to what the next requests for an id meet, one fault a request."""
+        self._scripts.setdefault(valid_id(conversation_id), deque()).extend(faults)
+
+    def next_fault(self, conversation_id: str) -> Fault | None:
+        """Spend and give the fault that a request for an id meets now."""
+        if script := self._scripts.get(conversation_id):
+            return script.popleft()
+        if share := self._share_of(conversation_id):
+            met = self._met.get(conversation_id, 0)
+            if met < share.times:
+                self._met[conversation_id] = met + 1
+                return share.fault
+        return None
+
+    def _share_of(self, conversation_id: str) -> Share | None:
+        if not self.shares:
+            return None
+        source = shake_128(f"faults:{self.seed}:{conversation_id}".encode())
+        drawn = int.from_bytes(source.digest(7), "big") / 2**56
+        for share in self.shares:
+            drawn -= share.share
+            if drawn < 0:
+                return share
+        return None

@@ -1,0 +1,170 @@
+"""The API on a loopback socket."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from aiohttp import web
+from attrs import define, field, frozen
+
+from siteassist_async.emulator.counters import Received
+from siteassist_async.emulator.sending import Sleep, send
+from siteassist_async.emulator.service import Service
+
+if TYPE_CHECKING:
+    from siteassist_async.emulator.answers import Answer
+
+__all__ = ["Emulator"]
+
+_Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+# A handler that is cancelled ends within a turn of the loop; this is for one that does not.
+_LONGEST_STOP = 1.0
+
+
+class _Server(web.Server):
+    def __init__(self, handle: _Handler, accepted: Callable[[int], None]) -> None:
+        # Without the cancellation a stalled answer would outlive the client that gave up on it.
+        super().__init__(handle, handler_cancellation=True, access_log=None)
+        self._accepted = accepted
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._accepted(len(self.connections))
+
+
+@frozen
+class _Running:
+    listener: asyncio.Server
+    server: web.Server
+    stopped: asyncio.Event = field(factory=asyncio.Event)
+
+
+@define(eq=False, repr=False, kw_only=True)
+class Emulator(Service):
+    """The SiteAssist API on a socket: `async with Emulator(limit=TokenBucket(50)) as api`.
+
+    It listens on loopback only, unless `allow_remote` is set. Port 0 is any free port; an
+    emulator that is started again keeps its port.
+
+    Raises:
+        ValueError: `host` is no IP address, or none of loopback and `allow_remote` is not set.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    allow_remote: bool = False
+    ssl_context: ssl.SSLContext | None = None
+    sleep: Sleep = asyncio.sleep
+    _running: _Running | None = field(init=False, default=None)
+    _flying: set[asyncio.Task[None]] = field(init=False, factory=set[asyncio.Task[None]])
+
+    def __attrs_post_init__(self) -> None:
+        if not (ip_address(self.host).is_loopback or self.allow_remote):
+            raise ValueError(f"{self.host} is not a loopback address; allow_remote=True allows it")
+
+    def __repr__(self) -> str:
+        return f"Emulator({self.url!r})" if self._running else "Emulator(stopped)"
+
+    @property
+    def url(self) -> str:
+        """The base URL to give to a client.
+
+        Raises:
+            RuntimeError: the emulator has no port until it is started.
+        """
+        if not self.port:
+            raise RuntimeError("the emulator has no port until it is started")
+        scheme = "https" if self.ssl_context else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}/v2"
+
+    @property
+    def connections_open(self) -> int:
+        """The number of connections that are open now."""
+        return len(self._running.server.connections) if self._running else 0
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+            RuntimeError: the emulator is started already.
+        """
+        if self._running:
+            raise RuntimeError("the emulator is started already")
+        server = _Server(self._handle, self._accepted)
+        listener = await asyncio.get_running_loop().create_server(
+            server, self.host, self.port, ssl=self.ssl_context, backlog=1024
+        )
+        self.port = listener.sockets[0].getsockname()[1]
+        self._running = _Running(listener, server)
+
+    async def stop(self) -> None:
+        """Close the port and every connection at once; requests in flight are cut off."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        running.listener.close()
+        # A connection that was accepted in this turn of the loop is made in the next.
+        await asyncio.sleep(0)
+        transports = [connection.transport for connection in running.server.connections]
+        for task in self._flying:
+            task.cancel()
+        running.server.pre_shutdown()
+        await running.server.shutdown(_LONGEST_STOP)
+        for transport in filter(None, transports):
+            # A closed transport waits for a client that does not read; an aborted one does not.
+            transport.abort()
+        await asyncio.sleep(0)
+        await running.listener.wait_closed()
+        running.stopped.set()
+
+    async def serve_forever(self) -> None:
+        """Wait until the emulator is stopped; cancelling it stops nothing by itself.
+
+        Raises:
+            RuntimeError: the emulator is not started.
+        """
+        if self._running is None:
+            raise RuntimeError("the emulator is not started")
+        await self._running.stopped.wait()
+
+    def drop_connections(self) -> None:
+        """Close every open connection, idle or not, and go on listening."""
+        if self._running:
+            for connection in self._running.server.connections:
+                connection.force_close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _accepted(self, connections_open: int) -> None:
+        self.counters.accepted(connections_open)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = request.task
+        self._flying.add(task)
+        self.counters.started()
+        try:
+            return await send(request, self._answer_to(request), self.sleep)
+        finally:
+            self.counters.in_flight -= 1
+            self._flying.discard(task)
+
+    def _answer_to(self, request: web.BaseRequest) -> Answer:
+        headers = request.headers.copy()
+        authorized = self.authorizes(headers.get("Authorization", ""))
+        if "Authorization" in headers:
+            headers["Authorization"] = "***"
+        received = Received(request.method, request.raw_path, headers, authorized)
+        self.counters.recent.append(received)
+        return self.answer(request.method, request.raw_path, authorized=authorized)

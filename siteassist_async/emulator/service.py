@@ -1,0 +1,151 @@
+"""The API's decisions: a request in, an answer out, no socket and no waiting."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+from attrs import Factory, define, evolve, field
+
+from siteassist_async.emulator.answers import JSON, Answer, Fault, error_answer
+from siteassist_async.emulator.conversations import Spelling, conversation
+from siteassist_async.emulator.counters import Counters
+from siteassist_async.emulator.ids import UUID, valid_id
+from siteassist_async.emulator.limits import Limit
+from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter, quota_headers, refusal
+from siteassist_async.emulator.schedule import Schedule, Share
+
+__all__ = ["Seconds", "Service"]
+
+Seconds: TypeAlias = float | Callable[[], float]
+"""A constant, or a callable that is asked for each request."""
+
+_CONVERSATIONS = "/v2/conversations/"
+_NO_SUCH_ROUTE = Answer(404, b'{"error":{"message":"Not found"}}')
+_ONLY_GET = Answer(405, b'{"error":{"message":"Method not allowed"}}', (*JSON, ("Allow", "GET")))
+_NO_UUID = error_answer(422, details={"field": "conversationId", "reason": "Invalid UUID"})
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _schedule_of(service: Service) -> Schedule:
+    return Schedule(service.seed, service.faults)
+
+
+@define(eq=False, repr=False, kw_only=True)
+class Service:
+    """What the emulator decides by; every option but `seed` and `faults` may be set at any time.
+
+    A request is checked in this order: token, limit, method and path, then the fault that its
+    id meets (an outage, a scripted one, one of a share).
+    """
+
+    token: str = "sk_emulator"  # noqa: S105 - it opens nothing but the emulator
+    seed: int = 0
+    messages: int | None = None
+    """The messages of each conversation; the natural 0 to 40 by default."""
+    spelling: Spelling = "documented"
+    limit: Limit | None = None
+    retry_after: RetryAfter = "ceil"
+    retry_after_header: bool = False
+    quota_headers: QuotaHeaders = None
+    latency: Seconds = 0.0
+    refusal_latency: Seconds = 0.0
+    """Before a 401 and before the limit's 429, which are answered without the real work."""
+    faults: Sequence[Share] = ()
+    outage: Fault | None = None
+    """Met by every request for a conversation for as long as it is set."""
+    count_ids: bool = False
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    counters: Counters = field(init=False, factory=Counters)
+    _missing: set[str] = field(init=False, factory=set[str])
+    _schedule: Schedule = field(init=False, default=Factory(_schedule_of, takes_self=True))
+
+    def script(self, conversation_id: str, *faults: Fault) -> None:
+        """Let the next requests for an id meet these faults, one each, then serve it normally.
+
+        Raises:
+            ValueError: the id is no UUID.
+        """
+        self._schedule.script(conversation_id, faults)
+
+    def missing(self, *conversation_ids: str) -> None:
+        """Answer these ids with 404 from now on.
+
+        Raises:
+            ValueError: an id is no UUID.
+        """
+        self._missing.update(map(valid_id, conversation_ids))
+
+    def reset_counters(self) -> None:
+        """Count from zero again; what is in flight stays in flight."""
+        flying = self.counters.in_flight
+        self.counters = Counters(in_flight=flying, most_in_flight=flying)
+
+    def authorizes(self, authorization: str) -> bool:
+        """Whether an `Authorization` header carries the token."""
+        scheme, _, token = authorization.partition(" ")
+        given = token.strip().encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(given, self.token.encode()) and scheme.lower() == "bearer"
+
+    def answer(self, method: str, target: str, *, authorized: bool) -> Answer:
+        """Decide and count the answer to a request; `target` is its path with the query."""
+        self.counters.requests += 1
+        answer = self._decide(method, target, authorized=authorized)
+        self.counters.statuses[answer.status if answer.is_http else 0] += 1
+        return answer
+
+    def _decide(self, method: str, target: str, *, authorized: bool) -> Answer:
+        if not authorized:
+            self.counters.unauthorized += 1
+            return evolve(error_answer(401), delay=_seconds(self.refusal_latency))
+        if self.limit is None:
+            return self._route(method, target)
+        now = self.clock()
+        wait = self.limit.take(now)
+        answer = self._refuse(wait) if wait else self._route(method, target)
+        quota = self.limit.quota(now)
+        return answer.with_headers(quota_headers(quota, self.quota_headers, self.wall_clock))
+
+    def _refuse(self, wait: float) -> Answer:
+        self.counters.refused += 1
+        answer = refusal(wait, self.retry_after, header=self.retry_after_header)
+        return evolve(answer, delay=_seconds(self.refusal_latency))
+
+    def _route(self, method: str, target: str) -> Answer:
+        path = target.partition("?")[0]
+        if not path.startswith(_CONVERSATIONS) or "/" in path[len(_CONVERSATIONS) :]:
+            return _NO_SUCH_ROUTE
+        if method != "GET":
+            return _ONLY_GET
+        conversation_id = path[len(_CONVERSATIONS) :].lower()
+        if not UUID.fullmatch(conversation_id):
+            return _NO_UUID
+        return self._get(conversation_id)
+
+    def _get(self, conversation_id: str) -> Answer:
+        if self.count_ids:
+            self.counters.ids[conversation_id] += 1
+        answer = self._found(conversation_id)
+        fault = self.outage or self._schedule.next_fault(conversation_id)
+        if fault is None:
+            return answer
+        self.counters.faults += 1
+        return fault(answer)
+
+    def _found(self, conversation_id: str) -> Answer:
+        delay = _seconds(self.latency)
+        if conversation_id in self._missing:
+            return evolve(error_answer(404, conversation_id), delay=delay)
+        found = conversation(
+            conversation_id, self.seed, messages=self.messages, spelling=self.spelling
+        )
+        return Answer(200, _encode(found), conversation_id=conversation_id, delay=delay)
+
+
+def _seconds(value: Seconds) -> float:
+    return value() if callable(value) else value
