@@ -25,6 +25,7 @@ SiteAssistError
 ├── UnusableResponseError          an answer that is not what was asked for
 │   ├── WrongConversationError     another conversation than the one asked for
 │   └── ResponseTooLargeError      more bytes than the limit
+├── TokenError                     no token could be had
 ├── InvalidIdError                 an id that is no UUID (a ValueError)
 └── ConfigurationError             an option that cannot work (a ValueError)
 """
@@ -65,6 +66,9 @@ class SiteAssistError(Exception):
         line = printable(self._summary())
         context = self._context()
         return f"{line} ({'; '.join(context)})" if context else line
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def _summary(self) -> str:
         return str(self.args[0]) if self.args else type(self).__name__
@@ -183,7 +187,7 @@ class APIError(SiteAssistError):
 
     def _summary(self) -> str:
         head = f"{self.status} {printable(self.code, 60)}" if self.code else str(self.status)
-        return f"{head}: {self.message}"
+        return f"{head}: {self.message}" if self.message else head
 
     def _context(self) -> list[str]:
         context = super()._context()
@@ -328,7 +332,7 @@ class UnusableResponseError(SiteAssistError):
     def _context(self) -> list[str]:
         context = super()._context()
         if self.excerpt:
-            context.append(f"the body begins {printable(self.excerpt, 60)!r}")
+            context.append(f"the body begins {self.excerpt[:60]!r}")
         return context
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from siteassist_async.errors import InvalidIdError, printable
+from siteassist_async.errors import InvalidIdError
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -22,7 +22,7 @@ def parse_id(value: object) -> str:
             return canonical
     elif isinstance(value, UUID):
         return str(value)
-    shown = printable(value) if isinstance(value, str) else f"a {type(value).__name__}"
+    shown = repr(value[:100]) if isinstance(value, str) else f"a {type(value).__name__}"
     raise InvalidIdError(
-        f"not a conversation id (a UUID such as 123e4567-e89b-12d3-a456-426614174000): {shown!r}"
+        f"not a conversation id (a UUID such as 123e4567-e89b-12d3-a456-426614174000): {shown}"
     )

@@ -33,6 +33,9 @@ class _Nothing(Mapping[str, object]):
     def __len__(self) -> int:
         return 0
 
+    def __hash__(self) -> int:
+        return 0
+
     def __repr__(self) -> str:
         return "{}"
 
@@ -81,6 +84,7 @@ class OtherPart:
 
 
 Part = TextPart | OtherPart
+"""A piece of a message."""
 
 
 @frozen(weakref_slot=False)

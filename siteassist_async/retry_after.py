@@ -18,7 +18,7 @@ def seconds_from_body(value: object) -> float | None:
         seconds = float(value)
     except (ValueError, OverflowError):  # an integer of 5,000 digits overflows a float
         return None
-    return seconds if 0 <= seconds < math.inf else None
+    return abs(seconds) if 0 <= seconds < math.inf else None  # abs: no -0.0
 
 
 def seconds_from_header(value: str | None, now: datetime | None = None) -> float | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
-from siteassist_async import errors
-from siteassist_async.codec.convert import MISFITS, converter, first_fault
+from siteassist_async.codec.body import structure_body
+from siteassist_async.codec.convert import MISFITS, converter
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
 from siteassist_async.codec.text import NotJsonError, dump, excerpt, parse
 from siteassist_async.models import Conversation
+
+if TYPE_CHECKING:
+    from siteassist_async.errors import Details
 
 __all__ = [
     "ErrorBody",
@@ -48,15 +51,9 @@ def decode_conversation(body: bytes) -> Conversation:
             raised, whatever the bytes.
     """
     conversation = _fast.decode(body)
-    if conversation is not None:
-        return conversation
-    value = _json(body)
-    try:
-        conversation = converter.structure(value, Conversation)
-    except MISFITS as error:
-        path, reason = first_fault(error)
-        raise errors.UnusableResponseError(reason, path=path, excerpt=excerpt(body)) from error
-    _fast.learn(conversation)
+    if conversation is None:
+        conversation = structure_body(body, Conversation)
+        _fast.learn(conversation)
     return conversation
 
 
@@ -94,9 +91,7 @@ def decode_error(body: bytes) -> ErrorBody:
     )
 
 
-def decode_details(
-    raw: object, details_class: type[errors.Details] | None
-) -> errors.Details | None:
+def decode_details(raw: object, details_class: type[Details] | None) -> Details | None:
     """Type an error's `details` as documented for its class; None where they do not fit."""
     if details_class is None or raw is None:
         return None
@@ -104,13 +99,6 @@ def decode_details(
         return converter.structure(raw, details_class)
     except MISFITS:
         return None
-
-
-def _json(body: bytes) -> object:
-    try:
-        return parse(body)
-    except NotJsonError as error:
-        raise errors.UnusableResponseError(str(error), excerpt=excerpt(body)) from error
 
 
 def _member(value: object, key: str) -> object:

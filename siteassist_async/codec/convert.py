@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeGuard, TypeVar, get_args
 
+import msgspec
 from attrs import NOTHING as REQUIRED
-from attrs import AttrsInstance, evolve, fields, fields_dict, has
+from attrs import AttrsInstance, evolve, fields, fields_dict, frozen, has
 from cattrs import Converter
 from cattrs.errors import (
     AttributeValidationNote,
@@ -35,7 +37,15 @@ Structured = TypeVar("Structured", bound=AttrsInstance)
 Hook = Callable[[object, object], Structured]
 
 
+@frozen
+class Head:
+    """Of a conversation no more than its id."""
+
+    id: str
+
+
 _TAGS: dict[type[object], dict[str, str]] = {
+    Head: {"object": "conversation"},
     Conversation: {"object": "conversation"},
     Message: {"object": "message"},
     TextPart: {"type": "text"},
@@ -110,9 +120,10 @@ def _seconds(value: object, _: object) -> float:
 
 def _time(value: object, _: object) -> datetime:
     try:
-        time = datetime.fromisoformat(_string(value))
-    except ValueError:
-        raise ValueError("expected an ISO 8601 time") from None
+        # Not `datetime.fromisoformat`, which reads "10:30:007" and cuts off nanoseconds.
+        time = msgspec.convert(_string(value), datetime)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        raise ValueError("expected a time such as 2024-01-15T10:30:00.000Z") from None
     if time.tzinfo is None:
         raise ValueError("expected a time with its offset from UTC")
     return time
@@ -120,7 +131,9 @@ def _time(value: object, _: object) -> datetime:
 
 def _time_to_wire(time: datetime) -> str:
     precision = "microseconds" if time.microsecond % 1000 else "milliseconds"
-    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    with suppress(OverflowError):  # in the years 1 and 9999 an offset can lead out of the calendar
+        time = time.astimezone(UTC)
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _is_tuple(declared: object) -> bool:
@@ -193,9 +206,7 @@ def _either_spelling(structure: Hook[Conversation]) -> Hook[Conversation]:
 
 
 def _class_hook(cls: type[Any]) -> Hook[Any]:
-    if "extra" not in fields_dict(cls):
-        return _by_wire_names(cls)
-    structure = _keeping_the_rest(cls)
+    structure = _keeping_the_rest(cls) if "extra" in fields_dict(cls) else _by_wire_names(cls)
     if cls is Conversation:
         structure = _either_spelling(structure)
     tag = _TAGS.get(cls, {}).get("object")
@@ -229,6 +240,9 @@ def _register() -> None:
     converter.register_unstructure_hook_factory(has, _class_to_wire)
     converter.register_unstructure_hook(OtherPart, lambda part: {"type": part.type, **part.fields})
     converter.register_unstructure_hook(datetime, _time_to_wire)
+    # JSON within the metadata is written as it is, however deep.
+    converter.register_unstructure_hook(dict, lambda value: value)
+    converter.register_unstructure_hook(list, lambda value: value)
 
 
 _register()

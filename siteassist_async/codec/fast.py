@@ -19,7 +19,7 @@ from siteassist_async.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 MOST_LEARNED = 32
 """Unknown fields that are learned; a server that makes them up gets no more of our memory."""
@@ -91,62 +91,71 @@ class FastDecoder:
     """
 
     def __init__(self) -> None:
-        self._of_conversation: dict[str, str] = {}
-        self._of_message: dict[str, str] = {}
-        self._decode = self._build()
+        self._known = _Known({}, {})
 
     def decode(self, body: bytes) -> Conversation | None:
         """Read a body; None where it is not for this decoder."""
+        known = self._known  # one value throughout: another thread's decoding may learn meanwhile
         try:
-            return self._conversation(self._decode(body))
+            return _conversation(known.decode(body), known)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _NotForThisError):
             return None
 
     def learn(self, conversation: Conversation) -> None:
         """Take the unknown fields of a body that cattrs has read for known from now on."""
-        before = len(self._of_conversation) + len(self._of_message)
-        _number(self._of_conversation, conversation.extra)
-        for message in conversation.messages:
-            _number(self._of_message, message.extra)
-        if len(self._of_conversation) + len(self._of_message) > before:
-            self._decode = self._build()
+        known = self._known
+        of_conversation = _numbered(known.of_conversation, conversation.extra)
+        of_message = _numbered(
+            known.of_message, [name for message in conversation.messages for name in message.extra]
+        )
+        if (of_conversation, of_message) != (known.of_conversation, known.of_message):
+            self._known = _Known(of_conversation, of_message)
 
-    def _build(self) -> Callable[[bytes], _Conversation]:
-        message = msgspec.defstruct("Sent", _fields(self._of_message), bases=(_Message,), gc=False)
+
+class _Known:
+    """Unknown fields by name, each with the attribute that holds it, and a decoder for them."""
+
+    def __init__(self, of_conversation: dict[str, str], of_message: dict[str, str]) -> None:
+        self.of_conversation = of_conversation
+        self.of_message = of_message
+        message = msgspec.defstruct("Sent", _fields(of_message), bases=(_Message,), gc=False)
         messages = ("messages", list[message] | None, None)  # type: ignore[valid-type] # made here
         conversation = msgspec.defstruct(
-            "Sent", [messages, *_fields(self._of_conversation)], bases=(_Conversation,), gc=False
+            "Sent", [messages, *_fields(of_conversation)], bases=(_Conversation,), gc=False
         )
-        return cast("Callable[[bytes], _Conversation]", msgspec.json.Decoder(conversation).decode)
-
-    def _conversation(self, sent: _Conversation) -> Conversation:
-        last_interaction_at = sent.last_interaction_at or sent.last_interation_at
-        if last_interaction_at is None:
-            raise _NotForThisError
-        if self._of_message:
-            messages = [_message(m, _rest(m, self._of_message)) for m in sent.messages or ()]
-        else:
-            messages = [_message(m, NOTHING) for m in sent.messages or ()]
-        made: Conversation = _OpenConversation(
-            sent.id,
-            sent.created_at,
-            sent.updated_at,
-            sent.status,
-            last_interaction_at,
-            sent.closed_at,
-            sent.close_reason,
-            sent.is_human_handled or False,
-            sent.human_agent and _human_agent(sent.human_agent),
-            sent.title,
-            tuple(messages),
-            _rest(sent, self._of_conversation),
+        self.decode = cast(
+            "Callable[[bytes], _Conversation]", msgspec.json.Decoder(conversation).decode
         )
-        made.__class__ = Conversation
-        return made
 
 
 class _NotForThisError(ValueError):
     """What cattrs has to judge."""
+
+
+def _conversation(sent: _Conversation, known: _Known) -> Conversation:
+    last_interaction_at = sent.last_interaction_at or sent.last_interation_at
+    if last_interaction_at is None:
+        raise _NotForThisError
+    if known.of_message:
+        messages = [_message(m, _rest(m, known.of_message)) for m in sent.messages or ()]
+    else:
+        messages = [_message(m, NOTHING) for m in sent.messages or ()]
+    made: Conversation = _OpenConversation(
+        sent.id,
+        sent.created_at,
+        sent.updated_at,
+        sent.status,
+        last_interaction_at,
+        sent.closed_at,
+        sent.close_reason,
+        sent.is_human_handled or False,
+        sent.human_agent and _human_agent(sent.human_agent),
+        sent.title,
+        tuple(messages),
+        _rest(sent, known.of_conversation),
+    )
+    made.__class__ = Conversation
+    return made
 
 
 def _message(sent: _Message, rest: Mapping[str, object]) -> Message:
@@ -190,10 +199,13 @@ def _string(value: object) -> str:
     raise _NotForThisError
 
 
-def _number(known: dict[str, str], extra: Mapping[str, object]) -> None:
-    for name in extra:
-        if len(known) < MOST_LEARNED:
-            known.setdefault(name, f"extra_{len(known)}")
+def _numbered(known: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    numbered = dict(known)
+    for name in names:
+        # Some names msgspec refuses (quotes, controls, lone surrogates): none is an identifier.
+        if len(numbered) < MOST_LEARNED and name.isidentifier():
+            numbered.setdefault(name, f"extra_{len(numbered)}")
+    return numbered
 
 
 def _fields(known: dict[str, str]) -> list[tuple[str, Any, Any]]:

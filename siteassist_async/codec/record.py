@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from siteassist_async.codec.text import NotJsonError, excerpt, parse
-from siteassist_async.errors import UnusableResponseError, WrongConversationError
+from siteassist_async.codec.body import structure_body
+from siteassist_async.codec.convert import Head
+from siteassist_async.codec.text import BOM
+from siteassist_async.errors import WrongConversationError
 
 # Raw, these end a line for str.splitlines and JavaScript; escaped they are the same JSON string.
 _LINE_ENDS = (("\u0085", rb"\u0085"), ("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"))
 
 
 class _Head(msgspec.Struct):
-    object: str
+    object: Literal["conversation"]
     id: str
 
 
@@ -26,13 +30,9 @@ def check_asked(body: bytes, conversation_id: str) -> bytes:
         UnusableResponseError: It is no JSON text in UTF-8, or not of a conversation.
         WrongConversationError: It is another conversation.
     """
-    head = _head(body)
-    if head.object != "conversation":
-        raise UnusableResponseError(
-            'expected an object with "object": "conversation"', excerpt=excerpt(body)
-        )
-    if head.id.lower() != conversation_id:
-        raise wrong_conversation(head.id, conversation_id)
+    got = _id(body)
+    if got.lower() != conversation_id:
+        raise wrong_conversation(got, conversation_id)
     return body
 
 
@@ -41,7 +41,7 @@ def record_asked(body: bytes, conversation_id: str) -> bytes:
 
     Raises as `check_asked`.
     """
-    line = check_asked(body, conversation_id).removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    line = check_asked(body, conversation_id).removeprefix(BOM).strip(b" \t\r\n")
     # Between tokens a line break is white space, and within a string JSON has none unescaped.
     line = line.replace(b"\n", b" ").replace(b"\r", b" ")
     if not line.isascii():
@@ -55,15 +55,11 @@ def wrong_conversation(got: str, asked: str) -> WrongConversationError:
     return WrongConversationError(f"asked for {asked}, got {got}", path="id")
 
 
-def _head(body: bytes) -> _Head:
+def _id(body: bytes) -> str:
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into the strings that it skips
-        return _decode_head(body)
+        return _decode_head(body.removeprefix(BOM)).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    # A byte order mark, a lone surrogate, or really not a conversation.
-    try:
-        return msgspec.convert(parse(body), _Head)
-    except (NotJsonError, msgspec.ValidationError) as error:
-        raise UnusableResponseError(str(error), excerpt=excerpt(body)) from error
+        pass  # A lone surrogate in a name, or really not a conversation.
+    return structure_body(body, Head).id

@@ -8,6 +8,9 @@ from typing import NoReturn
 
 import msgspec
 
+BOM = b"\xef\xbb\xbf"
+"""A byte order mark, which a JSON text should not but may begin with (RFC 8259, section 8.1)."""
+
 EXCERPT = 200
 """How many of an unusable body's bytes an error keeps."""
 
@@ -21,24 +24,25 @@ def parse(text: bytes) -> object:
 
     Lone surrogates, which JavaScript makes of a cut emoji and writes as escapes, are kept.
     """
-    if text.startswith(b"\xef\xbb\xbf"):
-        text = text[3:]
+    text = text.removeprefix(BOM)
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        if b"\\ud" not in text and b"\\uD" not in text:
-            raise NotJsonError(_why(text, error)) from error
-    try:
-        return json.loads(text.decode(), parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise NotJsonError(_why(text, error)) from error
+        why = _why(text, error)
+    if b"\\ud" in text or b"\\uD" in text:
+        try:
+            return json.loads(text.decode(), parse_constant=_refuse, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
+            why = _why(text, error)
+    # Not from the error: those of UTF-8 and of the standard library's JSON hold all of the text.
+    raise NotJsonError(why)
 
 
 def dump(value: object) -> bytes:
     """Write plain values on one line; lone surrogates are escaped."""
     try:
         return msgspec.json.encode(value)
-    except (UnicodeEncodeError, OverflowError):  # OverflowError: an integer over 64 bits
+    except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -62,5 +66,5 @@ def _refuse(constant: str) -> NoReturn:
 def _finite(number: str) -> float:
     value = float(number)
     if math.isinf(value):
-        raise ValueError(f"{number} is out of range")
+        raise ValueError(f"{number[:20]} is out of range")
     return value
