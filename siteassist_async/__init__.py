@@ -214,3 +214,7 @@ def __getattr__(name: str) -> object:
     value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

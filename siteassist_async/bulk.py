@@ -75,7 +75,7 @@ class _Pool(Generic[K, V]):
         self._waiting: dict[int, tuple[K, V | SiteAssistError]] = {}
         self._changed = asyncio.Event()
         self._read = self._yielded = 0
-        self._exhausted = False
+        self._exhausted = self._stopped = False
         self._input_fault: Exception | None = None
         self._fault: BaseException | None = None
         self._spawn()
@@ -98,6 +98,7 @@ class _Pool(Generic[K, V]):
             await self._changed.wait()
 
     async def stop(self) -> None:
+        self._stopped = True  # a fetch may swallow the cancellation
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -114,7 +115,7 @@ class _Pool(Generic[K, V]):
         self._changed.set()
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopped:
             await self._room.acquire()
             async with self._reading:
                 key = await self._next()

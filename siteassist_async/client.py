@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import math
 import os
+import re
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -29,8 +31,15 @@ if TYPE_CHECKING:
     import aiohttp
 
 BASE_URL = "https://api.siteassist.io/v2"
+"""Where the API is, unless a client is told otherwise."""
 
-_HEADERS = {"Accept": "application/json", "User-Agent": f"siteassist_async/{__version__}"}
+_NO_BASE_URL = re.compile(r"[^!-~]|[@?#\\]")
+
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",  # aiohttp's own asks for more where more is installed
+    "User-Agent": f"siteassist_async/{__version__}",
+}
 
 
 class SiteAssist:
@@ -82,6 +91,10 @@ class SiteAssist:
             raise ConfigurationError(f"concurrency must be at least 1, not {concurrency}")
         if max_rate is not None and not max_rate > 0:
             raise ConfigurationError(f"max_rate must be above 0, not {max_rate}")
+        if session is not None and tls is not None:
+            raise ConfigurationError("with a session, tls belongs to the session's connector")
+        if pacer is not None and max_rate is not None:
+            raise ConfigurationError("with a pacer, max_rate is the pacer's own")
         token = token if token is not None else os.environ.get("SITEASSIST_TOKEN")
         if token is None:
             raise ConfigurationError("no token: pass one, or set SITEASSIST_TOKEN")
@@ -122,8 +135,9 @@ class SiteAssist:
     ) -> Self:
         """A view of this client with other options, for one call or a group of them.
 
-        It shares the connections, the slots, the pace and the retry budget; closing either closes
-        both. What is not given stays; `deadline=math.inf` lifts a deadline.
+        It shares the connections, the slots, the pace and, unless `retry` has another one, the
+        retry budget; closing either closes both. What is not given stays; `deadline=math.inf`
+        lifts a deadline.
         """
         options = _Options(
             timeout or self._options.timeout,
@@ -131,10 +145,13 @@ class SiteAssist:
             self._options.deadline if deadline is None else _positive(deadline),
             self._options.middleware if middleware is None else tuple(middleware),
         )
-        return copy.copy(self)._link(options)  # noqa: SLF001 - a copy of this very client
+        view = copy.copy(self)
+        if options.retry.budget != self._options.retry.budget:
+            view._budget = RetryBudget(options.retry.budget)  # noqa: SLF001 - of this very class
+        return view._link(options)  # noqa: SLF001 - as above
 
     async def close(self) -> None:
-        """Close the connections; what is in flight fails."""
+        """Close the connections; what is in flight fails, and so does what comes after."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -177,11 +194,15 @@ class _Options:
 def _positive(deadline: float | None) -> float | None:
     if deadline is not None and not deadline > 0:
         raise ConfigurationError(f"deadline must be above 0 seconds, not {deadline}")
-    return deadline
+    return None if deadline == math.inf else deadline
 
 
 def _checked(base_url: str) -> str:
     """Refuse a base URL that would send the token in the clear, or to nowhere."""
+    if _NO_BASE_URL.search(base_url):  # not shown, for it may hold a password
+        raise ConfigurationError(
+            "base URL: neither credentials, query, fragment, spaces nor non-ASCII belong there"
+        )
     try:
         parts = urlsplit(base_url)
         host, _ = parts.hostname, parts.port
@@ -189,8 +210,6 @@ def _checked(base_url: str) -> str:
         raise ConfigurationError(f"base URL {base_url!r}: {error}") from error
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(f"base URL {base_url!r}: expected https://host/path")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError("base URL: neither credentials, query nor fragment belong there")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise ConfigurationError(
             f"base URL {base_url!r}: must be https, or the token is in the clear"

@@ -133,7 +133,7 @@ class _Flights:
         conversation_id = parse_id(given)
         flight = self._flying.get(conversation_id)
         if flight is not None:
-            return await flight
+            return await asyncio.shield(flight)
         flight = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
         try:
             conversation = await self._get(conversation_id)

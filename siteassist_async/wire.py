@@ -6,7 +6,9 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field, fields, frozen
+
+from siteassist_async.errors import ConfigurationError
 
 
 @frozen
@@ -22,6 +24,20 @@ class Timeout:
     read: float = 30.0
     total: float = 300.0
 
+    def __attrs_post_init__(self) -> None:
+        for name in (part.name for part in fields(Timeout)):
+            seconds = getattr(self, name)
+            if not seconds > 0:
+                raise ConfigurationError(f"Timeout.{name} must be above 0 seconds, not {seconds}")
+
+
+@define
+class Tally:
+    """What one call has come to, whichever link sent it."""
+
+    sent: int = 0
+    """Requests that went to the transport."""
+
 
 @frozen
 class Request:
@@ -35,7 +51,8 @@ class Request:
         headers: Never shown in a repr: below the auth link they hold the token.
         timeout: For each attempt.
         deadline: A point of the client's clock, for the whole call.
-        patience: Seconds that the call may wait in all because the API asked it to.
+        patience: Seconds that the call may still wait in all because the API asks it to.
+        tally: Shared by all copies of one call's request.
     """
 
     url: str
@@ -45,18 +62,20 @@ class Request:
     timeout: Timeout = Timeout()
     deadline: float | None = None
     patience: float = math.inf
+    tally: Tally = field(factory=Tally, eq=False, repr=False)
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """The same request, these headers set besides its own."""
-        merged = {**self.headers, **headers}
+        # attrs.evolve costs twice as much, and this runs at each attempt.
         return Request(
             self.url,
             self.conversation_id,
             self.accept,
-            merged,
+            {**self.headers, **headers},
             self.timeout,
             self.deadline,
             self.patience,
+            self.tally,
         )
 
 
@@ -81,6 +100,7 @@ class Response:
 
 
 Send = Callable[[Request], Awaitable[Response]]
+"""Sends a request through the rest of the chain; raises the errors of `siteassist_async.errors`."""
 
 
 class Middleware(Protocol):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from siteassist_async.errors import AuthenticationError, ConfigurationError, TokenError
-from siteassist_async.wire import Request, Response, Send
+
+if TYPE_CHECKING:
+    from siteassist_async.wire import Request, Response, Send
 
 Token = str | Callable[[], Awaitable[str]]
 
@@ -35,14 +38,14 @@ class Auth:
             raise ConfigurationError(f"the token is for {self._within} only, not {request.url}")
         if isinstance(self._token, str):
             return await send(_signed(request, self._token))
-        token = await _ask(self._token)
+        signed = _signed(request, await _ask(self._token))
         try:
-            return await send(_signed(request, token))
+            return await send(signed)
         except AuthenticationError:
-            renewed = await _ask(self._token)
-            if renewed == token:
+            renewed = _signed(request, await _ask(self._token))
+            if renewed.headers == signed.headers:
                 raise
-        return await send(_signed(request, renewed))
+        return await send(renewed)
 
 
 def _signed(request: Request, token: str) -> Request:

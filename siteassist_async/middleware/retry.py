@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from siteassist_async.errors import (
@@ -23,9 +22,10 @@ from siteassist_async.errors import (
     TransportError,
     WrongConversationError,
 )
-from siteassist_async.pacing import StartTooLateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from siteassist_async.clock import Clock
     from siteassist_async.wire import Request, Response, Send
 
@@ -46,7 +46,8 @@ class RetryPolicy:
 
     The delay before attempt n+1 is drawn between 0 and `first_delay` · 2^(n-1), at most
     `longest_delay` (full jitter); never less than the API asks for. Where a 429 or 503 names a
-    time, the wait counts against `patience` and the deadline, and the attempt does not count.
+    time, the wait counts against `patience` and the deadline, and the attempt does not count; a
+    server that goes on refusing is asked ever less often, however short the time that it names.
 
     Attributes:
         attempts: Requests for one call, the first included.
@@ -83,26 +84,42 @@ class Retry:
     spends_attempt: bool = True
 
 
-def decide(
-    policy: RetryPolicy, error: SiteAssistError, *, spent: int, waited: float, jitter: float
+def decide(  # noqa: PLR0913 - what a choice depends on
+    policy: RetryPolicy,
+    error: SiteAssistError,
+    *,
+    spent: int,
+    patience: float,
+    jitter: float,
+    refused: int = 0,
 ) -> Retry | None:
     """Choose what follows a failure; None: the error is the outcome.
 
-    `spent` attempts count so far, `waited` seconds were waited because the API asked for it, and
-    `jitter` is drawn from [0, 1).
+    `spent` attempts count so far, `refused` do not because the API named a time to wait, of which
+    `patience` seconds are left, and `jitter` is drawn from [0, 1).
     """
-    asked = error.retry_after if isinstance(error, APIError) else None
-    if asked and waited + asked > policy.patience:
+    asked = _asked(error)
+    if asked > patience:
         return None
     if asked and isinstance(error, RateLimitError | ServiceUnavailableError):
         # The jitter parts the many processes that were all told the same second.
-        return Retry(asked * (1 + jitter / 10), spends_attempt=False)
+        delay = max(asked * (1 + jitter / 10), jitter * _longest(policy, refused - policy.attempts))
+        return Retry(min(delay, patience), spends_attempt=False)
     if spent >= policy.attempts or not _may_pass(error):
         return None
     if isinstance(error, DisconnectedError) and spent == 1:
         return Retry(0.0)  # an idle connection that the server had closed: a new one will do
-    longest = min(policy.longest_delay, policy.first_delay * 2.0 ** min(spent - 1, 60))
-    return Retry(max(jitter * longest, asked or 0.0))
+    return Retry(max(jitter * _longest(policy, spent - 1), asked))
+
+
+def _longest(policy: RetryPolicy, doublings: int) -> float:
+    if doublings < 0:
+        return 0.0
+    return min(policy.longest_delay, policy.first_delay * 2.0 ** min(doublings, 60))
+
+
+def _asked(error: SiteAssistError) -> float:
+    return max(0.0, error.retry_after or 0.0) if isinstance(error, APIError) else 0.0
 
 
 def _may_pass(error: SiteAssistError) -> bool:
@@ -167,32 +184,34 @@ class Retrying:
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send until an answer is had or nothing more may help."""
-        progress = _Progress(started=self._clock.now())
+        progress = _Progress(self._clock.now(), request.patience)
         try:
             if request.deadline is None:
                 return await self._run(request, send, progress)
             return await self._run_until(request.deadline, request, send, progress)
         except SiteAssistError as error:
-            error.attempts = progress.attempts
+            error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - progress.started
             raise
 
     async def _run_until(
         self, deadline: float, request: Request, send: Send, progress: _Progress
     ) -> Response:
+        seconds = deadline - progress.started
+        ending = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(deadline - progress.started):
+            async with ending:
                 return await self._run(request, send, progress)
-        except SiteAssistError:
-            raise
         except TimeoutError as error:
-            took = f"no answer within {deadline - progress.started:.3g} s"
-            raise DeadlineExceededError(took) from progress.last_error or error
+            if isinstance(error, SiteAssistError) or not ending.expired():
+                raise
+            cause = progress.last_error or error
+            raise DeadlineExceededError(f"no answer within {seconds:.3g} s") from cause
 
     async def _run(self, request: Request, send: Send, progress: _Progress) -> Response:
         # Entering tenacity costs as much as a fifth of a request, and most need no second attempt.
         try:
-            response = await _attempt(request, send, progress)
+            response = await send(request)
         except SiteAssistError as error:
             response = await self._go_on(request, send, progress, error)
         self._budget.earn()
@@ -208,7 +227,7 @@ class Retrying:
             if not replayed:
                 replayed = True
                 raise first
-            return await _attempt(request, send, progress)
+            return await send(evolve(request, patience=progress.patience))
 
         def may_help(state: RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
@@ -230,8 +249,9 @@ class Retrying:
             self._policy,
             error,
             spent=progress.spent,
-            waited=progress.waited,
+            patience=progress.patience,
             jitter=self._jitter(),
+            refused=progress.refused,
         )
         if retry is None or self._is_too_late(request, retry):
             return False
@@ -240,7 +260,9 @@ class Retrying:
                 return False
             progress.spent += 1
         else:
-            progress.waited += retry.delay
+            progress.refused += 1
+        if _asked(error):
+            progress.patience = max(0.0, progress.patience - retry.delay)
         progress.delay = retry.delay
         self._stats.retries += 1
         self._stats.waited += retry.delay
@@ -258,18 +280,8 @@ class _Progress:
     """How far one call has come."""
 
     started: float
-    attempts: int = 0  # sent
-    spent: int = 1  # counted: a wait that the API asked for gives its attempt back
-    waited: float = 0.0  # because the API asked for it
+    patience: float  # seconds left to wait because the API asks for it
+    spent: int = 1  # attempts that count: a wait that the API asked for gives its attempt back
+    refused: int = 0  # attempts given back
     delay: float = 0.0  # before the next attempt
     last_error: SiteAssistError | None = None
-
-
-async def _attempt(request: Request, send: Send, progress: _Progress) -> Response:
-    progress.attempts += 1
-    try:
-        return await send(request)
-    except RateLimitError as error:
-        if isinstance(error.__cause__, StartTooLateError):
-            progress.attempts -= 1  # the pacing link did not let it go
-        raise

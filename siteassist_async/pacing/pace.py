@@ -1,0 +1,223 @@
+"""The pacing decisions: when the next request may start, with the time passed in."""
+
+from __future__ import annotations
+
+import math
+import random as random_module
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from siteassist_async.pacing.events import GateClosed, PaceEvent, RateChanged, WindowChanged
+from siteassist_async.pacing.foresight import Foresight
+from siteassist_async.pacing.gate import Gate, is_usable, pause_after
+from siteassist_async.pacing.learned import LearnedRate
+from siteassist_async.pacing.learner import CREDIT, Learner
+from siteassist_async.pacing.rate import Rate, restored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from siteassist_async.pacing.hints import RateLimitHint
+
+# Slow start: requests in flight at first; of these so many at once, and then so many a second, or
+# half of what the round trip allows. Small jobs stay near full speed, and a refusal, which takes
+# some 25 ms to come back, does not find a whole window of requests on their way.
+FIRST_WINDOW, FIRST_BURST, FIRST_RATE, FIRST_GAIN = 32, 8, 400.0, 0.5
+# From this many refusals in a row on, one request goes ahead alone.
+ALONE = 2
+
+
+@frozen
+class PaceSnapshot:
+    """What a pacer knows at one moment.
+
+    Attributes:
+        rate: Requests a second now; None while nothing paces.
+        ceiling: The limit as it was last measured.
+        gate: Seconds until the gate opens.
+        in_flight: Requests.
+        limit: Requests that may be in flight.
+        granted: Requests, as are those `refused`.
+        waited: Seconds for which the gate has been closed.
+    """
+
+    rate: float | None
+    ceiling: float | None
+    gate: float
+    in_flight: int
+    limit: int
+    granted: int
+    refused: int
+    waited: float
+
+
+class Pace:
+    """A gate, a window and a rate; no I/O, no clock, no lock.
+
+    Each `start` is followed by exactly one `granted`, `refused` or `released`. `random` gives
+    numbers from [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        concurrency: int = 64,
+        max_rate: float | None = None,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._concurrency = concurrency
+        self._random = random
+        self._window = concurrency if max_rate else min(concurrency, FIRST_WINDOW)
+        self._in_flight = 0
+        self._in_a_row = 0
+        self._next = -math.inf
+        self._gate = Gate()
+        self._learner = Learner(max_rate)
+        self._foresight = Foresight()
+        self._granted = 0
+        self._refused = 0
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight."""
+        return 1 if self._in_a_row >= ALONE else self._window
+
+    @property
+    def opens(self) -> float:
+        """The time at which the gate opens, or did."""
+        return self._gate.until
+
+    def adjust(self, *, concurrency: int, max_rate: float | None) -> None:
+        """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
+        self._concurrency = max(self._concurrency, concurrency)
+        if max_rate is not None:
+            self._learner.max_rate = max_rate
+
+    def start_at(self, now: float) -> float:
+        """The earliest time for the next start; infinite until a slot is free."""
+        if self._in_flight >= self.limit:
+            return math.inf
+        return max(now, self._gate.until, self._next)
+
+    def start(self, now: float) -> None:
+        """Count a request that starts now."""
+        learner = self._learner
+        learner.start(now, max(self._gate.until, self._next))
+        self._in_flight += 1
+        rate, credit = learner.current, CREDIT
+        if rate is None and self._granted < self._concurrency:
+            rate, credit = self._first_rate(), FIRST_BURST / FIRST_RATE
+        if rate:
+            self._next = max(self._next, now - credit) + 1 / rate
+
+    def granted(
+        self, sent: float, now: float, hint: RateLimitHint | None = None
+    ) -> tuple[PaceEvent, ...]:
+        """An answer that is no refusal came to a request started at `sent`."""
+        before = self.limit
+        self._in_flight -= 1
+        self._granted += 1
+        if self._window < self._concurrency:
+            self._window += 1
+        if self._learner.granted(sent, now):
+            self._in_a_row = 0
+        wait = 0.0 if hint is None else self._foresight.granted(sent, now, hint)
+        closed = wait > 0 and self._gate.close(now, wait)
+        if closed:
+            self._rest(limited=False)
+        elif self.limit == before:
+            return ()
+        return (*_if(GateClosed(wait), when=closed), *self._window_change(before))
+
+    def refused(
+        self,
+        sent: float,
+        now: float,
+        retry_after: float | None,
+        *,
+        limited: bool,
+        hint: RateLimitHint | None = None,
+    ) -> tuple[PaceEvent, ...]:
+        """A refusal came to a request started at `sent`; `limited` for a 429, else a 503.
+
+        One to a request sent before the last refusal only extends the gate, and a 503 only closes
+        it. Where `retry_after` names no time, a header's is taken, or a backoff.
+        """
+        before, rate = self.limit, self._learner.rate
+        self._in_flight -= 1
+        self._refused += 1
+        counts = self._learner.refused(sent, now)
+        self._in_a_row += counts
+        self._foresight.refused(sent)
+        if not is_usable(retry_after) and hint is not None:
+            retry_after = self._foresight.wait(hint)
+        pause = pause_after(retry_after, self._in_a_row, self._random())
+        closed = self._gate.close(now, pause)
+        if counts and limited:
+            self._learner.learn(sent, now, self._gate.until, self._in_flight)
+        if counts:
+            self._learner.cut(now)
+        self._rest(limited=limited)
+        gate = GateClosed(pause, asked=is_usable(retry_after))
+        return (
+            *_if(gate, when=closed),
+            *self._rate_change(rate),
+            *self._window_change(before),
+        )
+
+    def released(self) -> None:
+        """A request ended in a way that teaches nothing."""
+        self._in_flight -= 1
+
+    def learned(self) -> LearnedRate | None:
+        """What is worth keeping for the next run; None before the first 429."""
+        rate = self._learner.rate
+        return None if rate is None else LearnedRate(rate.ceiling, rate.period)
+
+    def restore(self, learned: LearnedRate, now: float) -> tuple[PaceEvent, ...]:
+        """Begin at a rate that an earlier run learned, unless this one has learned one."""
+        before, rate = self.limit, self._learner.rate
+        if rate is not None or not learned.is_usable():
+            return ()
+        self._learner.restore(restored(learned.rate, learned.period), now)
+        self._window = self._concurrency
+        return (*self._rate_change(rate), *self._window_change(before))
+
+    def snapshot(self, now: float) -> PaceSnapshot:
+        """The state for people and progress lines."""
+        rate = self._learner.rate
+        return PaceSnapshot(
+            rate=self._learner.current,
+            ceiling=None if rate is None else rate.ceiling,
+            gate=self._gate.left(now),
+            in_flight=self._in_flight,
+            limit=self.limit,
+            granted=self._granted,
+            refused=self._refused,
+            waited=self._gate.waited(now),
+        )
+
+    def _first_rate(self) -> float:
+        round_trip = self._learner.round_trip
+        return FIRST_RATE if round_trip is None else max(FIRST_RATE, FIRST_GAIN * self._window / round_trip)
+
+    def _rest(self, *, limited: bool) -> None:
+        until = self._gate.until
+        self._learner.rest(until, limited=limited)
+        if self._learner.current:
+            # Somewhere in the first interval, so that many clients do not start in step.
+            self._next = until + self._random() / self._learner.current
+
+    def _rate_change(self, before: Rate | None) -> tuple[PaceEvent, ...]:
+        after, current = self._learner.rate, self._learner.current
+        if after is None or current is None:
+            return ()
+        return _if(RateChanged(current), when=before is None or before.floor != after.floor)
+
+    def _window_change(self, before: int) -> tuple[PaceEvent, ...]:
+        return _if(WindowChanged(self.limit), when=self.limit != before)
+
+
+def _if(event: PaceEvent, *, when: bool) -> tuple[PaceEvent, ...]:
+    return (event,) if when else ()

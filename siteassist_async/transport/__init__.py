@@ -1,0 +1,112 @@
+"""One attempt over aiohttp, the body read to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from siteassist_async.errors import DisconnectedError, SiteAssistError
+from siteassist_async.transport.body import read_body
+from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
+from siteassist_async.transport.failure import failure, fit_to_chain
+from siteassist_async.wire import Request, Response, Timeout
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class Transport:
+    """Sends one request over a pool of connections and reads the whole answer.
+
+    Redirects are not followed, cookies not kept, and neither netrc nor proxy variables are read,
+    unless a session of the user's own does so. A failure is a TransportError or a
+    ResponseTooLargeError, and its connection is closed; a cancellation passes at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int,
+        session: aiohttp.ClientSession | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._connections = connections
+        self._tls = tls
+        self._users = session
+        self._session = session
+        self._middlewares = middlewares_of(session)
+        self._closed = False
+        self._timeouts: dict[Timeout, aiohttp.ClientTimeout] = {}
+
+    async def __call__(self, request: Request) -> Response:
+        """Send the request once."""
+        session = self._session or self._open()
+        request.tally.sent += 1
+        try:
+            async with asyncio.timeout(request.timeout.total):
+                return await self._attempt(request, session)
+        except SiteAssistError:
+            raise
+        except asyncio.CancelledError as error:
+            # aiohttp cancels who waits for a connection of a session that is being closed.
+            if not session.closed or _is_cancelled():
+                raise
+            raise _closed() from error
+        except Exception as error:  # noqa: BLE001 - aiohttp lets ValueError and others through
+            chosen = _closed() if session.closed else failure(error, request.timeout)
+            if isinstance(chosen, DisconnectedError) and session is not self._users:
+                close_idle(session)
+            raise chosen from fit_to_chain(error)
+
+    async def close(self) -> None:
+        """Close the pool, unless the session is the user's; nothing can be sent any more."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None and session is not self._users:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise _closed()
+        self._session = new_session(self._connections, self._tls)
+        return self._session
+
+    async def _attempt(self, request: Request, session: aiohttp.ClientSession) -> Response:
+        response = await session.get(
+            URL(request.url, encoded=True),
+            headers=request.headers,
+            timeout=self._timeout(request.timeout),
+            allow_redirects=False,
+            raise_for_status=False,  # a user's session may have it set
+            auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip body for whole
+            middlewares=self._middlewares,
+        )
+        body = await read_body(response)
+        return Response(response.status, response.headers, body, functools.partial(drop, response))
+
+    def _timeout(self, timeout: Timeout) -> aiohttp.ClientTimeout:
+        known = self._timeouts.get(timeout)
+        if known is None:
+            known = self._timeouts[timeout] = aiohttp.ClientTimeout(
+                total=None,
+                # Counts a wait for the pool too, and only our own pool has room for all.
+                connect=None if self._users else timeout.connect,
+                sock_connect=timeout.connect,
+                sock_read=timeout.read,
+                ceil_threshold=math.inf,
+            )
+        return known
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _closed() -> SiteAssistError:
+    return SiteAssistError("the client is closed")

@@ -1,0 +1,96 @@
+"""A body, read to its end under a limit."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from siteassist_async.errors import ResponseTooLargeError
+from siteassist_async.transport.connections import drop
+from siteassist_async.transport.inflate import ENCODINGS, Inflater
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
+
+LARGEST_BODY = 64 * 2**20
+"""Bytes, decompressed. A conversation of 1,000 messages is about half a megabyte."""
+
+LARGEST_ERROR_BODY = 64 * 2**10
+"""Bytes, decompressed; the rest of a longer error is not read, and its status still counts."""
+
+
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Read a 200's body whole, and of any other status as much of it as can be had.
+
+    Raises:
+        ResponseTooLargeError: A 200's body is longer than the limit.
+        EncodingError: It is not what its Content-Encoding says.
+        aiohttp.ClientError: It breaks off.
+    """
+    succeeded = response.status == 200
+    pieces: list[bytes] = []
+    try:
+        if response.content.is_eof():
+            await _read(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
+        else:
+            with _woken_by_loss(response):
+                await _read(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
+    except Exception:
+        drop(response)
+        if succeeded:
+            raise
+    except BaseException:
+        drop(response)
+        raise
+    if response.connection is not None:  # a 101 ends no answer, and frees no connection
+        drop(response)
+    return b"".join(pieces)
+
+
+async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: int) -> None:
+    encoding = response.headers.get("Content-Encoding", "").lower()
+    inflater = Inflater(encoding) if encoding in ENCODINGS else None
+    room = limit
+    while piece := await response.content.readany():
+        if inflater:
+            piece = inflater.feed(piece, room + 1)
+        pieces.append(piece[:room])
+        room -= len(piece)
+        if room < 0:
+            raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
+    if inflater:
+        inflater.finish()
+
+
+@contextmanager
+def _woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
+    # After a fault in the framing of a body aiohttp closes the connection, and whoever is reading
+    # the body waits for ever.
+    protocol = response.connection.protocol if response.connection else None
+    lost = None if protocol is None else protocol.closed
+    if lost is None:
+        yield
+        return
+    wake = functools.partial(_wake, response.content)
+    lost.remove_done_callback(_look)
+    lost.add_done_callback(_look)
+    lost.add_done_callback(wake)
+    try:
+        yield
+    finally:
+        lost.remove_done_callback(wake)
+
+
+def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None]) -> None:
+    if content.exception() is None and not content.is_eof():
+        content.set_exception(aiohttp.ClientPayloadError("its framing is wrong"))
+
+
+def _look(lost: asyncio.Future[None]) -> None:
+    # asyncio logs an exception that nobody has looked at.
+    if not lost.cancelled():
+        lost.exception()

@@ -1,0 +1,80 @@
+"""Connections that are what they seem: idle, silent, and not tried again unasked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from siteassist_async.transport.failure import BrokenError, fit_to_chain, told
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+
+def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    """A session that keeps no cookies and reads neither netrc nor proxy variables."""
+    connector = _QuietConnector(limit=connections, ssl=True if tls is None else tls)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def middlewares_of(
+    session: aiohttp.ClientSession | None,
+) -> Sequence[aiohttp.ClientMiddlewareType]:
+    """What to give to each request of a session: its own, and an end to the hidden repeat."""
+    # Middlewares given to a request replace the session's, and nothing public names those.
+    return (_without_hidden_repeat, *getattr(session, "_middlewares", ()))
+
+
+def close_idle(session: aiohttp.ClientSession) -> None:
+    """Close the connections that no request is using."""
+    # A server that dropped one idle connection has dropped them all: a restart, a proxy's
+    # timeout. Without this each costs an attempt, and nothing public closes them.
+    for idle in getattr(session.connector, "_conns", {}).values():
+        for protocol, _ in idle:
+            protocol.close()
+
+
+def drop(response: aiohttp.ClientResponse) -> None:
+    """Close the connection that an answer came over, wherever it is by now."""
+    response.close()
+    # Once the last byte is read the connection is back in the pool and out of public reach.
+    protocol = getattr(response, "_protocol", None)
+    if protocol is not None:
+        protocol.close()
+
+
+class _QuietConnector(aiohttp.TCPConnector):
+    """Hands out no connection over which something has come that nobody asked for."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
+    ) -> Connection:
+        """As its parent, which would take what has come for the next request's answer."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or not protocol.should_close:
+                return connection
+            connection.close()
+            if protocol.read_timeout is None:  # it is new, and so would be the next
+                raise aiohttp.ClientConnectionError("the server spoke before it was asked")
+
+
+async def _without_hidden_repeat(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    # aiohttp sends a GET again, unasked, where these two pass it (aio-libs/aiohttp#10790).
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise BrokenError(told(error)) from fit_to_chain(error)

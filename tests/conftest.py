@@ -1,0 +1,65 @@
+"""What many tests share."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, cast
+from unittest.mock import Mock
+
+import aiohttp
+import aioresponses
+import pytest
+from fakes import TOKEN, FakeClock
+from faults.raw_server import RawServer
+
+from siteassist_async import SiteAssist
+from siteassist_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Iterator
+
+    from fakes import Mocked
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until somebody sleeps."""
+    return FakeClock()
+
+
+@pytest.fixture
+def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mocked]:
+    """aioresponses, mended for aiohttp 3.14 (pnuckowski/aioresponses#289)."""
+    response = functools.partial(aiohttp.ClientResponse, stream_writer=Mock(output_size=0))
+    monkeypatch.setattr("aioresponses.core.ClientResponse", response)
+    monkeypatch.setattr("aioresponses.core.stream_reader_factory", _stream)
+    with aioresponses.aioresponses() as mocked:
+        yield cast("Mocked", mocked)
+
+
+def _stream(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
+    # Its own limit of 64 KiB pauses a protocol that reads from nowhere.
+    return aiohttp.StreamReader(Mock(_reading_paused=False), limit=2**30, loop=loop)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """The API on loopback, which counts the requests for each id."""
+    async with Emulator(token=TOKEN, count_ids=True) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[RawServer]:
+    """A server that says what it is told to, byte for byte, and counts."""
+    server = await RawServer().start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def client(emulator: Emulator, clock: FakeClock) -> AsyncIterator[SiteAssist]:
+    """A client of the emulator that waits in no time."""
+    async with SiteAssist(TOKEN, base_url=emulator.url, clock=clock) as client:
+        yield client

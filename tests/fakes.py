@@ -1,0 +1,207 @@
+"""Stand-ins that a test drives: a clock, a pacer, and the rest of a chain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from siteassist_async import Failed, Fetched, Request, Response, RetryPolicy, Send, SiteAssist
+from siteassist_async.contract import documented_body
+from siteassist_async.emulator import Delay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from aiohttp import ClientSession
+    from yarl import URL
+
+    from siteassist_async.emulator import Answer
+    from siteassist_async.pacing import RateLimitHint
+
+ID = "123e4567-e89b-12d3-a456-426614174000"
+"""The id of the documented conversation."""
+
+OTHER_ID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+
+BASE_URL = "https://api.siteassist.io/v2"
+CONVERSATION_URL = f"{BASE_URL}/conversations/{ID}"
+
+TOKEN = "sk_under_test_0123456789"
+
+
+ONCE = RetryPolicy(attempts=1, patience=0)
+"""What failed once is the outcome."""
+
+
+def new_request(**options: object) -> Request:
+    """A request for the documented conversation whose value is the body's JSON."""
+    return Request(CONVERSATION_URL, ID, lambda body, _: json.loads(body), **options)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # each test's own
+
+
+def documented(status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """The documented answer of a status."""
+    return Response(status, headers or {}, documented_body(status))
+
+
+async def settle() -> None:
+    """Let every task run until it waits for something else than its turn."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Mocked(Protocol):
+    """What the tests use of aioresponses, whose own types are not whole."""
+
+    requests: dict[tuple[str, URL], list[object]]
+
+    def get(
+        self,
+        url: str,
+        *,
+        status: int = 200,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        exception: Exception | None = None,
+        repeat: bool = False,
+    ) -> None:
+        """Answer the next GET of this URL."""
+        ...
+
+
+class FakeClock:
+    """A clock that stands still until somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        """As `Clock.now`."""
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        """Advance the time for everybody."""
+        self.slept.append(seconds)
+        self.time += max(0.0, seconds)
+        await asyncio.sleep(0)
+
+
+class FakePacer:
+    """Lets all start at once, or raises `refusal`, and writes down what it is told."""
+
+    def __init__(self, refusal: Exception | None = None) -> None:
+        self.refusal = refusal
+        self.deadlines: list[float | None] = []
+        self.told: list[tuple[object, ...]] = []
+        self.hints: list[RateLimitHint | None] = []
+
+    async def acquire(self, deadline: float | None = None) -> float:
+        """Give 1.0 as the first start time, 2.0 as the second, and so on."""
+        self.deadlines.append(deadline)
+        if self.refusal is not None:
+            raise self.refusal
+        return float(len(self.deadlines))
+
+    def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
+        """As `Pacer.granted`."""
+        self.told.append(("granted", sent))
+        self.hints.append(hint)
+
+    def refused(
+        self,
+        sent: float,
+        retry_after: float | None,
+        *,
+        limited: bool,
+        hint: RateLimitHint | None = None,
+    ) -> None:
+        """As `Pacer.refused`."""
+        self.told.append(("refused", sent, retry_after, limited))
+        self.hints.append(hint)
+
+    def released(self, sent: float) -> None:
+        """As `Pacer.released`."""
+        self.told.append(("released", sent))
+
+
+class FakeSend:
+    """The rest of a chain: plays outcomes, the last for ever, and keeps the requests.
+
+    It counts as the transport does.
+    """
+
+    def __init__(self, *outcomes: Response | BaseException | Callable[[Request], Response]) -> None:
+        self._outcomes = deque(outcomes)
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        """Play the next outcome."""
+        self.requests.append(request)
+        request.tally.sent += 1
+        outcome = self._outcomes.popleft() if len(self._outcomes) > 1 else self._outcomes[0]
+        await asyncio.sleep(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome if isinstance(outcome, Response) else outcome(request)
+
+
+class Recorder:
+    """A user's link that keeps each request and answers with the documented conversation."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request, send: Send) -> Response:
+        """Send nothing on."""
+        del send
+        self.requests.append(request)
+        response = documented()
+        response.value = request.accept(response.body, request.conversation_id)
+        return response
+
+
+class Server(Protocol):
+    """Where a client can be pointed at."""
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        ...
+
+
+def client_of(
+    server: Server,
+    clock: FakeClock,
+    *,
+    retry: RetryPolicy = ONCE,
+    session: ClientSession | None = None,
+) -> SiteAssist:
+    """A client that waits in no time and is not paced."""
+    return SiteAssist(
+        TOKEN, base_url=server.url, clock=clock, retry=retry, session=session, pacer=FakePacer()
+    )
+
+
+async def get_all(
+    client: SiteAssist,
+    ids: Iterable[object] | AsyncIterator[object],
+    *,
+    ordered: bool = False,
+) -> list[Fetched | Failed]:
+    """All outcomes of many ids, wrong ones too."""
+    many = client.conversations.get_many(ids, ordered=ordered)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # the wrong ones
+    return [outcome async for outcome in many]
+
+
+class Silence:
+    """A fault of the emulator: no answer; `met` tells that a request is waiting for one."""
+
+    def __init__(self) -> None:
+        self.met = asyncio.Event()
+
+    def __call__(self, answer: Answer) -> Answer:
+        """Keep the answer back."""
+        self.met.set()
+        return Delay(3600)(answer)

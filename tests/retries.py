@@ -1,0 +1,128 @@
+"""What the tests of retry share: failures, strategies, and the link."""
+
+from __future__ import annotations
+
+from fakes import FakeClock
+from hypothesis import strategies as st
+
+from siteassist_async import (
+    APIError,
+    AuthenticationError,
+    BadGatewayError,
+    BadRequestError,
+    CertificateError,
+    ClientError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    DisconnectedError,
+    InternalServerError,
+    NotFoundError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseTooLargeError,
+    RetryPolicy,
+    ServerError,
+    ServiceUnavailableError,
+    SiteAssistError,
+    TimedOutError,
+    TokenError,
+    UnexpectedStatusError,
+    UnusableResponseError,
+    ValidationError,
+    WrongConversationError,
+)
+from siteassist_async.middleware.retry import (
+    RetryBudget,
+    Retrying,
+    RetryStats,
+)
+
+POLICY = RetryPolicy(attempts=3, first_delay=1.0, longest_delay=8.0, patience=100.0)
+
+
+def refused(seconds: float | None = None, code: str | None = None) -> RateLimitError:
+    """A 429."""
+    return RateLimitError("slow down", retry_after=seconds, code=code)
+
+
+def unavailable(seconds: float | None = None) -> ServiceUnavailableError:
+    """A 503."""
+    return ServiceUnavailableError("later", retry_after=seconds)
+
+
+MAY_PASS: list[SiteAssistError] = [
+    ClientError(status=408),
+    refused(),
+    refused(code="RATE_LIMIT_EXCEEDED"),
+    refused(0.0),
+    InternalServerError(),
+    BadGatewayError(),
+    unavailable(),
+    ServerError(status=504),
+    TimedOutError(),
+    ConnectionFailedError(),
+    WrongConversationError(),
+]
+
+
+FINAL: list[SiteAssistError] = [
+    BadRequestError(),
+    AuthenticationError(),
+    PaymentRequiredError(),
+    PermissionDeniedError(),
+    NotFoundError(),
+    ConflictError(),
+    ValidationError(),
+    ClientError(status=410),
+    ServerError(status=501),
+    UnexpectedStatusError(status=302),
+    refused(code="QUOTA_EXCEEDED"),
+    CertificateError(),
+    UnusableResponseError(),
+    ResponseTooLargeError(),
+    TokenError(),
+    ConfigurationError(),
+    DeadlineExceededError(),
+    SiteAssistError("the client is closed"),
+]
+
+
+seconds = st.floats(0, 1e6)
+
+
+errors = st.one_of(
+    st.builds(refused, st.none() | seconds, st.sampled_from([None, "RATE_LIMIT_EXCEEDED", "X"])),
+    st.builds(unavailable, st.none() | seconds),
+    st.builds(BadGatewayError, retry_after=st.none() | seconds),
+    st.sampled_from([*MAY_PASS, *FINAL, DisconnectedError()]),
+)
+
+
+def names_a_time(error: SiteAssistError) -> bool:
+    """Whether the API asked for a wait."""
+    return isinstance(error, APIError) and bool(error.retry_after)
+
+
+def is_refusal(error: SiteAssistError) -> bool:
+    """Whether it is one of the two statuses whose wait gives the attempt back."""
+    return isinstance(error, RateLimitError | ServiceUnavailableError)
+
+
+def retrying(
+    policy: RetryPolicy = POLICY,
+    clock: FakeClock | None = None,
+    *,
+    budget: float | None = None,
+    stats: RetryStats | None = None,
+) -> Retrying:
+    """The link, its jitter always in the middle."""
+    return Retrying(
+        policy,
+        clock or FakeClock(),
+        budget=RetryBudget(budget),
+        stats=stats or RetryStats(),
+        jitter=lambda: 0.5,
+    )

@@ -1,0 +1,158 @@
+"""Many conversations by id: one outcome an id, bounded, nothing left behind."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from fakes import (
+    CONVERSATION_URL,
+    ID,
+    TOKEN,
+    FakeClock,
+    get_all,
+)
+
+from siteassist_async import (
+    Conversation,
+    Failed,
+    Fetched,
+    InternalServerError,
+    InvalidIdError,
+    NotFoundError,
+    SiteAssist,
+)
+from siteassist_async.contract import documented_body
+from siteassist_async.emulator import Emulator, Status, conversation_ids
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from fakes import Mocked
+
+
+async def test_every_id_has_one_outcome(client: SiteAssist, emulator: Emulator) -> None:
+    """Conversations and failures, each with the id as it was given."""
+    ids = [id_.upper() for id_ in conversation_ids(100)]
+    missing = ids[::10]
+    emulator.missing(*missing)
+    outcomes = {outcome.id: outcome for outcome in await get_all(client, [*ids, "no id"])}
+    assert set(outcomes) == {*ids, "no id"}
+    for id_, outcome in outcomes.items():
+        match outcome:
+            case Fetched(id=id, conversation=Conversation() as conversation):
+                assert conversation.id == id.lower()
+                assert id_ not in missing
+            case Failed(error=NotFoundError()):
+                assert id_ in missing
+            case Failed(error=error):
+                assert isinstance(error, InvalidIdError)
+                assert id_ == "no id"
+    assert set(emulator.counters.ids.values()) == {1}
+
+
+async def test_no_ids_have_no_outcomes(client: SiteAssist, emulator: Emulator) -> None:
+    """Nothing is sent, and the loop ends."""
+    assert await get_all(client, []) == []
+    assert emulator.counters.connections == 0
+
+
+async def test_ordered_outcomes_come_in_the_ids_order(
+    client: SiteAssist, emulator: Emulator
+) -> None:
+    """Whatever comes back first."""
+    latencies = itertools.cycle([0.003, 0.002, 0.001])
+    emulator.latency = lambda: next(latencies)
+    ids: list[object] = [*conversation_ids(50), "no id", ID]
+    outcomes = await get_all(client, ids, ordered=True)
+    assert [outcome.id for outcome in outcomes] == ids
+
+
+async def test_ids_are_read_as_they_are_needed(emulator: Emulator, clock: FakeClock) -> None:
+    """Of an endless input no more than twice the concurrency ahead of the caller."""
+    for asynchronous in (False, True):
+        read = 0
+
+        def ids() -> Iterator[str]:
+            nonlocal read
+            for id_ in conversation_ids(10**9):
+                read += 1
+                yield id_
+
+        async def ids_one_by_one() -> AsyncIterator[str]:
+            for id_ in ids():
+                yield id_
+
+        async with SiteAssist(TOKEN, base_url=emulator.url, clock=clock, concurrency=4) as client:
+            given = ids_one_by_one() if asynchronous else ids()
+            taken = 0
+            async with aclosing(client.conversations.get_many(given)) as outcomes:
+                async for _ in outcomes:
+                    taken += 1
+                    assert read <= taken + 8
+                    if taken == 50:
+                        break
+
+
+async def test_an_id_in_flight_is_asked_for_once(client: SiteAssist, emulator: Emulator) -> None:
+    """Each time it was given has its outcome, all of one request, written in any way."""
+    outcomes = await get_all(client, [ID, ID.upper(), UUID(ID), ID])
+    assert Counter(outcome.id for outcome in outcomes) == {ID: 3, ID.upper(): 1}
+    conversations = {
+        id(outcome.conversation) for outcome in outcomes if isinstance(outcome, Fetched)
+    }
+    assert len(conversations) == emulator.counters.requests == 1
+
+
+async def test_an_id_that_fails_in_flight_fails_for_all_who_asked(
+    client: SiteAssist, emulator: Emulator
+) -> None:
+    """One request, one error, an outcome each."""
+    emulator.missing(ID)
+    outcomes = await get_all(client, [ID] * 5)
+    errors = {id(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)}
+    assert len(outcomes) == 5
+    assert len(errors) == emulator.counters.requests == 1
+
+
+async def test_an_id_that_has_landed_is_asked_for_again(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """Nothing is kept: memory does not grow with the ids."""
+    async with SiteAssist(TOKEN, base_url=emulator.url, clock=clock, concurrency=1) as client:
+        assert len(await get_all(client, [ID, ID, ID])) == 3
+    assert emulator.counters.requests == 3
+
+
+async def test_one_bad_id_costs_that_id(client: SiteAssist, emulator: Emulator) -> None:
+    """What fails for good is an outcome, with the attempts that it took."""
+    ids = list(conversation_ids(20))
+    emulator.script(ids[7], *[Status(500)] * 5)
+    outcomes = {outcome.id: outcome for outcome in await get_all(client, ids)}
+    failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Failed)]
+    assert len(outcomes) == 20
+    assert [outcome.id for outcome in failed] == [ids[7]]
+    assert isinstance(failed[0].error, InternalServerError)
+    assert failed[0].error.attempts == 5
+
+
+async def test_a_refusal_loses_no_id(emulator: Emulator, clock: FakeClock) -> None:
+    """Ids that were refused come after the pause, however often they were refused."""
+    ids = list(conversation_ids(10))
+    for id_ in ids[:3]:
+        emulator.script(id_, *[Status(429, retry_after=5)] * 6)
+    async with SiteAssist(TOKEN, base_url=emulator.url, clock=clock) as client:
+        outcomes = await get_all(client, ids)
+    assert {type(outcome) for outcome in outcomes} == {Fetched}
+    assert len(outcomes) == 10
+
+
+async def test_get_many_works_with_aioresponses(mocked: Mocked) -> None:
+    """As users test their own code."""
+    mocked.get(CONVERSATION_URL, body=documented_body(200))
+    async with SiteAssist(TOKEN) as client:
+        (outcome,) = await get_all(client, [ID])
+    assert isinstance(outcome, Fetched)
