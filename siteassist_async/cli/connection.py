@@ -1,0 +1,49 @@
+"""How a command reaches the API: its base URL, its token, its certificates."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from siteassist_async.cli.secret import read_token
+from siteassist_async.client import BASE_URL
+from siteassist_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from siteassist_async.cli.parser import ConnectionOptions
+
+
+@frozen
+class Connection:
+    """What a client needs to know; `tls` is None for the system's certificates."""
+
+    base_url: str
+    token: str = field(repr=False)
+    tls: ssl.SSLContext | None = None
+
+
+def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Connection:
+    """Gather it from the options, the environment and, for the token, a person.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or there is no token.
+    """
+    return Connection(
+        base_url=options.base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL,
+        tls=None if options.ca is None else _trusting(options.ca),
+        token=read_token(options.token_file, stdin_has_ids=stdin_has_ids),
+    )
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca)
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"--ca {ca}: expected certificates as PEM") from error
+    except OSError as error:
+        raise ConfigurationError(f"--ca {ca}: {error.strerror}") from error
+    return context

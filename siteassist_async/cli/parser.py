@@ -1,0 +1,191 @@
+"""The commands, their options and their help."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, NoReturn
+
+from siteassist_async.cli import texts
+from siteassist_async.cli.values import (
+    above_zero,
+    emulator_token,
+    not_empty,
+    output_file,
+    whole,
+    zero_or_more,
+)
+from siteassist_async.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# More connections than this need more file descriptors than a process has by default.
+_MOST_AT_ONCE = 1000
+
+
+class Options(Namespace):
+    """What every command is given."""
+
+    command: str
+    command_line: Sequence[str]
+
+
+class ConnectionOptions(Options):
+    """How to reach the API."""
+
+    base_url: str | None
+    token_file: str | None
+    ca: str | None
+
+
+class ExportOptions(ConnectionOptions):
+    """`siteassist export`."""
+
+    input: str
+    output: str
+    column: str | None
+    concurrency: int
+    max_rate: float | None
+    restart: bool
+    retry_failed: bool
+    quiet: bool
+    json: bool
+
+
+class GetOptions(ConnectionOptions):
+    """`siteassist get`."""
+
+    id: str
+    raw: bool
+    deadline: float
+
+
+class EmulatorOptions(Options):
+    """`siteassist emulator`."""
+
+    port: int
+    token: str
+    rate: float | None
+    latency: float
+    seed: int
+
+
+class DemoOptions(Options):
+    """`siteassist demo`."""
+
+    conversations: int
+    output: str | None
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line; help, version and wrong usage leave by SystemExit."""
+    parser = make_parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    return parser.parse_args(arguments, namespace=Options())
+
+
+def make_parser() -> ArgumentParser:
+    """Make the parser of all commands."""
+    parser = _Parser(
+        prog="siteassist",
+        description=texts.SITEASSIST,
+        epilog=texts.SITEASSIST_MORE,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"siteassist {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", required=True
+    )
+    for name, (summary, description, more, add) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=more,
+            formatter_class=RawDescriptionHelpFormatter,
+            # Abbreviated, `--token sk_…` would be a `--token-file` named like the token.
+            allow_abbrev=False,
+        )
+        add(command)
+    return parser
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        hidden = re.sub(r"\bsk_\S+", "sk_***", message)
+        self.exit(2, f"{self.prog}: {hidden}\n{self.prog} --help tells more\n")
+
+
+class _RefuseToken(Action):
+    def __call__(self, parser: ArgumentParser, *_: object) -> NoReturn:
+        parser.error(
+            "a token is not taken as an argument, for it would stand in the process list and in "
+            "the shell's history: set SITEASSIST_TOKEN, or use --token-file"
+        )
+
+
+def _add_export(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("input", metavar="INPUT", type=not_empty, help=texts.INPUT)
+    add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
+    add("--column", metavar="NAME", help=texts.COLUMN)
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
+    again.add_argument("--restart", action="store_true", help=texts.RESTART)
+    at_once = whole(1, _MOST_AT_ONCE)
+    add("--concurrency", metavar="N", type=at_once, default=32, help=texts.CONCURRENCY)
+    add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
+    add("--quiet", action="store_true", help=texts.QUIET)
+    add("--json", action="store_true", help=texts.JSON)
+    _add_connection(parser)
+
+
+def _add_get(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("id", metavar="ID", help=texts.ID)
+    add("--raw", action="store_true", help=texts.RAW)
+    add("--deadline", metavar="S", type=above_zero, default=60.0, help=texts.DEADLINE)
+    _add_connection(parser)
+
+
+def _add_connection(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group("connection").add_argument
+    add("--token-file", metavar="FILE", help=texts.TOKEN_FILE)
+    add("--base-url", metavar="URL", help=texts.BASE_URL)
+    add("--ca", metavar="FILE", help=texts.CA)
+    add("--token", nargs="?", action=_RefuseToken, help=SUPPRESS)
+
+
+def _add_emulator(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--port", metavar="PORT", type=whole(0, 65535), default=8080, help=texts.PORT)
+    add(
+        "--token",
+        metavar="TOKEN",
+        type=emulator_token,
+        default="sk_emulator",
+        help=texts.EMULATOR_TOKEN,
+    )
+    add("--rate", metavar="R", type=above_zero, help=texts.RATE)
+    add("--latency", metavar="S", type=zero_or_more, default=0.0, help=texts.LATENCY)
+    add("--seed", metavar="N", type=whole(0, 2**63), default=0, help=texts.SEED)
+
+
+def _add_demo(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    many = whole(10, 1_000_000)
+    add("--conversations", metavar="N", type=many, default=1000, help=texts.CONVERSATIONS)
+    add("--output", metavar="DIR", type=not_empty, help=texts.DEMO_OUTPUT)
+
+
+_COMMANDS = {
+    "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
+    "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
+    "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
+    "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
+}

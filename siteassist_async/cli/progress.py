@@ -1,0 +1,116 @@
+"""A moment of an export in one line: for a terminal, a log or a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from siteassist_async.errors import printable
+
+if TYPE_CHECKING:
+    from siteassist_async.cli.moment import Moment
+
+_WIDEST_BAR, _NARROWEST_BAR = 30, 8
+_GAP = "  "
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+
+
+def bar_line(moment: Moment, columns: int, *, blocks: bool) -> str:
+    """Write what fits into one line of a terminal, the most important first."""
+    room = columns - 1
+    parts = [_counts(moment)]
+    for part in _parts(moment):
+        if len(_GAP.join((*parts, part))) <= room:
+            parts.append(part)
+    text = _GAP.join(parts)
+    width = min(_WIDEST_BAR, room - len(text) - len(_GAP))
+    if moment.share is None or width < _NARROWEST_BAR:
+        return text[:room]
+    return f"{_bar(moment.share, width, blocks=blocks)}{_GAP}{text}"
+
+
+def log_line(moment: Moment) -> str:
+    """Write everything."""
+    return ", ".join((_counts(moment), *_parts(moment)))
+
+
+def waiting(moment: Moment) -> str | None:
+    """Say what an export that stands still waits for; None if it does not."""
+    if moment.pace.gate >= 1:
+        return f"the API asks us to wait {duration(moment.pace.gate)}"
+    if moment.trouble and moment.troubled >= 1:
+        why = printable(str(moment.trouble.error), 100)
+        return f"no usable answer for {duration(moment.troubled)}, trying again: {why}"
+    return None
+
+
+def progress_record(moment: Moment) -> dict[str, object]:
+    """Give everything as values for JSON; times in seconds, rates in a second."""
+    progress, pace = moment.progress, moment.pace
+    return {
+        "event": "progress",
+        "asked": progress.asked,
+        "total": progress.total,
+        "exported": progress.exported,
+        "already_there": progress.already_there,
+        "failed": progress.failed,
+        "duplicates": progress.duplicates,
+        "invalid": progress.invalid,
+        "in_flight": progress.in_flight,
+        "bytes_written": progress.bytes_written,
+        "elapsed": round(progress.elapsed, 3),
+        "rate": _rounded(moment.rate),
+        "left": _rounded(moment.left),
+        "retries": moment.retries,
+        "refused": pace.refused,
+        "learned_limit": _rounded(pace.ceiling),
+        "gate": _rounded(pace.gate),
+        "waited": _rounded(pace.waited),
+        "trouble": str(moment.trouble.error) if moment.trouble else None,
+        "stopping": moment.stopping,
+    }
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people read them: 42 s, 3:05 or 2:00:00."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _counts(moment: Moment) -> str:
+    progress = moment.progress
+    if progress.total is None:
+        return "reading the ids"
+    counts = f"{progress.asked:,}/{progress.total:,}"
+    return counts if moment.share is None else f"{moment.share:4.0%} {counts}"
+
+
+def _parts(moment: Moment) -> list[str]:
+    progress, pace = moment.progress, moment.pace
+    failed = progress.failed + progress.invalid
+    parts = [
+        f"stopping, {progress.in_flight} in flight" if moment.stopping else None,
+        waiting(moment),
+        f"{moment.rate:,.0f}/s" if moment.rate else None,
+        f"{duration(moment.left)} left" if moment.left is not None else None,
+        f"{failed:,} failed" if failed else None,
+        f"{pace.refused:,} refused" if pace.refused else None,
+        f"{moment.retries:,} retried" if moment.retries else None,
+        f"limit about {pace.ceiling:,.0f}/s" if pace.ceiling else None,
+    ]
+    return [part for part in parts if part]
+
+
+def _bar(share: float, width: int, *, blocks: bool) -> str:
+    if not blocks:
+        return f"[{'#' * int(share * (width - 2)):<{width - 2}}]"
+    eighths = int(share * (width - 2) * 8)
+    full, rest = divmod(eighths, 8)
+    return f"▕{'█' * full + _BLOCKS[rest].strip():<{width - 2}}▏"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,62 @@
+"""The token: from a file, the environment or a prompt, and in no text that is shown."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from siteassist_async.errors import ConfigurationError
+
+_seen: set[str] = set()
+
+
+def read_token(token_file: str | None, *, stdin_has_ids: bool = False) -> str:
+    """Return the token of `token_file`, else of $SITEASSIST_TOKEN, else ask a person for it.
+
+    Raises:
+        ConfigurationError: None of them gives one.
+    """
+    if token_file is not None:
+        token = _from_file(token_file, stdin_has_ids=stdin_has_ids)
+    else:
+        token = os.environ.get("SITEASSIST_TOKEN", "").strip() or _from_person()
+    if not token:
+        raise ConfigurationError(
+            "no token: set SITEASSIST_TOKEN, or name a file that holds it with --token-file"
+        )
+    _seen.add(token)
+    return token
+
+
+def hide(text: str) -> str:
+    """Replace every token that was read in `text`."""
+    for token in _seen:
+        text = text.replace(token, "***")
+    return text
+
+
+def _from_file(name: str, *, stdin_has_ids: bool) -> str:
+    if name == "-" and stdin_has_ids:
+        raise ConfigurationError("--token-file -: standard input has the ids already")
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"--token-file {name}: {error.strerror}") from error
+    token = data.strip()
+    if not token or not all(0x21 <= byte <= 0x7E for byte in token):
+        raise ConfigurationError(f"--token-file {name}: expected a token and nothing else")
+    return token.decode()
+
+
+def _from_person() -> str:
+    # A prompt that nobody can answer would hang a scheduled run.
+    if sys.stdin is None or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison] # closed at the start
+        return ""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    try:
+        return getpass.getpass("SiteAssist token (not shown): ").strip()
+    except EOFError:
+        return ""

@@ -1,0 +1,39 @@
+"""The export that survives: records, dead letters, checkpoint, exit codes."""
+
+from __future__ import annotations
+
+from siteassist_async.export.errors import (
+    ExportError,
+    InputChangedError,
+    InputError,
+    OutputChangedError,
+    OutputError,
+    OutputExistsError,
+    OutputInUseError,
+    StateError,
+    UnknownColumnError,
+)
+from siteassist_async.export.job import ExportJob
+from siteassist_async.export.ledger import Learner
+from siteassist_async.export.source import Source
+from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary, exit_code
+
+__all__ = [
+    "Ending",
+    "ExitCode",
+    "ExportError",
+    "ExportJob",
+    "InputChangedError",
+    "InputError",
+    "Learner",
+    "OutputChangedError",
+    "OutputError",
+    "OutputExistsError",
+    "OutputInUseError",
+    "Progress",
+    "Source",
+    "StateError",
+    "Summary",
+    "UnknownColumnError",
+    "exit_code",
+]

@@ -1,0 +1,189 @@
+"""A plain list of ids, one a line, read by byte offset."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, frozen
+
+from siteassist_async.errors import InvalidIdError
+from siteassist_async.export.checkpoint import Prefix
+from siteassist_async.export.errors import InputChangedError, InputError
+from siteassist_async.ids import parse_id
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+BLOCK = 16384
+"""Bytes read at a time; a longer line is no id, and is not kept in memory."""
+
+
+@define
+class Entry:
+    """A line that is not blank.
+
+    Attributes:
+        position: Its byte offset.
+        line: Its number, from 1.
+        end: The byte offset of the line after it.
+        text: The line without the white space around it, or its beginning if it is too long.
+        id: The canonical id; empty if the text is none.
+        fault: Why it is none.
+        duplicate: The id stands in an earlier line.
+    """
+
+    position: int
+    line: int
+    end: int
+    text: str
+    id: str = ""
+    fault: InvalidIdError | None = None
+    duplicate: bool = False
+
+
+@frozen
+class Block:
+    """Some lines in their order.
+
+    Attributes:
+        start: The list up to the first line.
+        data: The bytes of the lines, or the beginning of the one line that is too long.
+        end: The list up to the line after the last.
+        line: The number of that line.
+    """
+
+    start: Prefix
+    data: bytes
+    end: Prefix
+    line: int
+    entries: Sequence[Entry]
+
+    def prefix(self, position: int) -> Prefix:
+        """Describe the list up to a line of the block or the line after it."""
+        if position == self.end.size:
+            return self.end
+        return self.start.plus(self.data[: position - self.start.size])
+
+
+class IdList:
+    """An open list.
+
+    Args:
+        file: A file descriptor that can be read at any offset; `close` closes it.
+        name: For errors.
+    """
+
+    def __init__(self, file: int, name: str) -> None:
+        self._file = file
+        self._name = name
+
+    def size(self) -> int:
+        """Return the list's size in bytes."""
+        with reading(self._name):
+            return os.fstat(self._file).st_size
+
+    def block(self, start: Prefix, line: int) -> Block | None:
+        """Read the lines after a prefix, the first of which has this number; None at the end."""
+        data = self._read(start.size)
+        if not data:
+            return None
+        size = data.rfind(b"\n") + 1
+        if not size and len(data) == BLOCK:
+            end = self._skip_line(start, data)
+            entry = _entry(_text(data, start.size), start.size, line, end.size)
+            return Block(start, data, end, line + 1, [entry])
+        data = data[:size] if size else data
+        entries = list(_entries(data, start.size, line))
+        return Block(start, data, start.plus(data), line + data.count(b"\n"), entries)
+
+    def entry(self, position: int, line: int) -> Entry:
+        """Read one line again."""
+        raw, _, _ = self._read(position).partition(b"\n")
+        return _entry(_text(raw, position), position, line, position + len(raw) + 1)
+
+    def holds(self, position: int, conversation_id: str) -> bool:
+        """Tell whether a line begins at this offset and is this id."""
+        before = self._read(position - 1)[:1] if position else b"\n"
+        return before == b"\n" and self.entry(position, 0).id == conversation_id
+
+    def verify(self, known: Prefix) -> None:
+        """Compare the beginning of the list with what was read of it before.
+
+        Raises:
+            InputChangedError: It is not the same.
+        """
+        size = self.size()
+        if size < known.size:
+            raise self._changed(f"has {size} bytes, of which {known.size} were read before")
+        if self._checksum(known.size) != known.crc:
+            raise self._changed(f"is not the same in the {known.size} bytes read before")
+        around = self._read(known.size - 1)[:2] if known.size else b""
+        if len(around) == 2 and around[:1] != b"\n" and around[1:] not in b"\r\n":
+            raise self._changed("goes on in the line that was its last")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _checksum(self, size: int) -> int:
+        crc = position = 0
+        while data := self._read(position)[: size - position]:
+            crc = zlib.crc32(data, crc)
+            position += len(data)
+        return crc
+
+    def _read(self, position: int) -> bytes:
+        with reading(self._name):
+            return os.pread(self._file, BLOCK, position)
+
+    def _skip_line(self, start: Prefix, data: bytes) -> Prefix:
+        """Find the end of the line that begins with `data`."""
+        end = start.plus(data)
+        while piece := self._read(end.size):
+            size = piece.find(b"\n") + 1
+            end = end.plus(piece[:size] if size else piece)
+            if size:
+                break
+        return end
+
+    def _changed(self, what: str) -> InputChangedError:
+        return InputChangedError(
+            f"{what}, so the export cannot go on; "
+            "give the ids as they were, name another output, or restart the export",
+            path=self._name,
+        )
+
+
+@contextmanager
+def reading(name: str) -> Generator[None]:
+    """Name the input in what the operating system has against reading it."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=name) from error
+
+
+def _entries(data: bytes, position: int, line: int) -> Iterator[Entry]:
+    block_end = position + len(data)
+    for number, raw in enumerate(data.split(b"\n"), line):
+        end = min(position + len(raw) + 1, block_end)
+        text = _text(raw, position)
+        if text:
+            yield _entry(text, position, number, end)
+        position = end
+
+
+def _text(raw: bytes, position: int) -> str:
+    text = raw.decode(errors="replace").strip()
+    return text if position else text.removeprefix("\ufeff").strip()
+
+
+def _entry(text: str, position: int, line: int, end: int) -> Entry:
+    try:
+        return Entry(position, line, end, text, parse_id(text))
+    except InvalidIdError as error:
+        return Entry(position, line, end, text, fault=error)

@@ -1,0 +1,187 @@
+"""The job: from ids to a file of conversations, whatever happens on the way."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.errors import ConfigurationError
+from siteassist_async.export.checkpoint import Counts
+from siteassist_async.export.disk import writing
+from siteassist_async.export.layout import Layout
+from siteassist_async.export.opening import Opening
+from siteassist_async.export.run import Conclusion, Run
+from siteassist_async.export.spool import StoppedError
+from siteassist_async.export.summary import Ending, Progress, Summary
+from siteassist_async.export.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from siteassist_async.export.ledger import Learner, Ledger
+    from siteassist_async.export.source import Source
+
+
+class ExportJob:
+    """Writes the conversation of every id in `source` to `output`, one JSON text a line.
+
+    A new job with the same source and output goes on where the last one ended, however that
+    ended. Beside `output` (`conversations.jsonl`) are the dead letters
+    (`conversations.failed.jsonl`) and the state (`.conversations.jsonl.export/`). New files can
+    be read by their owner only.
+
+    Args:
+        source: The ids. More may be appended between runs; what was read must stay as it is.
+        output: The records; made where it is missing, never overwritten.
+        fetch: Gives the JSON text of one conversation, without a line break, or raises a
+            `SiteAssistError`. It gets canonical ids, and none twice.
+        limit: How many fetches run at once.
+        restart: Delete what earlier runs of this export wrote, and begin anew. A file that no
+            export wrote is refused all the same.
+        retry_failed: First ask again for the ids in the dead letters that are UUIDs.
+        pacer: Its learned rate is kept with the state and given back to it.
+        clock: For the time between two checkpoints and the time elapsed.
+
+    Raises:
+        ConfigurationError: The limit is not positive.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of an export, each by its name
+        self,
+        source: Source,
+        output: Path,
+        *,
+        fetch: Callable[[str], Awaitable[bytes]],
+        limit: int = 32,
+        restart: bool = False,
+        retry_failed: bool = False,
+        pacer: Learner | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if limit < 1:
+            raise ConfigurationError(f"limit must be at least 1, not {limit}")
+        self._layout = Layout.of(output)
+        self._opening = Opening(
+            source,
+            self._layout,
+            restart=restart,
+            retry_failed=retry_failed,
+            pacer=pacer,
+            stopped=self._is_stopped,
+        )
+        self._fetch = fetch
+        self._limit = limit
+        self._clock = clock
+        self._started = clock.now()
+        self._stopping = False
+        self._ledger: Ledger | None = None
+        self._exported_before = self._size_before = 0
+        self._last = _at_rest(Counts())
+
+    async def run(self) -> Summary:
+        """Export until the input ends, `stop` is called or nothing more can come.
+
+        Being cancelled ends it at once; the next run goes on all the same.
+
+        Raises:
+            InputError: The ids cannot be read, or are others than before.
+            OutputError: A file cannot be written, is in use, or was changed by someone.
+        """
+        self._started = self._clock.now()
+        with ExitStack() as stack:
+            try:
+                opening = partial(stack.enter_context, self._opening.ledger())
+                ledger = await in_thread(opening, on_cancel=self.stop)
+            except StoppedError as stopped:
+                self._last = _at_rest(stopped.counts)
+                return self._summary(Conclusion(Ending.STOPPED), stopped.counts)
+            stack.callback(self._close)
+            self._open(ledger)
+            run = Run(
+                ledger,
+                fetch=self._fetch,
+                limit=self._limit,
+                stopped=self._is_stopped,
+                clock=self._clock,
+            )
+            conclusion = await run.execute()
+            self._drop_empty_letters(ledger)
+        return self._summary(conclusion, ledger.counts)
+
+    def stop(self) -> None:
+        """Ask for no further ids; `run` returns once those in flight are written."""
+        self._stopping = True
+
+    def progress(self) -> Progress:
+        """Tell where the job is; cheap, from the event loop at any time."""
+        return self._last if self._ledger is None else self._measure(self._ledger)
+
+    def _is_stopped(self) -> bool:
+        return self._stopping
+
+    def _open(self, ledger: Ledger) -> None:
+        self._exported_before = ledger.counts.exported
+        self._size_before = ledger.records.offset
+        self._ledger = ledger
+
+    def _close(self) -> None:
+        if self._ledger is not None:
+            self._last = self._measure(self._ledger)
+            self._ledger = None
+
+    def _measure(self, ledger: Ledger) -> Progress:
+        counts, in_flight = ledger.counts, ledger.in_flight()
+        return evolve(
+            _at_rest(counts),
+            asked=counts.taken - in_flight,
+            exported=counts.exported - self._exported_before,
+            already_there=self._exported_before,
+            in_flight=in_flight,
+            total=counts.taken + ledger.remaining(),
+            bytes_written=ledger.records.offset - self._size_before,
+            elapsed=self._clock.now() - self._started,
+        )
+
+    def _drop_empty_letters(self, ledger: Ledger) -> None:
+        if not ledger.letters.offset:
+            with writing(self._layout.dead_letters):
+                self._layout.dead_letters.unlink(missing_ok=True)
+
+    def _summary(self, conclusion: Conclusion, counts: Counts) -> Summary:
+        last = self._last
+        return Summary(
+            ending=conclusion.ending,
+            asked=last.asked,
+            exported=last.exported,
+            already_there=last.already_there,
+            failed=last.failed,
+            retryable=counts.retryable,
+            duplicates=last.duplicates,
+            invalid=last.invalid,
+            bytes_written=last.bytes_written,
+            elapsed=self._clock.now() - self._started,
+            output=self._layout.output,
+            dead_letters=self._layout.dead_letters,
+            error=conclusion.error,
+        )
+
+
+def _at_rest(counts: Counts) -> Progress:
+    """Describe an export that no run is at."""
+    return Progress(
+        asked=counts.exported + counts.failed + counts.duplicates + counts.invalid,
+        exported=0,
+        already_there=counts.exported,
+        failed=counts.failed,
+        duplicates=counts.duplicates,
+        invalid=counts.invalid,
+        in_flight=0,
+        total=None,
+        bytes_written=0,
+        elapsed=0.0,
+    )

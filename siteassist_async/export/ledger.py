@@ -1,0 +1,149 @@
+"""The books of an export: each id that was taken, and its outcome in one log or the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, evolve
+
+from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, boot_id
+from siteassist_async.export.dead_letters import DeadLetter, encode
+from siteassist_async.export.feed import Feed
+from siteassist_async.export.log import Log
+from siteassist_async.export.store import Store
+from siteassist_async.pacing.learned import LearnedRate
+
+if TYPE_CHECKING:
+    from siteassist_async.errors import SiteAssistError
+    from siteassist_async.export.id_list import Entry
+
+
+class Learner(Protocol):
+    """What learns a rate that is worth keeping for the next run: a pacer."""
+
+    def learned(self) -> LearnedRate | None:
+        """Return what was learned; None for nothing yet."""
+        ...
+
+    def restore(self, learned: LearnedRate) -> None:
+        """Begin with what an earlier run learned."""
+        ...
+
+
+@define
+class Ledger:
+    """An export that is open.
+
+    An outcome is written and counted in one step, without awaiting. A checkpoint is taken in one
+    step too, and so never sees the one without the other.
+
+    Attributes:
+        counts: The outcomes of all runs.
+        input: The ids of the input.
+        retry: The ids that are asked for again; None if there are none.
+        identity: The input file's identity; None for a pipe.
+        records: The conversations.
+        letters: The dead letters.
+        learned: What the pacer had learned when the last run ended.
+    """
+
+    counts: Counts
+    input: Feed
+    retry: Feed | None
+    identity: str | None
+    records: Log
+    letters: Log
+    store: Store
+    pacer: Learner | None
+    learned: LearnedRate | None
+
+    @property
+    def feed(self) -> Feed:
+        """What is read now: first what is asked again, then the input."""
+        return self.retry or self.input
+
+    def take(self, entry: Entry) -> None:
+        """Note that an entry is in flight."""
+        self.feed.take(entry)
+        self.counts.taken += 1
+
+    def skip(self, entry: Entry) -> None:
+        """Settle an entry as a duplicate."""
+        self.feed.settle(entry)
+        self.counts.duplicates += 1
+
+    def export(self, entry: Entry, record: bytes) -> None:
+        """Settle an entry by its record."""
+        self.records.append(record)
+        self.adopt_record(entry)
+
+    def bury(self, entry: Entry, error: SiteAssistError) -> None:
+        """Settle an entry by a dead letter."""
+        letter = DeadLetter.of(entry, error)
+        self.letters.append(encode(letter))
+        self.adopt_letter(entry, letter)
+
+    def adopt_record(self, entry: Entry) -> None:
+        """Settle an entry whose record is written."""
+        self.feed.settle(entry)
+        self.counts.exported += 1
+
+    def adopt_letter(self, entry: Entry, letter: DeadLetter) -> None:
+        """Settle an entry whose dead letter is written."""
+        self.feed.settle(entry)
+        if letter.line is not None:
+            self.counts.invalid += 1
+        else:
+            self.counts.failed += 1
+            self.counts.retryable += letter.retryable
+
+    def in_flight(self) -> int:
+        """Count the entries that were taken and have no outcome."""
+        again = len(self.retry.cursor.open) if self.retry else 0
+        return len(self.input.cursor.open) + again
+
+    def remaining(self) -> int:
+        """Estimate how many ids were not taken."""
+        again = self.retry.remaining() if self.retry else 0
+        return self.input.remaining() + again
+
+    def snapshot(self) -> Checkpoint:
+        """Describe this moment; once the logs are synced, it may be committed.
+
+        Raises:
+            OutputChangedError: Someone else wrote to a log.
+        """
+        return Checkpoint(
+            counts=evolve(self.counts),
+            cursor=_copy(self.input.cursor),
+            prefix=self.input.prefix(),
+            identity=self.identity,
+            retry=_copy(self.retry.cursor) if self.retry else None,
+            records=self.records.mark(),
+            letters=self.letters.mark(),
+            boot=boot_id(),
+            learned=(self.pacer.learned() if self.pacer else None) or self.learned,
+        )
+
+    def sync(self) -> None:
+        """Make the logs durable."""
+        self.records.sync()
+        self.letters.sync()
+
+    def commit(self, checkpoint: Checkpoint) -> None:
+        """Let the next run go on from a moment; nothing may read the input meanwhile."""
+        self.store.commit(checkpoint)
+
+    def close_letters(self) -> None:
+        """Close the dead letters that there are now: asking again replaces them."""
+        self.letters.close()
+
+    def finish_retry(self) -> None:
+        """Go on with the input: all that was asked again has its outcome."""
+        if self.retry is not None:
+            self.retry.ids.close()
+            self.retry = None
+
+
+def _copy(cursor: Cursor) -> Cursor:
+    return evolve(cursor, open=dict(cursor.open))

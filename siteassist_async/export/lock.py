@@ -1,0 +1,45 @@
+"""The lock that keeps two runs from one output."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from siteassist_async.export.disk import private, writing
+from siteassist_async.export.errors import OutputInUseError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from siteassist_async.export.layout import Layout
+
+
+@contextmanager
+def locked(layout: Layout) -> Generator[None]:
+    """Hold an output for this run; the lock ends with its process, however that ends.
+
+    Raises:
+        OutputInUseError: Another run holds it.
+    """
+    with writing(layout.lock):
+        lock = private(layout.lock, os.O_RDWR | os.O_CREAT)
+    try:
+        _hold(lock, layout)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, layout: Layout) -> None:
+    with writing(layout.lock):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
+            raise OutputInUseError(
+                f"another run is writing to it: process {holder}", path=str(layout.output)
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)

@@ -1,0 +1,151 @@
+"""What a run wrote after its last checkpoint: adopted where it is whole, else cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard
+
+import msgspec
+from attrs import evolve, frozen
+
+from siteassist_async.codec.text import NotJsonError, parse
+from siteassist_async.errors import InvalidIdError
+from siteassist_async.export.checkpoint import boot_id
+from siteassist_async.export.dead_letters import DeadLetter, decode
+from siteassist_async.ids import parse_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from siteassist_async.export.checkpoint import Checkpoint
+    from siteassist_async.export.feed import Feed
+    from siteassist_async.export.id_list import Entry
+    from siteassist_async.export.ledger import Ledger
+    from siteassist_async.export.log import Log
+
+Key = str | int
+"""What ties a line to an entry of the input: the id, or the line number of what is none."""
+
+
+def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
+    """Give the lines after the checkpoint their places in the input, before any new work.
+
+    A line is adopted if it and all before it are whole and answer to entries that were not
+    settled; what follows is cut. After the machine itself failed all is cut: there even a line
+    that looks whole may not be what was written.
+
+    Raises:
+        OutputChangedError: The run had ended in order, so someone else wrote the lines.
+    """
+    records, letters = checkpoint.records.offset, checkpoint.letters.offset
+    if checkpoint.clean:
+        ledger.records.refuse_growth(records)
+        ledger.letters.refuse_growth(letters)
+    elif checkpoint.boot != boot_id():
+        ledger.records.cut(records)
+        ledger.letters.cut(letters)
+    else:
+        written = list(_answers(ledger.records, records, _record))
+        buried = list(_answers(ledger.letters, letters, _letter))
+        open_keys = _locate(evolve(ledger.feed), {answer.key for answer in (*written, *buried)})
+        kept = [
+            *_keep(written, open_keys, ledger.records, records),
+            *_keep(buried, open_keys, ledger.letters, letters),
+        ]
+        _adopt(ledger, {answer.key: answer for answer in kept})
+
+
+@frozen
+class _Answer:
+    """A whole line of a log, and with a dead letter what it says."""
+
+    key: Key
+    end: int
+    letter: DeadLetter | None
+
+
+def _answers(
+    log: Log, start: int, read: Callable[[bytes], Key | DeadLetter | None]
+) -> Iterator[_Answer]:
+    """Read a log from `start` to the first line that this package cannot have written."""
+    for line, end in log.lines(start):
+        found = read(line)
+        if found is None:
+            return
+        if isinstance(found, DeadLetter):
+            yield _Answer(found.key, end, found)
+        else:
+            yield _Answer(found, end, None)
+
+
+def _record(line: bytes) -> str | None:
+    try:
+        record = parse(line)
+        return parse_id(record.get("id")) if _is_object(record) else None
+    except (NotJsonError, InvalidIdError):
+        return None
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
+
+
+def _letter(line: bytes) -> DeadLetter | None:
+    try:
+        return decode(line)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _locate(feed: Feed, keys: set[Key]) -> set[Key]:
+    """Find which keys belong to entries without an outcome; reads no further than to the last."""
+    found: set[Key] = set()
+    for entry in _pending(feed):
+        if len(found) == len(keys):
+            break
+        if _key(entry) in keys and not entry.duplicate:
+            found.add(_key(entry))
+    return found
+
+
+def _keep(
+    answers: Iterable[_Answer], open_keys: set[Key], log: Log, start: int
+) -> Iterator[_Answer]:
+    """Yield the answers up to the first that answers to nothing, then cut the log there."""
+    end = start
+    for answer in answers:
+        if answer.key not in open_keys:
+            break
+        open_keys.remove(answer.key)
+        end = answer.end
+        yield answer
+    log.cut(end)
+
+
+def _adopt(ledger: Ledger, answers: dict[Key, _Answer]) -> None:
+    for entry in _pending(ledger.feed) if answers else ():
+        if entry.position not in ledger.feed.cursor.open:
+            ledger.take(entry)
+        if entry.duplicate:
+            ledger.skip(entry)
+        elif answer := answers.pop(_key(entry), None):
+            _settle(ledger, entry, answer)
+            if not answers:
+                return
+
+
+def _settle(ledger: Ledger, entry: Entry, answer: _Answer) -> None:
+    if answer.letter is None:
+        ledger.adopt_record(entry)
+    else:
+        ledger.adopt_letter(entry, answer.letter)
+
+
+def _pending(feed: Feed) -> Iterator[Entry]:
+    """Read the entries without an outcome, in the order of the input."""
+    yield from feed.open_entries()
+    for block in feed.blocks():
+        yield from block.entries
+
+
+def _key(entry: Entry) -> Key:
+    return entry.id or entry.line

@@ -1,0 +1,131 @@
+"""`siteassist demo`: it does what it says, on a machine with no account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from siteassist_async.cli import demo, main
+from siteassist_async.emulator import Emulator, Status
+from siteassist_async.export import ExportJob
+
+COUNT = 40
+
+
+@pytest.fixture(autouse=True)
+def nobodys_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a newcomer: no token, and another folder for temporary files."""
+    for name in ("SITEASSIST_TOKEN", "SITEASSIST_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+
+def test_all_is_as_it_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Every conversation comes through, and what was set in its way is told."""
+    assert main(["demo", "--conversations", str(COUNT)]) == 0
+    shown = capsys.readouterr().out
+    assert "  asked                  43\n" in shown
+    assert "  exported               40  " in shown
+    assert "  40 of 40 records are what the emulator has\n" in shown
+    assert "not-a-conversation-id: invalid id" in shown
+    assert ": not found" in shown
+    assert '  {"object":"conversation","id":"' in shown
+    (folder,) = (tmp_path / "temporary").iterdir()
+    assert str(folder / "conversations.jsonl") in shown
+    assert (folder / "ids.txt").read_text().count("\n") == 43
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+def test_the_limit_is_met_and_learned(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With few requests at once the limit is met early; what was learned is told."""
+    monkeypatch.setattr(demo, "_BURST", 5.0)
+    assert main(["demo", "--conversations", "60", "--output", str(tmp_path / "new" / "demo")]) == 0
+    shown = capsys.readouterr().out
+    assert "the limit was taken for " in shown
+    assert "/s, and is 200/s\n" in shown
+    assert "because the API asked for it" in shown
+    assert (tmp_path / "new" / "demo" / "conversations.failed.jsonl").exists()
+
+
+def test_a_difference_is_no_success(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a record were not what the emulator has, the demo would say so."""
+    monkeypatch.setattr(demo, "conversation", lambda *_: None)
+    assert main(["demo", "--conversations", "10"]) == 1
+    assert "  0 of 10 records are what the emulator has\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["full", "file", "unwritable"])
+def test_unusable_folder(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that cannot be used is one line; nothing is overwritten."""
+    folder = tmp_path / kind
+    if kind == "full":
+        folder.mkdir()
+        (folder / "ids.txt").write_text("mine")
+    elif kind == "file":
+        folder.write_text("mine")
+    else:
+        folder = Path("/proc/nothing")
+    assert main(["demo", "--output", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"siteassist: {folder}: ")
+    assert said.err.count("\n") == 1
+
+
+def test_no_temporary_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no temporary folder can be made, that is told."""
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nothing")
+    assert main(["demo"]) == 2
+    assert "siteassist: temporary folder: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_interrupted(
+    signals: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends it, in order or at once, with a line and exit code 3."""
+    run = ExportJob.run
+
+    async def run_and_interrupt(self: ExportJob) -> object:
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGINT)
+        return await run(self)
+
+    monkeypatch.setattr(ExportJob, "run", run_and_interrupt)
+    assert main(["demo"]) == 3
+    assert "the demo was ended before its export was" in capsys.readouterr().err
+
+
+def test_a_failure_of_the_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends an export ends the demo: a token that is refused, say."""
+    start = Emulator.start
+
+    async def start_refusing(self: Emulator) -> None:
+        self.outage = Status(401)
+        await start(self)
+
+    monkeypatch.setattr(Emulator, "start", start_refusing)
+    assert main(["demo"]) == 4
+    assert "was ended before" in capsys.readouterr().err
+
+
+def test_an_error_of_the_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of its files is told as the export tells it."""
+    monkeypatch.setattr(demo, "_ids", lambda _: iter(()))
+    assert main(["demo"]) == 2
+    assert "ids.txt: has no ids" in capsys.readouterr().err

@@ -1,0 +1,298 @@
+"""Where ids come from, and what may be wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from export_fakes import new_ids
+
+from siteassist_async.export import (
+    Ending,
+    ExitCode,
+    ExportError,
+    InputError,
+    Source,
+    UnknownColumnError,
+    exit_code,
+)
+from siteassist_async.export.columns import LONGEST_LINE
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from export_fakes import Workbench
+
+A, B, C = new_ids(3)
+
+LISTS: dict[str, tuple[bytes, str | None, list[str], int]] = {
+    # what is in the file, the column, the ids asked for, how many values are no ids
+    "one a line": (f"{A}\n{B}\n".encode(), None, [A, B], 0),
+    "no last line break": (f"{A}\n{B}".encode(), None, [A, B], 0),
+    "blank lines": (f"\n\n{A}\n \n\t\n{B}\n\n".encode(), None, [A, B], 0),
+    "surrounding white space": (f"  {A}\t\n\u00a0{B} \n".encode(), None, [A, B], 0),
+    "Windows line breaks": (f"{A}\r\n{B}\r\n".encode(), None, [A, B], 0),
+    "byte order mark": (f"\ufeff{A}\n{B}\n".encode(), None, [A, B], 0),
+    "mark and white space": (f" \ufeff {A}\n".encode(), None, [A], 0),
+    "upper case": (f"{A.upper()}\n".encode(), None, [A], 0),
+    "no id among ids": (f"{A}\nid\n{B}\n".encode(), None, [A, B], 1),
+    "a broken character": (f"{A}\n".encode() * 1 + b"x" * 70000 + b"\xff\n", None, [A], 1),
+    "a quoted id": (f'"{A}"\n{B}\n'.encode(), None, [B], 1),
+    "no brace for JSON": (f"{{\n{B}\n".encode(), None, [B], 1),
+    "a line of a megabyte": (f"{A}\n{'x' * 2**20}\n{B}\n".encode(), None, [A, B], 1),
+    "a long line at the end": (f"{A}\n{'x' * 40000}".encode(), None, [A], 1),
+    "a line of a whole block": (
+        f"{A}\n{'x' * 16383}\n{B}\n{'y' * 16384}".encode(),
+        None,
+        [A, B],
+        2,
+    ),
+    "many blank lines": (b"\n" * 70000 + f"{A}\n".encode(), None, [A], 0),
+    "CSV": (f"id,name\n{A},x\n{B},y\n".encode(), "id", [A, B], 0),
+    "the last of the columns": (f"name,id\nx,{A}\ny,{B}\n".encode(), "id", [A, B], 0),
+    "semicolons": (f"name;id\nx,y;{A}\n".encode(), "id", [A], 0),
+    "tabs": (f"name\tid\nx\t{A}\n".encode(), "id", [A], 0),
+    "bars": (f"name|id\nx|{A}\n".encode(), "id", [A], 0),
+    "one column": (f"id\n{A}\n{B}\n".encode(), "id", [A, B], 0),
+    "CSV with a mark": (f"\ufeffid,name\r\n{A},x\r\n".encode(), "id", [A], 0),
+    "CSV after blank lines": (f"\n  \nid,name\n\n{A},x\n,\n".encode(), "id", [A], 0),
+    "quoted cells": (f'"id","name"\n"{A}","x, ""y"""\n'.encode(), "id", [A], 0),
+    "a cell of two lines": (f'name,id\n"x\ny",{A}\nz,"no\nid"\n'.encode(), "id", [A], 1),
+    "a row that is short": (f"name,id\nx\ny,{A}\n".encode(), "id", [A], 1),
+    "a cell that is empty": (f"id,name\n,x\n{A},y\n".encode(), "id", [A], 1),
+    "JSON lines": (f'{{"id":"{A}"}}\n{{"x":1,"id":"{B}"}}\n'.encode(), "id", [A, B], 0),
+    "JSON with a mark": (f'\ufeff{{"id":"{A}"}}\n'.encode(), "id", [A], 0),
+    "JSON and blank lines": (f'\n{{"id":"{A}"}}\n\n{{"id":"{B}"}}'.encode(), "id", [A, B], 0),
+    "JSON without the key": (f'{{"id":"{A}"}}\n{{"x":"{B}"}}\n'.encode(), "id", [A], 1),
+    "JSON that is none": (f'{{"id":"{A}"}}\n{{"id":"{B}\n'.encode(), "id", [A], 1),
+    "JSON that is no object": (f'{{"id":"{A}"}}\n["{B}"]\n'.encode(), "id", [A], 1),
+    "an id that is no string": (
+        f'{{"id":"{A}"}}\n{{"id":7}}\n{{"id":null}}\n'.encode(),
+        "id",
+        [A],
+        2,
+    ),
+    "lone surrogates": (f'{{"id":"{A}","x":"\\ud800"}}\n{{"id":"\\ud800"}}'.encode(), "id", [A], 1),
+    "a long line of JSON": (
+        f'{{"id":"{A}"}}\n{{"x":"{"x" * LONGEST_LINE}","id":"{C}"}}\n{{"id":"{B}"}}\n'.encode(),
+        "id",
+        [A, B],
+        1,
+    ),
+}
+
+
+@contextmanager
+def opened(through: str, path: Path, column: str | None) -> Generator[Source]:
+    """A source of a file's content, by its path, as an open file or through a pipe."""
+    if through == "path":
+        yield Source(path, column)
+        return
+    if through == "open file":
+        with path.open("rb") as file:
+            yield Source(file.fileno(), column)
+        return
+    read, write = os.pipe()
+    writer = threading.Thread(target=fill, args=(write, path.read_bytes()))
+    writer.start()
+    yield Source(read, column)
+    os.close(read)
+    writer.join()
+
+
+def fill(pipe: int, content: bytes) -> None:
+    """Write all to a pipe until its reader goes."""
+    with os.fdopen(pipe, "wb") as file, suppress(BrokenPipeError):
+        file.write(content)
+
+
+@pytest.mark.parametrize("through", ["path", "open file", "pipe"])
+@pytest.mark.parametrize("name", LISTS)
+async def test_ids_are_read(bench: Workbench, name: str, through: str) -> None:
+    """Each kind of list gives its ids, whatever way it comes."""
+    content, column, ids, invalid = LISTS[name]
+    bench.input.write_bytes(content)
+    with opened(through, bench.input, column) as source:
+        summary = await bench.run(source)
+    assert sorted(bench.api.asked) == sorted(ids)
+    assert (summary.ending, summary.invalid) == (Ending.FINISHED, invalid)
+
+
+LINES: dict[str, tuple[bytes, str | None, int]] = {
+    "text": (f"{A}\n\nnone\n".encode(), None, 3),
+    "CSV": (f'name,id\n"x\ny",{A}\nz,none\n'.encode(), "id", 4),
+    "JSON lines": (f'{{"id":"{A}"}}\n\n{{"id":"none"}}\n'.encode(), "id", 3),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+async def test_a_dead_letter_names_the_line_of_the_users_file(bench: Workbench, name: str) -> None:
+    """The line of what is no id is that of the input as the user has it."""
+    content, column, line = LINES[name]
+    bench.input.write_bytes(content)
+    await bench.run(Source(bench.input, column))
+    assert [(letter["id"], letter["line"]) for letter in bench.letters()] == [("none", line)]
+
+
+FAULTS: dict[str, tuple[bytes, str | None, str]] = {
+    "empty": (b"", None, "has no ids"),
+    "blank": (b" \n\n\t\r\n", None, "has no ids"),
+    "only a mark": (b"\xef\xbb\xbf\n", None, "has no ids"),
+    "only a header": (b"id,name\n", "id", "has no ids"),
+    "empty with a column": (b"", "id", "has no column 'id'; its columns: none"),
+    "UTF-16": (A.encode("utf-16"), None, "is UTF-16; save it as UTF-8"),
+    "UTF-16 without a mark": (A.encode("utf-16-le"), None, "is not text: it has NUL bytes"),
+    "compressed": (b"\x1f\x8b\x08", None, "is not text in UTF-8"),
+    "Latin 1": ("id,n\u00e4me\n".encode("latin-1"), "id", "is not text in UTF-8"),
+    "another column": (b"a,b\n1,2\n", "id", "has no column 'id'; its columns: a, b"),
+    "another key": (b'{"a":1,"b\\u001b":2}\n', "id", "its columns: a, b\\x1b"),
+    "CSV as text": (f"a,b\n1,{A}\n".encode(), None, "say which of its columns holds the ids: a, b"),
+    "CSV without a header": (f"{A}, 1\n".encode(), None, "say which of its columns"),
+    "JSON as text": (
+        f'{{"a":"{A}"}}\n'.encode(),
+        None,
+        "say which of its columns holds the ids: a",
+    ),
+    "an open quote": (f'id,x\n{A},"y\n{B},z\n'.encode(), "id", "is no CSV in line 3"),
+    "a huge cell": (f"id,x\n{A},{'y' * 200_000}\n".encode(), "id", "is no CSV in line 2"),
+    "a huge header": (f"id{'x' * 200_000}\n".encode(), "id", "has no column 'id'"),
+    "a huge line": (b"id,x\n" + b'",' * LONGEST_LINE, "id", "has a line of more than"),
+}
+
+
+@pytest.mark.parametrize("through", ["path", "pipe"])
+@pytest.mark.parametrize("name", FAULTS)
+async def test_an_input_that_cannot_be_read_is_named(
+    bench: Workbench, name: str, through: str
+) -> None:
+    """The error says what is wrong with which input; nothing is written and nothing asked."""
+    content, column, message = FAULTS[name]
+    bench.input.write_bytes(content)
+    with opened(through, bench.input, column) as source, pytest.raises(InputError) as raised:
+        await bench.run(source)
+    assert message in str(raised.value)
+    assert raised.value.path == source.name
+    assert exit_code(raised.value) is ExitCode.WRONG_USAGE
+    assert (bench.files(), bench.api.asked) == ({}, [])
+    assert through == "pipe" or not bench.state.exists()
+
+
+async def test_an_unknown_column_comes_with_those_there_are(bench: Workbench) -> None:
+    """Whoever catches the error has the columns as they are."""
+    bench.input.write_bytes(b"a;b\n1;2\n")
+    with pytest.raises(UnknownColumnError) as raised:
+        await bench.run(Source(bench.input, "id"))
+    assert raised.value.columns == ("a", "b")
+
+
+async def test_a_missing_input_is_named(bench: Workbench) -> None:
+    """The path is in the error, and so is the reason."""
+    with pytest.raises(InputError, match=r"ids\.txt: cannot be read: No such file or directory"):
+        await bench.run()
+
+
+async def test_a_folder_is_no_input(bench: Workbench) -> None:
+    """A folder can be opened and not read."""
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        await bench.run(Source(bench.folder))
+
+
+async def test_an_input_that_breaks_off_is_named(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input on a failing disk ends the run; the next one goes on."""
+    bench.write(new_ids(1000))
+    pread, broken = os.pread, OSError(5, "Input/output error")
+
+    def failing(file: int, size: int, offset: int) -> bytes:
+        if offset > 16000:
+            raise broken
+        return pread(file, size, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(InputError, match=r"ids\.txt: cannot be read: Input/output error"):
+        await bench.job().run()
+    monkeypatch.undo()
+    await bench.finish()
+    bench.check(new_ids(1000))
+
+
+def test_sources_have_names_for_errors() -> None:
+    """A path is its own name, the descriptor 0 is standard input."""
+    names = [Source(file).name for file in (Path("x/y"), 0, 7)]
+    assert names == ["x/y", "standard input", "file descriptor 7"]
+
+
+async def test_a_pipe_that_gives_nothing_can_be_stopped(bench: Workbench) -> None:
+    """Where the ids are yet to come, `stop` ends the run, and says what the export holds."""
+    read, write = os.pipe()
+    job = bench.job(Source(read))
+    running = asyncio.create_task(job.run())
+    while not bench.state.exists():  # noqa: ASYNC110 - a folder tells nobody that it is there
+        await asyncio.sleep(0)
+    job.stop()
+    summary = await running
+    assert (summary.ending, summary.asked) == (Ending.STOPPED, 0)
+    os.close(read)
+    os.close(write)
+
+
+async def test_a_pipe_that_gives_nothing_can_be_cancelled(bench: Workbench) -> None:
+    """Being cancelled ends the reading too, and frees the output for the next run."""
+    read, write = os.pipe()
+    running = asyncio.create_task(bench.job(Source(read)).run())
+    while not bench.state.exists():  # noqa: ASYNC110 - a folder tells nobody that it is there
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    os.close(write)
+    os.close(read)
+    bench.write([A])
+    await bench.finish()
+
+
+async def test_what_was_exported_is_told_where_a_pipe_was_stopped(bench: Workbench) -> None:
+    """A run that was stopped while it waited for its ids changes nothing of what is there."""
+    bench.write([A, B, "none"])
+    with opened("pipe", bench.input, None) as source:
+        await bench.run(source)
+    read, write = os.pipe()
+    job = bench.job(Source(read))
+    job.stop()
+    os.write(write, b"x")
+    summary = await job.run()
+    bench.audit(summary)
+    assert (summary.asked, summary.already_there, summary.invalid) == (3, 2, 1)
+    os.close(read)
+    os.close(write)
+
+
+async def test_a_file_that_someone_began_to_read_is_read_from_there(bench: Workbench) -> None:
+    """As `(read header; export -) < ids` has it."""
+    bench.input.write_text(f"header\n{A}\n")
+    with bench.input.open("rb") as file:
+        os.lseek(file.fileno(), len("header\n"), os.SEEK_SET)
+        await bench.run(Source(file.fileno()))
+    assert (bench.api.asked, bench.letters()) == ([A], [])
+
+
+async def test_a_named_pipe_is_an_input(bench: Workbench) -> None:
+    """As is what a shell makes of `<(command)`."""
+    os.mkfifo(bench.input)
+    writer = threading.Thread(target=bench.input.write_text, args=(f"{A}\n",))
+    writer.start()
+    await bench.run()
+    writer.join()
+    assert bench.api.asked == [A]
+
+
+def test_an_error_names_its_path_once() -> None:
+    """An error without a path is its message alone."""
+    assert str(ExportError("is empty", path="ids.txt")) == "ids.txt: is empty"
+    assert str(ExportError("is empty")) == "is empty"
