@@ -13,15 +13,20 @@ from collections.abc import (
 )
 from typing import Generic, TypeVar
 
-from siteassist_async.errors import AuthenticationError, PaymentRequiredError, SiteAssistError
+from siteassist_async.errors import (
+    AuthenticationError,
+    ClientClosedError,
+    PaymentRequiredError,
+    SiteAssistError,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 def ends_all(error: SiteAssistError) -> bool:
-    """Whether every further request of this token must fail the same way: 401 and 402."""
-    return isinstance(error, AuthenticationError | PaymentRequiredError)
+    """Whether every further request must fail the same way: 401, 402, a closed client."""
+    return isinstance(error, AuthenticationError | PaymentRequiredError | ClientClosedError)
 
 
 async def each(

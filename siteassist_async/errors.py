@@ -25,6 +25,7 @@ SiteAssistError
 ├── UnusableResponseError          an answer that is not what was asked for
 │   ├── WrongConversationError     another conversation than the one asked for
 │   └── ResponseTooLargeError      more bytes than the limit
+├── ClientClosedError              a call after the client was closed
 ├── TokenError                     no token could be had
 ├── InvalidIdError                 an id that is no UUID (a ValueError)
 └── ConfigurationError             an option that cannot work (a ValueError)
@@ -342,6 +343,10 @@ class WrongConversationError(UnusableResponseError):
 
 class ResponseTooLargeError(UnusableResponseError):
     """The body is longer than the limit; the rest of it was not read."""
+
+
+class ClientClosedError(SiteAssistError):
+    """The client was closed before the call, or during it."""
 
 
 class TokenError(SiteAssistError):

@@ -30,6 +30,7 @@ from siteassist_async import (
 )
 from siteassist_async.middleware.retry import (
     RETRIED,
+    Progress,
     Retry,
     decide,
 )
@@ -38,65 +39,76 @@ from siteassist_async.middleware.retry import (
 @pytest.mark.parametrize("error", MAY_PASS, ids=repr)
 def test_what_may_pass_is_tried_again(error: SiteAssistError) -> None:
     """The delay is drawn below twice the last bound; the attempt counts."""
-    assert decide(POLICY, error, spent=1, patience=100, jitter=0.5) == Retry(0.5)
-    assert decide(POLICY, error, spent=2, patience=100, jitter=0.5) == Retry(1.0)
+    assert decide(POLICY, error, Progress(100, 1), 0.5) == Retry(0.5)
+    assert decide(POLICY, error, Progress(100, 2), 0.5) == Retry(1.0)
 
 
 @pytest.mark.parametrize("error", MAY_PASS, ids=repr)
 def test_the_attempts_are_bounded(error: SiteAssistError) -> None:
     """What failed as often as the policy says is the outcome."""
-    assert decide(POLICY, error, spent=3, patience=100, jitter=0.5) is None
+    assert decide(POLICY, error, Progress(100, 3), 0.5) is None
 
 
 @pytest.mark.parametrize("error", FINAL, ids=repr)
 def test_what_cannot_pass_is_not_tried_again(error: SiteAssistError) -> None:
     """The first failure is the outcome."""
-    assert decide(POLICY, error, spent=1, patience=100, jitter=0.5) is None
+    assert decide(POLICY, error, Progress(100, 1), 0.5) is None
 
 
 @pytest.mark.parametrize(
-    ("error", "spent", "patience", "jitter", "expected"),
+    ("error", "progress", "jitter", "expected"),
     [
         # A refusal that names a time: that time, a tenth more at most, and no attempt.
-        (refused(10.0), 1, 100.0, 0.0, Retry(10.0, spends_attempt=False)),
-        (refused(10.0), 1, 100.0, 0.5, Retry(10.5, spends_attempt=False)),
-        (unavailable(10.0), 1, 100.0, 0.5, Retry(10.5, spends_attempt=False)),
-        (refused(10.0), 99, 100.0, 0.0, Retry(10.0, spends_attempt=False)),
+        (refused(10.0), Progress(100.0, 1), 0.0, Retry(10.0, spends_attempt=False)),
+        (refused(10.0), Progress(100.0, 1), 0.5, Retry(10.5, spends_attempt=False)),
+        (unavailable(10.0), Progress(100.0, 1), 0.5, Retry(10.5, spends_attempt=False)),
+        (refused(10.0), Progress(100.0, 99), 0.0, Retry(10.0, spends_attempt=False)),
         # A quota that names the time of its renewal is like a rate limit.
-        (refused(10.0, "QUOTA_EXCEEDED"), 1, 100.0, 0.0, Retry(10.0, spends_attempt=False)),
+        (
+            refused(10.0, "QUOTA_EXCEEDED"),
+            Progress(100.0, 1),
+            0.0,
+            Retry(10.0, spends_attempt=False),
+        ),
         # Patience is never exceeded, neither by the time that is asked for nor by the jitter.
-        (refused(100.0), 1, 100.0, 0.9, Retry(100.0, spends_attempt=False)),
-        (refused(100.1), 1, 100.0, 0.0, None),
-        (unavailable(100.1), 1, 100.0, 0.0, None),
-        (BadGatewayError(retry_after=100.1), 1, 100.0, 0.0, None),
-        (refused(1e9), 1, math.inf, 0.0, Retry(1e9, spends_attempt=False)),
-        (refused(0.5), 1, 0.0, 0.0, None),
+        (refused(100.0), Progress(100.0, 1), 0.9, Retry(100.0, spends_attempt=False)),
+        (refused(100.1), Progress(100.0, 1), 0.0, None),
+        (unavailable(100.1), Progress(100.0, 1), 0.0, None),
+        (BadGatewayError(retry_after=100.1), Progress(100.0, 1), 0.0, None),
+        (refused(1e9), Progress(math.inf, 1), 0.0, Retry(1e9, spends_attempt=False)),
+        (refused(0.5), Progress(0.0, 1), 0.0, None),
         # Other errors that name a time: no earlier, and the attempt counts.
-        (BadGatewayError(retry_after=30.0), 1, 100.0, 0.5, Retry(30.0)),
-        (InternalServerError(retry_after=0.1), 1, 100.0, 0.5, Retry(0.5)),
-        (NotFoundError(retry_after=1.0), 1, 100.0, 0.5, None),
+        (BadGatewayError(retry_after=30.0), Progress(100.0, 1), 0.5, Retry(30.0)),
+        (InternalServerError(retry_after=0.1), Progress(100.0, 1), 0.5, Retry(0.5)),
+        (NotFoundError(retry_after=1.0), Progress(100.0, 1), 0.5, None),
         # No delay grows beyond the longest.
-        (InternalServerError(), 2, 100.0, 0.999, Retry(1.998)),
+        (InternalServerError(), Progress(100.0, 2), 0.999, Retry(1.998)),
         # An idle connection that the server had closed.
-        (DisconnectedError(), 1, 100.0, 0.9, Retry(0.0)),
-        (DisconnectedError(), 2, 100.0, 0.5, Retry(1.0)),
+        (DisconnectedError(), Progress(100.0, 1), 0.9, Retry(0.0)),
+        (DisconnectedError(), Progress(100.0, 2), 0.5, Retry(1.0)),
+        # A server that goes on refusing is asked ever less often.
+        (refused(0.01), Progress(100.0, 1, 2), 0.5, Retry(0.0105, spends_attempt=False)),
+        (refused(0.01), Progress(100.0, 1, 3), 0.5, Retry(0.5, spends_attempt=False)),
+        (refused(0.01), Progress(100.0, 1, 5), 0.5, Retry(2.0, spends_attempt=False)),
+        (refused(0.01), Progress(100.0, 1, 99), 0.5, Retry(4.0, spends_attempt=False)),
+        (refused(0.01), Progress(3.0, 1, 99), 0.5, Retry(3.0, spends_attempt=False)),
         # What a user's link may raise: no time before now.
-        (refused(-5.0), 1, 100.0, 0.5, Retry(0.5)),
-        (refused(math.nan), 1, 100.0, 0.5, Retry(0.5)),
+        (refused(-5.0), Progress(100.0, 1), 0.5, Retry(0.5)),
+        (refused(math.nan), Progress(100.0, 1), 0.5, Retry(0.5)),
     ],
 )
 def test_a_time_that_the_api_names_is_kept(
-    error: SiteAssistError, spent: int, patience: float, jitter: float, expected: Retry | None
+    error: SiteAssistError, progress: Progress, jitter: float, expected: Retry | None
 ) -> None:
     """Never earlier than asked, and never beyond the call's patience."""
-    assert decide(POLICY, error, spent=spent, patience=patience, jitter=jitter) == expected
+    assert decide(POLICY, error, progress, jitter) == expected
 
 
 def test_the_delay_doubles_up_to_the_longest() -> None:
     """The bound is first_delay, twice that, four times, and longest_delay in the end."""
     policy = RetryPolicy(attempts=2000, first_delay=1.0, longest_delay=8.0)
     error = InternalServerError()
-    delays = [decide(policy, error, spent=n, patience=0, jitter=1.0) for n in (1, 2, 3, 4, 5, 1999)]
+    delays = [decide(policy, error, Progress(0, n), 1.0) for n in (1, 2, 3, 4, 5, 1999)]
     assert delays == [Retry(seconds) for seconds in (1.0, 2.0, 4.0, 8.0, 8.0, 8.0)]
 
 
@@ -105,7 +117,7 @@ def test_the_retried_statuses_are_those_that_pass() -> None:
     assert {408, 429, 500, 502, 503, 504} == RETRIED
     for status in range(300, 600):
         error = APIError(status=status)
-        retried = decide(POLICY, error, spent=1, patience=1, jitter=0) is not None
+        retried = decide(POLICY, error, Progress(1, 1), 0) is not None
         assert retried == (status in RETRIED)
 
 
@@ -120,27 +132,34 @@ policies = st.builds(
 @given(
     policies,
     errors,
-    st.integers(1, 20_000),
-    seconds | st.just(math.inf),
+    st.builds(
+        Progress,
+        patience=seconds | st.just(math.inf),
+        spent=st.integers(1, 20_000),
+        refused=st.integers(0, 20_000),
+        last_error=st.none(),
+    ),
     st.floats(0, 1, exclude_max=True),
 )
 def test_a_delay_is_within_its_bounds(
-    policy: RetryPolicy, error: SiteAssistError, spent: int, patience: float, jitter: float
+    policy: RetryPolicy, error: SiteAssistError, progress: Progress, jitter: float
 ) -> None:
     """For all inputs: never less than asked, never past patience, never beyond the policy."""
-    retry = decide(policy, error, spent=spent, patience=patience, jitter=jitter)
+    retry = decide(policy, error, progress, jitter)
     if retry is None:
         return
     asked = error.retry_after if isinstance(error, APIError) and error.retry_after else 0.0
     assert asked <= retry.delay < math.inf
-    assert asked <= patience
+    assert asked <= progress.patience
     if retry.spends_attempt:
-        assert spent < policy.attempts
+        assert progress.spent < policy.attempts
         assert retry.delay <= max(asked, policy.longest_delay)
-        assert retry.delay <= max(asked, policy.first_delay * 2.0 ** min(spent - 1, 60))
+        assert retry.delay <= max(asked, policy.first_delay * 2.0 ** min(progress.spent - 1, 60))
     else:
         assert is_refusal(error)
-        assert retry.delay <= min(1.1 * asked, patience)
+        assert retry.delay <= min(max(1.1 * asked, policy.longest_delay), progress.patience)
+        if progress.refused < policy.attempts:
+            assert retry.delay <= 1.1 * asked
 
 
 @pytest.mark.parametrize("attempts", [0, -1])

@@ -89,7 +89,6 @@ async def export(
         tls=connection.tls,
         retry=wanted.retry,
         concurrency=wanted.concurrency,
-        max_rate=wanted.max_rate,
         pacer=pacer,
         middleware=(attempts,),
     ) as client:

@@ -9,7 +9,7 @@ from siteassist_async.errors import printable
 if TYPE_CHECKING:
     from siteassist_async.cli.moment import Moment
 
-_WIDEST_BAR, _NARROWEST_BAR = 30, 8
+_WIDEST_BAR, _NARROWEST_WITH_BAR = 30, 60
 _GAP = "  "
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
@@ -17,20 +17,22 @@ _BLOCKS = " ▏▎▍▌▋▊▉█"
 def bar_line(moment: Moment, columns: int, *, blocks: bool) -> str:
     """Write what fits into one line of a terminal, the most important first."""
     room = columns - 1
-    parts = [_counts(moment)]
+    text = _counts(moment)
+    if moment.share is not None and columns >= _NARROWEST_WITH_BAR:
+        width = min(_WIDEST_BAR, columns // 4)
+        text = f"{_bar(moment.share, width, blocks=blocks)} {text}"
+    if reason := waiting(moment):
+        text += _GAP + reason
     for part in _parts(moment):
-        if len(_GAP.join((*parts, part))) <= room:
-            parts.append(part)
-    text = _GAP.join(parts)
-    width = min(_WIDEST_BAR, room - len(text) - len(_GAP))
-    if moment.share is None or width < _NARROWEST_BAR:
-        return text[:room]
-    return f"{_bar(moment.share, width, blocks=blocks)}{_GAP}{text}"
+        if len(text) + len(_GAP) + len(part) <= room:
+            text += _GAP + part
+    return text[:room]
 
 
 def log_line(moment: Moment) -> str:
     """Write everything."""
-    return ", ".join((_counts(moment), *_parts(moment)))
+    parts = (_counts(moment), waiting(moment), *_parts(moment))
+    return ", ".join(part for part in parts if part)
 
 
 def waiting(moment: Moment) -> str | None:
@@ -85,7 +87,7 @@ def _counts(moment: Moment) -> str:
     if progress.total is None:
         return "reading the ids"
     counts = f"{progress.asked:,}/{progress.total:,}"
-    return counts if moment.share is None else f"{moment.share:4.0%} {counts}"
+    return counts if moment.share is None else f"{moment.share:3.0%} {counts}"
 
 
 def _parts(moment: Moment) -> list[str]:
@@ -93,7 +95,6 @@ def _parts(moment: Moment) -> list[str]:
     failed = progress.failed + progress.invalid
     parts = [
         f"stopping, {progress.in_flight} in flight" if moment.stopping else None,
-        waiting(moment),
         f"{moment.rate:,.0f}/s" if moment.rate else None,
         f"{duration(moment.left)} left" if moment.left is not None else None,
         f"{failed:,} failed" if failed else None,

@@ -39,8 +39,9 @@ def table(result: Result) -> str:
     retryable = f"{result.summary.retryable:,} may succeed another time" if result.summary else ""
     requests = f"{pace.refused:,} refused, {result.last.retries:,} made again"
     speed = f"{counts.exported / counts.elapsed:,.0f} a second" if counts.elapsed else ""
+    total = result.last.progress.total or 0
     rows = [
-        ("asked", f"{counts.asked:,}", ""),
+        ("asked", f"{counts.asked:,}", f"of {total:,}" if total > counts.asked else ""),
         ("exported", f"{counts.exported:,}", size(counts.bytes_written)),
         ("already there", f"{counts.already_there:,}", ""),
         ("failed", f"{counts.failed:,}", retryable if counts.failed else ""),
@@ -60,21 +61,7 @@ def closing(result: Result, command_line: Sequence[str]) -> str:
     summary = result.summary
     if summary is None:
         return "Ended at once. Run the same command again, and it goes on from here."
-    match summary.ending:
-        case Ending.FINISHED:
-            return _finished(summary, command_line)
-        case Ending.STOPPED:
-            return "Stopped. Run the same command again, and it goes on from here."
-        case Ending.UNREACHABLE:
-            return (
-                f"Stopped, for the server gives no usable answers: {summary.error}\n"
-                "Run the same command again later, and it goes on from here."
-            )
-        case Ending.BLOCKED:
-            return (
-                f"Stopped, for every further request would fail: {summary.error}\n"
-                f"{_advice(summary.error)}, then run the same command again: it goes on from here."
-            )
+    return _CLOSINGS[summary.ending](summary, command_line)
 
 
 def summary_record(result: Result) -> dict[str, object]:
@@ -128,13 +115,41 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
     lost = _lost(summary)
     if not lost:
         return f"Done: all that was asked for is in {output}"
-    again = [word for word in command_line if word not in {"--restart", "--retry-failed"}]
-    return (
+    said = (
         f"Finished: what could be had is in {output}\n"
         f"Could not be had: {lost:,}, each with its reason in "
-        f"{printable(str(summary.dead_letters), 1000)}\n"
-        f"To ask again: {printable(shlex.join((*again, '--retry-failed')), 1000)}"
+        f"{printable(str(summary.dead_letters), 1000)}"
     )
+    if not summary.failed:
+        return said  # what is no id is not asked for
+    again = [word for word in command_line if word not in {"--restart", "--retry-failed"}]
+    return f"{said}\nTo ask again: {printable(shlex.join((*again, '--retry-failed')), 1000)}"
+
+
+def _stopped(_: Summary, __: Sequence[str]) -> str:
+    return "Stopped. Run the same command again, and it goes on from here."
+
+
+def _unreachable(summary: Summary, _: Sequence[str]) -> str:
+    return (
+        f"Stopped, for the server gives no usable answers: {summary.error}\n"
+        "Run the same command again later, and it goes on from here."
+    )
+
+
+def _blocked(summary: Summary, _: Sequence[str]) -> str:
+    return (
+        f"Stopped, for every further request would fail: {summary.error}\n"
+        f"{_advice(summary.error)}, then run the same command again: it goes on from here."
+    )
+
+
+_CLOSINGS = {
+    Ending.FINISHED: _finished,
+    Ending.STOPPED: _stopped,
+    Ending.UNREACHABLE: _unreachable,
+    Ending.BLOCKED: _blocked,
+}
 
 
 def _lost(summary: Summary) -> int:

@@ -16,7 +16,7 @@ environment:
 `siteassist COMMAND --help` has a command's options, examples and exit codes.
 """
 
-EXPORT = "write the conversation of every id in a file to a JSON-lines file"
+EXPORT = "write the conversations of a file of ids to a file"
 EXPORT_IS = """\
 Write the conversation of every id in INPUT to OUTPUT, one JSON text a line, as the
 server sent it.
@@ -33,7 +33,7 @@ examples:
   siteassist export tickets.csv --column conversation_id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
   my-database-query | siteassist export - -o conversations.jsonl
-  timeout 1h siteassist export ids.txt -o conversations.jsonl --quiet
+  timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
 
 exit codes:
   0  done: everything that was asked for is in the file
@@ -62,8 +62,8 @@ CONCURRENCY = "requests in flight at once, at most (%(default)s)"
 MAX_RATE = "requests a second, at most, where you know the limit; else it is learned"
 QUIET = "print nothing but errors"
 JSON = (
-    "print JSON lines to standard output: progress once a second, and the summary; "
-    "with --quiet the summary only"
+    "print JSON lines to standard output: an event `progress` each second, and one `summary` or "
+    "`error` at the end; with --quiet the last one only"
 )
 
 TOKEN_FILE = "a file that holds the token and nothing else; - is standard input"  # noqa: S105 - help
@@ -97,7 +97,7 @@ RAW = (
 )
 DEADLINE = "seconds until it gives up, waits and retries included (%(default)g)"
 
-EMULATOR = "run the API on this machine, to try things and to test against"
+EMULATOR = "run the API on this machine, to test against"
 EMULATOR_IS = """\
 Run the API on 127.0.0.1. Every UUID has a conversation, the same one each time.
 It runs until Ctrl-C.
@@ -117,7 +117,7 @@ RATE = "requests a second that it grants; more are refused with a 429 (no limit)
 LATENCY = "seconds before each answer (%(default)g)"
 SEED = "another number, other conversations (%(default)s)"
 
-DEMO = "export 1,000 conversations from the emulator, with refusals and faults on the way"
+DEMO = "export 1,000 conversations from the emulator, faults and all"
 DEMO_IS = """\
 Start the emulator in this process, export a thousand of its conversations to a file
 through the ordinary path, with refusals and faults on the way, and print what

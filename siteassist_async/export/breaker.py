@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define, field, frozen
 
 from siteassist_async.errors import (
+    APIError,
     DeadlineExceededError,
     PermissionDeniedError,
     SiteAssistError,
@@ -15,7 +16,7 @@ from siteassist_async.export.id_list import Entry
 ENOUGH = 20
 """So many failures of one kind, and nothing else, are no accident."""
 
-_NO_ANSWER = (TransportError, DeadlineExceededError)
+_BUSY_OR_GONE = {429, 502, 503, 504}
 
 
 @frozen
@@ -30,65 +31,66 @@ class Failure:
 class Breaker:
     """Holds failures back until an answer shows that each is about its own id.
 
-    Two kinds are held. Where no answer came, the server may be gone: `ENOUGH` of these in a row
-    end the run. Once it answered in this run it takes as many more as are in flight at once,
-    for a short outage fails all of those. And 403s, as long as this export had no other answer
-    at all: the token may be of another project.
+    Two kinds are held. One says nothing of the id: no answer, 429, 502, 503 or 504, after all
+    attempts. `ENOUGH` of these in a row end the run; once an id was answered for in this run,
+    as many more as are in flight at once, for a short outage fails all of those. The other kind
+    are 403s, as long as this export had no other answer at all: the token may be of another
+    project. `ENOUGH` of these end the run too.
 
     What is held when the run ends so has no outcome; the next run asks for it again.
 
     Attributes:
         limit: How many requests are in flight at once.
-        trusted: Whether this export ever had an answer other than 403.
-        answered: Whether an answer came in this run.
+        trusted: Whether this export ever had an answer about an id, other than 403.
+        answered: Whether this run had an answer about an id.
     """
 
     limit: int
     trusted: bool
     answered: bool = False
-    _silent: list[Failure] = field(factory=list[Failure])
+    _unanswered: list[Failure] = field(factory=list[Failure])
     _forbidden: list[Failure] = field(factory=list[Failure])
 
     def succeeded(self) -> list[Failure]:
         """Note a conversation; returns the failures that were held."""
         self.answered = self.trusted = True
-        return self.release() if self._silent or self._forbidden else []
+        return self.release() if self._unanswered or self._forbidden else []
 
     def failed(self, failure: Failure) -> list[Failure]:
         """Note a failure; returns those that are each about their own id."""
-        if isinstance(failure.error, _NO_ANSWER):
-            self._silent.append(failure)
+        if _says_nothing(failure.error):
+            self._unanswered.append(failure)
             return []
         self.answered = True
         if isinstance(failure.error, PermissionDeniedError) and not self.trusted:
             self._forbidden.append(failure)
-            released, self._silent = self._silent, []
+            released, self._unanswered = self._unanswered, []
             return released
         self.trusted = True
         return [*self.release(), failure]
 
     def tripped(self) -> SiteAssistError | None:
         """Return the error that all requests end with, if that is how it looks."""
-        if len(self._silent) >= ENOUGH + (self.limit if self.answered else 0):
-            return self._silent[-1].error
+        if len(self._unanswered) >= ENOUGH + (self.limit if self.answered else 0):
+            return self._unanswered[-1].error
         if len(self._forbidden) >= ENOUGH:
             return self._forbidden[-1].error
         return None
 
-    def tripped_at_end(self, *, failed_before: bool) -> SiteAssistError | None:
-        """As `tripped`, where no more ids come that could show it.
-
-        With `failed_before` the ids are known to fail, and that they do again says nothing of
-        the server, unless it never answered.
-        """
+    def tripped_at_end(self) -> SiteAssistError | None:
+        """As `tripped`, where no more ids come: fewer failures are enough if nothing else came."""
         if self._forbidden:
             return self._forbidden[-1].error
-        if self._silent and not self.answered and not (failed_before and self.trusted):
-            return self._silent[-1].error
-        return None
+        return self._unanswered[-1].error if self._unanswered and not self.trusted else None
 
     def release(self) -> list[Failure]:
         """Return what is held, and hold it no longer."""
-        released = self._forbidden + self._silent
-        self._forbidden, self._silent = [], []
+        released = self._forbidden + self._unanswered
+        self._forbidden, self._unanswered = [], []
         return released
+
+
+def _says_nothing(error: SiteAssistError) -> bool:
+    if isinstance(error, APIError):
+        return error.status in _BUSY_OR_GONE
+    return isinstance(error, TransportError | DeadlineExceededError)

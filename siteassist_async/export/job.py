@@ -100,8 +100,8 @@ class ExportJob:
             except StoppedError as stopped:
                 self._last = _at_rest(stopped.counts)
                 return self._summary(Conclusion(Ending.STOPPED), stopped.counts)
-            stack.callback(self._close)
             self._open(ledger)
+            stack.callback(self._close, ledger)
             run = Run(
                 ledger,
                 fetch=self._fetch,
@@ -129,10 +129,9 @@ class ExportJob:
         self._size_before = ledger.records.offset
         self._ledger = ledger
 
-    def _close(self) -> None:
-        if self._ledger is not None:
-            self._last = self._measure(self._ledger)
-            self._ledger = None
+    def _close(self, ledger: Ledger) -> None:
+        self._last = self._measure(ledger)
+        self._ledger = None
 
     def _measure(self, ledger: Ledger) -> Progress:
         counts, in_flight = ledger.counts, ledger.in_flight()

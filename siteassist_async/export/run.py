@@ -58,8 +58,8 @@ class Run:
         self._limit = limit
         self._stopped = stopped
         self._checkpointer = Checkpointer(ledger, clock)
-        had_answers = ledger.counts.exported + ledger.counts.failed > 0
-        self._breaker = Breaker(limit, trusted=had_answers)
+        had_answers = ledger.counts.exported or ledger.counts.failed or ledger.retry
+        self._breaker = Breaker(limit, trusted=bool(had_answers))
         self._exhausted = False
 
     async def execute(self) -> Conclusion:
@@ -115,11 +115,10 @@ class Run:
             if self._breaker.answered and self._breaker.trusted:
                 self._bury(self._breaker.release())
             return None
-        again = self._ledger.retry is not None
-        if error := self._breaker.tripped_at_end(failed_before=again):
-            return error
-        self._bury(self._breaker.release())
-        return None
+        error = self._breaker.tripped_at_end()
+        if error is None:
+            self._bury(self._breaker.release())
+        return error
 
     def _bury(self, failures: list[Failure]) -> None:
         for failure in failures:

@@ -52,7 +52,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._naming_path():
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(
+                path, timeout=0.5, isolation_level=None, check_same_thread=False
+            )
         try:
             self._prepare()
         except BaseException:

@@ -34,7 +34,8 @@ class Auth:
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send with the token."""
-        if not request.url.startswith(self._within):
+        # A link may have changed the URL, and aiohttp writes a line break in it as it is.
+        if not request.url.startswith(self._within) or not _SENDABLE.fullmatch(request.url):
             raise ConfigurationError(f"the token is for {self._within} only, not {request.url}")
         if isinstance(self._token, str):
             return await send(_signed(request, self._token))

@@ -28,14 +28,14 @@ async def decode(request: Request, send: Send) -> Response:
     """Raise the error that the answer is, or fill in `Response.value`.
 
     Of an error, whatever repeats the token is hidden. An answer about another conversation, be it
-    a 404, closes its connection: what comes next over it would be a stranger's too.
+    a 404, closes its connection: what comes next over it would be a stranger's too. A 404 is a
+    NotFoundError all the same: the status decides.
     """
     response = await send(request)
     if response.status != 200:
         error = _error(response, _token(request))
         if _is_about_another(error, request.conversation_id):
             response.close_connection()
-            raise WrongConversationError("the answer is about another conversation") from error
         raise error
     try:
         response.value = request.accept(response.body, request.conversation_id)
@@ -45,7 +45,8 @@ async def decode(request: Request, send: Send) -> Response:
         error.excerpt = error.excerpt and _beginning(response.body, _token(request))
         if isinstance(error, WrongConversationError):
             response.close_connection()
-        if _ends_early(response.body):
+        elif _ends_early(response.body):
+            response.close_connection()
             raise ConnectionFailedError("the answer broke off: its JSON ends early") from error
         raise
     return response

@@ -84,32 +84,41 @@ class Retry:
     spends_attempt: bool = True
 
 
-def decide(  # noqa: PLR0913 - what a choice depends on
-    policy: RetryPolicy,
-    error: SiteAssistError,
-    *,
-    spent: int,
-    patience: float,
-    jitter: float,
-    refused: int = 0,
+@define
+class Progress:
+    """How far one call has come."""
+
+    patience: float
+    """Seconds left to wait because the API asks for it."""
+    spent: int = 1
+    """Attempts that count."""
+    refused: int = 0
+    """Attempts that do not, because the API named a time to wait."""
+    delay: float = 0.0
+    """Seconds before the next attempt."""
+    last_error: SiteAssistError | None = None
+
+
+def decide(
+    policy: RetryPolicy, error: SiteAssistError, progress: Progress, jitter: float
 ) -> Retry | None:
     """Choose what follows a failure; None: the error is the outcome.
 
-    `spent` attempts count so far, `refused` do not because the API named a time to wait, of which
-    `patience` seconds are left, and `jitter` is drawn from [0, 1).
+    `jitter` is drawn from [0, 1).
     """
     asked = _asked(error)
-    if asked > patience:
+    if asked > progress.patience:
         return None
     if asked and isinstance(error, RateLimitError | ServiceUnavailableError):
         # The jitter parts the many processes that were all told the same second.
-        delay = max(asked * (1 + jitter / 10), jitter * _longest(policy, refused - policy.attempts))
-        return Retry(min(delay, patience), spends_attempt=False)
-    if spent >= policy.attempts or not _may_pass(error):
+        backoff = jitter * _longest(policy, progress.refused - policy.attempts)
+        delay = max(asked * (1 + jitter / 10), backoff)
+        return Retry(min(delay, progress.patience), spends_attempt=False)
+    if progress.spent >= policy.attempts or not _may_pass(error):
         return None
-    if isinstance(error, DisconnectedError) and spent == 1:
+    if isinstance(error, DisconnectedError) and progress.spent == 1:
         return Retry(0.0)  # an idle connection that the server had closed: a new one will do
-    return Retry(max(jitter * _longest(policy, spent - 1), asked))
+    return Retry(max(jitter * _longest(policy, progress.spent - 1), asked))
 
 
 def _longest(policy: RetryPolicy, doublings: int) -> float:
@@ -184,20 +193,18 @@ class Retrying:
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send until an answer is had or nothing more may help."""
-        progress = _Progress(self._clock.now(), request.patience)
+        started = self._clock.now()
         try:
             if request.deadline is None:
-                return await self._run(request, send, progress)
-            return await self._run_until(request.deadline, request, send, progress)
+                return await self._run(request, send, Progress(request.patience))
+            return await self._run_within(request.deadline - started, request, send)
         except SiteAssistError as error:
             error.attempts = request.tally.sent
-            error.elapsed = self._clock.now() - progress.started
+            error.elapsed = self._clock.now() - started
             raise
 
-    async def _run_until(
-        self, deadline: float, request: Request, send: Send, progress: _Progress
-    ) -> Response:
-        seconds = deadline - progress.started
+    async def _run_within(self, seconds: float, request: Request, send: Send) -> Response:
+        progress = Progress(request.patience)
         ending = asyncio.timeout(seconds)
         try:
             async with ending:
@@ -208,7 +215,7 @@ class Retrying:
             cause = progress.last_error or error
             raise DeadlineExceededError(f"no answer within {seconds:.3g} s") from cause
 
-    async def _run(self, request: Request, send: Send, progress: _Progress) -> Response:
+    async def _run(self, request: Request, send: Send, progress: Progress) -> Response:
         # Entering tenacity costs as much as a fifth of a request, and most need no second attempt.
         try:
             response = await send(request)
@@ -218,7 +225,7 @@ class Retrying:
         return response
 
     async def _go_on(
-        self, request: Request, send: Send, progress: _Progress, first: SiteAssistError
+        self, request: Request, send: Send, progress: Progress, first: SiteAssistError
     ) -> Response:
         replayed = False
 
@@ -243,16 +250,9 @@ class Retrying:
         )
         return await retrying(attempt)
 
-    def _plan(self, request: Request, progress: _Progress, error: SiteAssistError) -> bool:
+    def _plan(self, request: Request, progress: Progress, error: SiteAssistError) -> bool:
         progress.last_error = error
-        retry = decide(
-            self._policy,
-            error,
-            spent=progress.spent,
-            patience=progress.patience,
-            jitter=self._jitter(),
-            refused=progress.refused,
-        )
+        retry = decide(self._policy, error, progress, self._jitter())
         if retry is None or self._is_too_late(request, retry):
             return False
         if retry.spends_attempt:
@@ -273,15 +273,3 @@ class Retrying:
         if request.deadline is None:
             return False
         return self._clock.now() + retry.delay >= request.deadline
-
-
-@define
-class _Progress:
-    """How far one call has come."""
-
-    started: float
-    patience: float  # seconds left to wait because the API asks for it
-    spent: int = 1  # attempts that count: a wait that the API asked for gives its attempt back
-    refused: int = 0  # attempts given back
-    delay: float = 0.0  # before the next attempt
-    last_error: SiteAssistError | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -9,10 +10,31 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Three notations: `"minute";r=50;t=30`, `limit=100, remaining=50, reset=30`, and a bare number.
+# Drafts of draft-ietf-httpapi-ratelimit-headers use each; X-RateLimit-* is nobody's standard.
+_QUOTED = re.compile(r'"[^"]*"')
+_PARAMETER = re.compile(r"(?<![\w.])([A-Za-z]+)\s*=\s*(\d{1,15}(?:\.\d{1,9})?)(?![\w.])", re.ASCII)
+_NUMBER = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*", re.ASCII)
+
+_SEPARATE = [
+    {name: prefix + name for name in ("remaining", "reset", "limit")}
+    for prefix in ("x-ratelimit-", "ratelimit-")
+]
+
+# Servers send `reset` as seconds, as a date in seconds, or as one in milliseconds.
+_SECONDS_FROM, _MILLISECONDS_FROM = 1e9, 1e11
+
 
 @frozen
 class RateLimitHint:
-    """A server's own words on its limit: advice, never more."""
+    """A server's own words on its limit: advice, never more.
+
+    Attributes:
+        remaining: Requests that are left.
+        reset: Seconds until the quota is whole again.
+        quota: Requests in a window.
+        window: Seconds.
+    """
 
     remaining: float | None = None
     reset: float | None = None
@@ -21,9 +43,49 @@ class RateLimitHint:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], *, epoch: float) -> RateLimitHint | None:
-        """Read the headers of one answer; None where there is nothing usable.
+        """Read the headers of one answer; None where nothing is said of what remains.
 
-        `epoch` is the wall clock in seconds, for servers that send `reset` as a date.
+        Their names are looked up in lower case. `epoch` is the wall clock in seconds, for servers
+        that send `reset` as a date. Of several policies, the one that has the least left counts.
         """
-        del headers, epoch
-        return None
+        said = _least(headers.get("ratelimit")) or _separate(headers)
+        remaining = said.get("r", said.get("remaining"))
+        if remaining is None:
+            return None
+        promised = _least(headers.get("ratelimit-policy"))
+        return cls(
+            remaining=remaining,
+            reset=_until(said.get("t", said.get("reset")), epoch),
+            quota=promised.get("q", said.get("limit")),
+            window=promised.get("w"),
+        )
+
+
+def _least(value: str | None) -> dict[str, float]:
+    if not value:
+        return {}
+    items = [_parameters(item) for item in _QUOTED.sub("", value).split(",")]
+    policies = [item for item in items if "r" in item or "q" in item]
+    if policies:
+        return min(policies, key=lambda item: item.get("r", item.get("q", 0.0)))
+    return {name: number for item in items for name, number in item.items()}
+
+
+def _parameters(item: str) -> dict[str, float]:
+    return {name.lower(): float(number) for name, number in _PARAMETER.findall(item)}
+
+
+def _separate(headers: Mapping[str, str]) -> dict[str, float]:
+    for names in _SEPARATE:
+        if names["remaining"] in headers:
+            found = {
+                name: _NUMBER.fullmatch(headers.get(header, "")) for name, header in names.items()
+            }
+            return {name: float(match[1]) for name, match in found.items() if match}
+    return {}
+
+
+def _until(reset: float | None, epoch: float) -> float | None:
+    if reset is None or reset < _SECONDS_FROM:
+        return reset
+    return max(0.0, (reset / 1000 if reset >= _MILLISECONDS_FROM else reset) - epoch)

@@ -15,8 +15,5 @@ class LearnedRate:
     period: float
 
     def is_usable(self) -> bool:
-        """Whether both could have been learned: finite and above zero."""
-        return all(
-            isinstance(value, int | float) and math.isfinite(value) and value > 0
-            for value in (self.rate, self.period)
-        )
+        """Whether both can have been learned: above zero, and neither infinite nor NaN."""
+        return 0 < self.rate < math.inf and 0 < self.period < math.inf

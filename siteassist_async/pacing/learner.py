@@ -6,7 +6,8 @@ import math
 
 from attrs import define, field
 
-from siteassist_async.pacing.rate import Burst, Episode, Rate, first_rate, next_rate
+from siteassist_async.pacing.episode import Burst, Episode, first_rate, next_rate
+from siteassist_async.pacing.rate import Rate
 
 # Seconds by which late starts may be made up for: a timer is no more exact than that.
 CREDIT = 0.05
@@ -34,7 +35,7 @@ class Learner:
     _begin: float = field(init=False, default=-math.inf)
     # When the age of the rate is zero. Idle time moves it: it teaches nothing.
     _since: float = field(init=False, default=-math.inf)
-    _last: float = field(init=False, default=-math.inf)
+    _idle_from: float = field(init=False, default=-math.inf)
     # When the last refusal came that counts, and what came since that taught.
     _cut: float = field(init=False, default=-math.inf)
     _good: int = field(init=False, default=0)
@@ -46,9 +47,9 @@ class Learner:
 
     def start(self, now: float, planned: float) -> None:
         """Count a request that starts now and was free to start at `planned`."""
-        if now > max(self._last, self._begin) + IDLE:
+        if now > self._idle_from:
             self._begin, self.started = now, 0
-        self._last = now
+        self._idle_from = now + IDLE
         self.started += 1
         if self.rate is None:
             self.current = self.max_rate
@@ -59,7 +60,7 @@ class Learner:
 
     def granted(self, sent: float, now: float) -> bool:
         """Count a grant; whether it was sent since the last refusal that counts."""
-        self._last = now
+        self._idle_from = now + IDLE
         self._granted += 1
         if self.rate is None:
             took = max(1e-3, now - sent)
@@ -71,7 +72,7 @@ class Learner:
 
     def refused(self, sent: float, now: float) -> bool:
         """Count a refusal; whether it counts: the request was sent since the last that did."""
-        self._last = now
+        self._idle_from = now + IDLE
         self._bad += 1
         return sent > self._cut
 
@@ -93,7 +94,7 @@ class Learner:
 
     def rest(self, until: float, *, limited: bool) -> None:
         """Begin anew when the gate opens; after a 429 the pause sets how often to probe."""
-        self._begin, self.started = until, 0
+        self._begin, self._idle_from, self.started = until, until + IDLE, 0
         if self.rate is None:
             return
         if limited:

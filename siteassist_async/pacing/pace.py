@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from siteassist_async.pacing.episode import restored
 from siteassist_async.pacing.events import GateClosed, PaceEvent, RateChanged, WindowChanged
 from siteassist_async.pacing.foresight import Foresight
 from siteassist_async.pacing.gate import Gate, is_usable, pause_after
 from siteassist_async.pacing.learned import LearnedRate
 from siteassist_async.pacing.learner import CREDIT, Learner
-from siteassist_async.pacing.rate import Rate, restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from siteassist_async.pacing.hints import RateLimitHint
+    from siteassist_async.pacing.rate import Rate
 
 # Slow start: requests in flight at first; of these so many at once, and then so many a second, or
 # half of what the round trip allows. Small jobs stay near full speed, and a refusal, which takes
@@ -69,9 +70,10 @@ class Pace:
         self._concurrency = concurrency
         self._random = random
         self._window = concurrency if max_rate else min(concurrency, FIRST_WINDOW)
+        self._limit = self._window
         self._in_flight = 0
         self._in_a_row = 0
-        self._next = -math.inf
+        self._earliest = -math.inf
         self._gate = Gate()
         self._learner = Learner(max_rate)
         self._foresight = Foresight()
@@ -81,7 +83,7 @@ class Pace:
     @property
     def limit(self) -> int:
         """Requests that may be in flight."""
-        return 1 if self._in_a_row >= ALONE else self._window
+        return self._limit
 
     @property
     def opens(self) -> float:
@@ -96,39 +98,34 @@ class Pace:
 
     def start_at(self, now: float) -> float:
         """The earliest time for the next start; infinite until a slot is free."""
-        if self._in_flight >= self.limit:
+        if self._in_flight >= self._limit:
             return math.inf
-        return max(now, self._gate.until, self._next)
+        return max(now, self._earliest)
 
     def start(self, now: float) -> None:
         """Count a request that starts now."""
-        learner = self._learner
-        learner.start(now, max(self._gate.until, self._next))
         self._in_flight += 1
-        rate, credit = learner.current, CREDIT
-        if rate is None and self._granted < self._concurrency:
+        self._learner.start(now, self._earliest)
+        rate, credit = self._learner.current, CREDIT
+        if rate is None:
+            if self._granted >= self._concurrency:
+                return
             rate, credit = self._first_rate(), FIRST_BURST / FIRST_RATE
-        if rate:
-            self._next = max(self._next, now - credit) + 1 / rate
+        self._earliest = max(self._earliest, now - credit) + 1 / rate
 
     def granted(
         self, sent: float, now: float, hint: RateLimitHint | None = None
     ) -> tuple[PaceEvent, ...]:
         """An answer that is no refusal came to a request started at `sent`."""
-        before = self.limit
         self._in_flight -= 1
         self._granted += 1
-        if self._window < self._concurrency:
-            self._window += 1
-        if self._learner.granted(sent, now):
-            self._in_a_row = 0
-        wait = 0.0 if hint is None else self._foresight.granted(sent, now, hint)
-        closed = wait > 0 and self._gate.close(now, wait)
-        if closed:
-            self._rest(limited=False)
-        elif self.limit == before:
-            return ()
-        return (*_if(GateClosed(wait), when=closed), *self._window_change(before))
+        counts = self._learner.granted(sent, now)
+        events = () if hint is None else self._heed(sent, now, hint)
+        if self._window == self._concurrency and not (counts and self._in_a_row):
+            return events
+        self._window = min(self._concurrency, self._window + 1)
+        self._in_a_row = 0 if counts else self._in_a_row
+        return (*events, *self._window_change())
 
     def refused(
         self,
@@ -144,7 +141,7 @@ class Pace:
         One to a request sent before the last refusal only extends the gate, and a 503 only closes
         it. Where `retry_after` names no time, a header's is taken, or a backoff.
         """
-        before, rate = self.limit, self._learner.rate
+        rate = self._learner.rate
         self._in_flight -= 1
         self._refused += 1
         counts = self._learner.refused(sent, now)
@@ -158,12 +155,13 @@ class Pace:
             self._learner.learn(sent, now, self._gate.until, self._in_flight)
         if counts:
             self._learner.cut(now)
-        self._rest(limited=limited)
+        if counts or closed:
+            self._rest(limited=limited)
         gate = GateClosed(pause, asked=is_usable(retry_after))
         return (
             *_if(gate, when=closed),
             *self._rate_change(rate),
-            *self._window_change(before),
+            *self._window_change(),
         )
 
     def released(self) -> None:
@@ -177,12 +175,12 @@ class Pace:
 
     def restore(self, learned: LearnedRate, now: float) -> tuple[PaceEvent, ...]:
         """Begin at a rate that an earlier run learned, unless this one has learned one."""
-        before, rate = self.limit, self._learner.rate
+        rate = self._learner.rate
         if rate is not None or not learned.is_usable():
             return ()
         self._learner.restore(restored(learned.rate, learned.period), now)
         self._window = self._concurrency
-        return (*self._rate_change(rate), *self._window_change(before))
+        return (*self._rate_change(rate), *self._window_change())
 
     def snapshot(self, now: float) -> PaceSnapshot:
         """The state for people and progress lines."""
@@ -192,7 +190,7 @@ class Pace:
             ceiling=None if rate is None else rate.ceiling,
             gate=self._gate.left(now),
             in_flight=self._in_flight,
-            limit=self.limit,
+            limit=self._limit,
             granted=self._granted,
             refused=self._refused,
             waited=self._gate.waited(now),
@@ -200,14 +198,25 @@ class Pace:
 
     def _first_rate(self) -> float:
         round_trip = self._learner.round_trip
-        return FIRST_RATE if round_trip is None else max(FIRST_RATE, FIRST_GAIN * self._window / round_trip)
+        return (
+            FIRST_RATE
+            if round_trip is None
+            else max(FIRST_RATE, FIRST_GAIN * self._window / round_trip)
+        )
+
+    def _heed(self, sent: float, now: float, hint: RateLimitHint) -> tuple[PaceEvent, ...]:
+        wait = self._foresight.granted(sent, now, hint)
+        if not wait or not self._gate.close(now, wait):
+            return ()
+        self._rest(limited=False)
+        return (GateClosed(wait),)
 
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until
         self._learner.rest(until, limited=limited)
-        if self._learner.current:
-            # Somewhere in the first interval, so that many clients do not start in step.
-            self._next = until + self._random() / self._learner.current
+        # Somewhere in the first interval, so that many clients do not start in step.
+        rate = self._learner.current
+        self._earliest = until if rate is None else until + self._random() / rate
 
     def _rate_change(self, before: Rate | None) -> tuple[PaceEvent, ...]:
         after, current = self._learner.rate, self._learner.current
@@ -215,8 +224,10 @@ class Pace:
             return ()
         return _if(RateChanged(current), when=before is None or before.floor != after.floor)
 
-    def _window_change(self, before: int) -> tuple[PaceEvent, ...]:
-        return _if(WindowChanged(self.limit), when=self.limit != before)
+    def _window_change(self) -> tuple[PaceEvent, ...]:
+        before = self._limit
+        self._limit = 1 if self._in_a_row >= ALONE else self._window
+        return _if(WindowChanged(self._limit), when=self._limit != before)
 
 
 def _if(event: PaceEvent, *, when: bool) -> tuple[PaceEvent, ...]:

@@ -1,22 +1,25 @@
-"""The waiting around the pacing decisions: first come, first served, in any event loop."""
+"""The waiting around the pacing decisions, in any event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.pacing.lane import Lane, Turn
 from siteassist_async.pacing.pace import Pace, PaceSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from siteassist_async.pacing.events import PaceEvent
     from siteassist_async.pacing.hints import RateLimitHint
     from siteassist_async.pacing.learned import LearnedRate
+
+_LOG = logging.getLogger("siteassist_async")
 
 
 class StartTooLateError(Exception):
@@ -38,8 +41,8 @@ class Pacer(Protocol):
         """Wait for a slot and a start time, first come, first served; returns the start time.
 
         `deadline` is a time of the pacer's clock. Raises StartTooLateError at once when the start
-        would lie past it. A wait for a free slot has no known end: the caller's own timeout ends
-        it. A cancelled call holds nothing.
+        would lie past it, also where that turns out during the wait. A wait for a free slot has
+        no known end: the caller's own timeout ends it. A cancelled call holds nothing.
         """
         ...
 
@@ -66,33 +69,39 @@ class Pacer(Protocol):
 class AdaptivePacer:
     """The pacer of one process for one project: `Pace` decides, this waits.
 
-    Usable from any number of event loops, one after another or at once in several threads.
+    Usable from any number of event loops, one after another, or at once in several threads: first
+    come, first served holds within each. What was learned outlives them.
     """
 
     def __init__(self, pace: Pace | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pace = pace or Pace()
         self._clock = clock
-        # Clients in two threads share one pacer; `+=` on its counts is not atomic.
-        self._lock = threading.Lock()
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        # Two threads may share a pacer, and neither a decision nor its counts are atomic. The
+        # garbage collector may end an abandoned request, and so release it, inside the lock.
+        self._lock = threading.RLock()
+        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
+        self._listeners: tuple[Callable[[PaceEvent], None], ...] = ()
 
     async def acquire(self, deadline: float | None = None) -> float:
         """As `Pacer.acquire`."""
-        while True:
-            now = self._clock.now()
+        if not self._lanes:
             with self._lock:
-                start = self._pace.start_at(now)
-                if start <= now:
+                now = self._clock.now()
+                if self._pace.start_at(now) <= now:
                     self._pace.start(now)
                     return now
-            if deadline is not None and math.inf > start > deadline:
-                raise StartTooLateError(start - now)
-            await self._clock.sleep(min(start - now, 0.05))
+        turn = Turn(deadline)
+        lane = self._enter(turn)
+        try:
+            return await self._wait(turn, lane)
+        finally:
+            self._leave(turn, lane)
 
     def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
         """As `Pacer.granted`."""
         with self._lock:
-            self._pace.granted(sent, self._clock.now(), hint)
+            events = self._pace.granted(sent, self._clock.now(), hint)
+        self._tell(events)
 
     def refused(
         self,
@@ -104,13 +113,23 @@ class AdaptivePacer:
     ) -> None:
         """As `Pacer.refused`."""
         with self._lock:
-            self._pace.refused(sent, self._clock.now(), retry_after, limited=limited, hint=hint)
+            now = self._clock.now()
+            events = self._pace.refused(sent, now, retry_after, limited=limited, hint=hint)
+            opens = self._pace.opens
+        self._tell(events, opens)
 
     def released(self, sent: float) -> None:
         """As `Pacer.released`."""
         del sent
         with self._lock:
             self._pace.released()
+        self._tell(())
+
+    def adjust(self, *, concurrency: int, max_rate: float | None = None) -> None:
+        """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
+        with self._lock:
+            self._pace.adjust(concurrency=concurrency, max_rate=max_rate)
+        self._tell(())
 
     def snapshot(self) -> PaceSnapshot:
         """The state at this moment."""
@@ -123,14 +142,80 @@ class AdaptivePacer:
             return self._pace.learned()
 
     def restore(self, learned: LearnedRate) -> None:
-        """Begin at a rate that an earlier run learned."""
+        """Begin at a rate that an earlier run learned.
+
+        What makes no sense is ignored, and so is all where this process has learned by itself.
+        """
         with self._lock:
-            self._pace.restore(learned)
+            events = self._pace.restore(learned, self._clock.now())
+        self._tell(events)
 
     def subscribe(self, listener: Callable[[PaceEvent], None]) -> Callable[[], None]:
         """Call `listener` at each change; returns the call that ends it.
 
-        It runs in the thread of the request that made the change; what it raises is logged.
+        It is called in the thread of the request that made the change, after the change, and must
+        be quick. What it raises is logged, for a listener's fault is no reason to lose a request.
         """
-        del listener
-        return lambda: None
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+        return unsubscribe
+
+    def _enter(self, turn: Turn) -> Lane:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            lane = self._lanes.setdefault(loop, Lane(loop))
+            lane.turns.append(turn)
+        return lane
+
+    def _leave(self, turn: Turn, lane: Lane) -> None:
+        with self._lock:
+            lane.leave(turn)
+            if not lane.turns:
+                del self._lanes[lane.loop]
+
+    async def _wait(self, turn: Turn, lane: Lane) -> float:
+        while True:
+            turn.woken.clear()  # before the look, so that no change after it is missed
+            now, start = self._look(turn, first=lane.turns[0] is turn)
+            if start <= now:
+                return now
+            if start == math.inf:
+                await turn.woken.wait()
+            else:
+                await self._clock.sleep(start - now)
+
+    def _look(self, turn: Turn, *, first: bool) -> tuple[float, float]:
+        """Start if it is time; the time, and when to start: infinite for when woken."""
+        with self._lock:
+            now = self._clock.now()
+            start = self._pace.start_at(now) if first else math.inf
+            known = self._pace.opens if start == math.inf else start
+            if turn.deadline is not None and turn.deadline < known:
+                raise StartTooLateError(known - now)
+            if start <= now:
+                self._pace.start(now)
+            return now, start
+
+    def _tell(self, events: Sequence[PaceEvent], opens: float | None = None) -> None:
+        if self._lanes:
+            self._wake(opens)
+        for event in events:
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception:  # noqa: BLE001 - the listener is the user's, pacing goes on
+                    _LOG.exception("a listener to the pacer failed at %s", event)
+
+    def _wake(self, opens: float | None) -> None:
+        with self._lock:
+            for lane in list(self._lanes.values()):
+                try:
+                    lane.wake(opens)
+                except RuntimeError:
+                    # The loop was closed while a task of its own waited: nobody will come.
+                    self._lanes.pop(lane.loop, None)

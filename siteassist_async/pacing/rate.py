@@ -1,18 +1,12 @@
-"""The rate: how it grows with time, and what a refusal teaches about it."""
+"""The rate as a function of the time without a refusal."""
 
 from __future__ import annotations
-
-import math
 
 from attrs import evolve, frozen
 
 # Requests a second: what cannot be a limit of an API, whatever was measured.
 SLOWEST, FASTEST = 1e-4, 1e5
 
-# The share of the measured limit to go on with, so that the server's bucket fills a little.
-CUT = 0.96
-# The same where the rate had climbed, which it does until well above the limit.
-CUT_AFTER_CLIMB = 0.75
 # Seconds from one probe to the next, at least; and as a multiple of the pause that a probe costs:
 # whatever `retryAfter` is, probing costs about a fifteenth of the time.
 SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.0, 1200.0, 15.0
@@ -20,8 +14,6 @@ SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.0, 1200.0, 15.0
 PATIENCE = 1.5
 # Seconds in which a climb doubles the rate, at least; and as a share of the pause it may cost.
 DOUBLING, DOUBLING_PER_PAUSE = 3.0, 0.2
-# Where more than this share is refused, the periods become up to twice as long.
-TOLERATED, LONGEST_STRETCH = 0.01, 2.0
 
 
 @frozen
@@ -58,113 +50,6 @@ class Rate:
         return evolve(self, period=period, doubling=max(DOUBLING, DOUBLING_PER_PAUSE * pause))
 
 
-@frozen
-class Episode:
-    """What was seen between the gate's opening and the next refusal.
-
-    Attributes:
-        rate: Requests a second when it ended.
-        granted: Requests, those still in flight included.
-        active: Seconds in which requests started.
-        rest: Seconds for which the gate had been closed before.
-        pause: Seconds for which it is closed now.
-        refused: Share of the requests.
-    """
-
-    rate: float
-    granted: float
-    active: float
-    rest: float
-    pause: float
-    refused: float
-
-
-@frozen
-class Burst:
-    """What a limit that had long been left alone granted, and the seconds in which it did."""
-
-    granted: float
-    active: float
-
-
-def first_rate(granted: float, active: float, pause: float, at_once: float) -> Rate:
-    """What to try after the first refusal, for which the gate closes for `pause` seconds.
-
-    `at_once` is the rate of what is in flight: more than the mean where the traffic has just
-    grown. The limit lies between what was granted without the pause and with it, for the burst
-    that came first is unknown. Where a refusal costs a minute, the geometric mean of the two is
-    the shorter search; where it costs little, half the upper one.
-    """
-    active = max(active, 0.02)
-    upper = max(granted / active, at_once)
-    lower = granted / (active + pause)
-    start = within(min(upper / 2, math.sqrt(lower * upper)))
-    return Rate(floor=start, ceiling=start, climbing=True)
-
-
-def next_rate(rate: Rate, seen: Episode, before: Episode, burst: Burst | None) -> Rate:
-    """What to go on with after a further refusal, the last having ended the episode `before`."""
-    stretch = rate.stretch * min(2.0, max(0.5, math.sqrt(seen.refused / TOLERATED)))
-    stretch = min(LONGEST_STRETCH, max(1.0, stretch))
-    if is_quota(seen, before):
-        spend = within(1.25 * seen.rate)
-        return Rate(floor=spend, ceiling=spend, stretch=stretch)
-    ceiling = within(_ceiling(rate, seen, burst))
-    return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=stretch)
-
-
-def _ceiling(rate: Rate, seen: Episode, burst: Burst | None) -> float:
-    if seen.rate > 1.1 * rate.ceiling:
-        # A climb ends well above the limit; but what was granted for a whole period still is.
-        held = 0.0 if rate.climbing else rate.ceiling
-        return max(measured(seen), CUT_AFTER_CLIMB * seen.rate, held)
-    if not is_pause_long(seen):
-        return max(0.5 * seen.rate, math.sqrt(measured(seen) * seen.rate))
-    limit = None if burst is None else limit_without(burst, seen)
-    return min(CUT * seen.rate, max(0.5 * seen.rate, 0.85 * seen.rate if limit is None else limit))
-
-
-def measured(seen: Episode) -> float:
-    """The rate that the server was seen to grant: a lower bound, for a pause may waste some.
-
-    A token bucket refills in the pause before, a window ends with the pause after. Some
-    requests' worth of the rate in use is added: a few arrivals by chance are no measurement.
-    """
-    pause = min(seen.rest, max(seen.pause, 1.0))
-    doubt = 1 + 0.02 * seen.rate
-    return min(seen.rate, (seen.granted + doubt) / (seen.active + pause + doubt / seen.rate))
-
-
-def limit_without(burst: Burst, seen: Episode) -> float | None:
-    """The limit, where the pause was so long that the burst was granted once more.
-
-    Two spans that begin with the same burst differ by what the limit granted in the longer one.
-    """
-    longer = seen.active - burst.active
-    return (seen.granted - burst.granted) / longer if longer > 0.5 * burst.active else None
-
-
-def is_quota(seen: Episode, before: Episode) -> bool:
-    """Whether each window has a quota, which may be spent at any rate.
-
-    Then spending it faster is followed by as much more of a pause.
-    """
-    longer = abs(seen.active - before.active)
-    cycles = abs(seen.active + seen.pause - before.active - before.pause)
-    return is_pause_long(seen) and cycles < 0.2 * longer
-
-
-def is_pause_long(seen: Episode) -> bool:
-    """Whether most of the time was spent waiting, which says little about the limit."""
-    return min(seen.rest, max(seen.pause, 1.0)) > max(1.5, seen.active)
-
-
 def within(rate: float) -> float:
     """The rate, within what can be."""
     return min(FASTEST, max(SLOWEST, rate))
-
-
-def restored(limit: float, period: float) -> Rate:
-    """The rate that begins at a limit which was learned before."""
-    ceiling = within(limit)
-    return Rate(floor=CUT * ceiling, ceiling=ceiling).after(period / PERIOD_PER_PAUSE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
-from siteassist_async.errors import DisconnectedError, SiteAssistError
+from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
 from siteassist_async.transport.failure import failure, fit_to_chain
@@ -109,4 +109,4 @@ def _is_cancelled() -> bool:
 
 
 def _closed() -> SiteAssistError:
-    return SiteAssistError("the client is closed")
+    return ClientClosedError("the client is closed")

@@ -40,7 +40,7 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
         case TimeoutError():
             chosen = TimedOutError(f"no whole answer within {timeout.total:g} s")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
-            chosen = CertificateError(reason)
+            chosen = CertificateError(f"the server's certificate cannot be trusted: {reason}")
         case BrokenError():
             chosen = DisconnectedError(f"the connection broke before an answer came: {reason}")
         case aiohttp.ClientResponseError():
@@ -58,6 +58,8 @@ def told(error: BaseException) -> str:
         return told(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed it"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(getattr(error.certificate_error, "verify_message", error))
     said = " ".join(str(getattr(error, "message", error)).split())
     return _WHAT_CAME.split(said)[0] or type(error).__name__
 

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from attrs import evolve
@@ -17,6 +18,8 @@ from siteassist_async.cli.reporters import Bar, JsonLines, LogLines, Silent, rep
 from siteassist_async.cli.streams import flush
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from siteassist_async.cli.moment import Moment
 
 XTERM = {"TERM": "xterm"}
@@ -99,10 +102,10 @@ def test_terminal_features(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) 
     console = Console(None, terminal, XTERM)
     assert (console.columns, console.has_blocks) == (80, True)
     monkeypatch.setattr(terminal, "fileno", lambda: 2)
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((132, 50)))
-    assert console.columns == 132
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
-    assert console.columns == 80
+    for width, columns in ((132, 132), (0, 80)):
+        size = Mock(return_value=os.terminal_size((width, 50)))
+        monkeypatch.setattr(os, "get_terminal_size", size)
+        assert console.columns == columns
     monkeypatch.setattr(Terminal, "encoding", "latin-1")
     assert not console.has_blocks
 
@@ -175,7 +178,7 @@ def test_log_lines_are_few(capsys: pytest.CaptureFixture[str]) -> None:
     lines = LogLines(Console.of_process())
     for tenths in range(0, 351, 5):
         lines.show(at(tenths / 10))
-    assert capsys.readouterr().err.count("siteassist:  50% 500/1,000") == 3
+    assert capsys.readouterr().err.count("siteassist: 50% 500/1,000") == 3
 
 
 def test_log_tells_a_standstill_at_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,6 +192,26 @@ def test_log_tells_a_standstill_at_once(capsys: pytest.CaptureFixture[str]) -> N
     lines.show(at(21.0))
     lines.show(at(21.5, evolve(HALF, trouble=LOST, troubled=1.0)))
     assert "no usable answer for 1 s" in capsys.readouterr().err
+
+
+class Unwritable(io.BytesIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, _: object) -> int:
+        """Fail."""
+        raise BrokenPipeError
+
+
+def test_nothing_is_left_for_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What cannot be written out goes nowhere, so that the interpreter's end is quiet."""
+    with (tmp_path / "file").open("w") as file:
+        out = io.TextIOWrapper(Unwritable())
+        out.write("result")
+        monkeypatch.setattr(out, "fileno", file.fileno, raising=False)
+        monkeypatch.setattr(sys, "stdout", out)
+        flush()
+        file.write("nowhere")
+    assert (tmp_path / "file").read_text() == ""
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from siteassist_async.cli import demo, main
-from siteassist_async.emulator import Emulator, Status
+from siteassist_async.emulator import Emulator, Status, conversation_ids
 from siteassist_async.export import ExportJob
 
 COUNT = 40
@@ -58,9 +60,20 @@ def test_a_difference_is_no_success(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a record were not what the emulator has, the demo would say so."""
-    monkeypatch.setattr(demo, "conversation", lambda *_: None)
+    monkeypatch.setattr(demo, "conversation", Mock(return_value=None))
     assert main(["demo", "--conversations", "10"]) == 1
     assert "  0 of 10 records are what the emulator has\n" in capsys.readouterr().out
+
+
+def test_what_was_not_met_is_no_success(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If what was set in the way had not been there, the demo would say so."""
+    monkeypatch.setattr(demo, "_ids", partial(conversation_ids, seed=15))
+    assert main(["demo", "--conversations", "10"]) == 1
+    shown = capsys.readouterr().out
+    assert "  10 of 10 records are what the emulator has\n" in shown
+    assert "  failed                  0\n" in shown
 
 
 @pytest.mark.parametrize("kind", ["full", "file", "unwritable"])
@@ -126,6 +139,6 @@ def test_an_error_of_the_export(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of its files is told as the export tells it."""
-    monkeypatch.setattr(demo, "_ids", lambda _: iter(()))
+    monkeypatch.setattr(demo, "_ids", Mock(return_value=()))
     assert main(["demo"]) == 2
     assert "ids.txt: has no ids" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command import siteassist
 
 from siteassist_async.cli import main
 from siteassist_async.emulator import Emulator, Status, conversation, conversation_ids, in_thread
@@ -137,6 +138,36 @@ def test_quiet_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
 
 
+def test_nobody_reads_it(api: Emulator, folder: Path) -> None:
+    """An export goes on when nobody reads what it tells: its product is the file."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environ = {"SITEASSIST_TOKEN": TOKEN, "SITEASSIST_BASE_URL": api.url}
+    arguments = ("export", "ids.txt", "-o", "out.jsonl", "--json")
+    with siteassist(*arguments, stdout=writing, environ=environ) as command:
+        os.close(writing)
+        assert command.communicate()[1] == ""
+        assert command.returncode == 0
+    assert len((folder / "out.jsonl").read_bytes().splitlines()) == 100
+
+
+def test_the_limit_is_remembered(
+    api: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What one run learned of the limit the next one begins with."""
+    first, second, third = conversation_ids(3)
+    (folder / "ids.txt").write_text(f"{first}\n{second}\n")
+    api.script(first, Status(429, retry_after=0.05))
+    assert export("--json") == 0
+    learned = last_of(capsys.readouterr().out)["learned_limit"]
+    assert learned
+    (folder / "ids.txt").write_text(f"{first}\n{second}\n{third}\n")
+    with in_thread(Emulator(token=TOKEN)) as other:  # whose pacer in this process is a new one
+        assert export("--json", "--base-url", other.url) == 0
+    summary = last_of(capsys.readouterr().out)
+    assert (summary["learned_limit"], summary["refused"]) == (learned, 0)
+
+
 @pytest.mark.usefixtures("folder")
 def test_json(api: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Standard output is JSON lines: progress, and the summary last."""
@@ -198,7 +229,10 @@ def made(name: str, content: bytes | None) -> str:
         (b" \n\n", "input: has no ids"),
         (b"\x7fELF\x00\x01", "input: is not text"),
         (b"\xff\xfei\x00d\x00", "input: is UTF-16"),
-        (b"ticket,conversation\n1,2\n", "say which of its columns"),
+        (
+            b"ticket,conversation\n1,123e4567-e89b-12d3-a456-426614174000\n",
+            "say which of its columns",
+        ),
     ],
 )
 def test_unusable_input(

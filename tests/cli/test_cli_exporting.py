@@ -28,6 +28,15 @@ HERE = Connection("http://127.0.0.1:1/v2", "sk_cli_exporting")
 WANTED = Wanted(Source(Path("ids.txt")), Path("out.jsonl"))
 
 
+class Wrong(Silent):
+    """A reporter with a bug."""
+
+    def show(self, moment: Moment) -> None:
+        """Fail, but for an export that is far."""
+        if moment.progress.asked < 10**6:
+            raise ZeroDivisionError
+
+
 class StuckJob:
     """An export that never ends by itself, and takes a signal as soon as it runs."""
 
@@ -69,11 +78,6 @@ async def test_grace_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_bug_in_the_progress_ends_the_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """An export that cannot be told is not left running alone."""
-
-    class Wrong(Silent):
-        def show(self, moment: Moment) -> None:
-            raise ZeroDivisionError
-
     monkeypatch.setattr(exporting, "ExportJob", StuckJob)
     with pytest.raises(ZeroDivisionError):
         await run(Wrong())

@@ -271,6 +271,34 @@ def test_a_full_disk(api: Emulator) -> None:
         assert command.returncode == 4
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (BrokenPipeError(), 141, ""),
+        (OSError(28, "No space left"), 4, "siteassist: standard output: No space left\n"),
+    ],
+)
+def test_an_output_that_fails(  # noqa: PLR0917 - fixtures and parameters
+    error: OSError,
+    code: int,
+    said: str,
+    api: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A pipe without a reader is no error to tell, and any other failure is."""
+
+    def fail(_: str) -> int:
+        raise error
+
+    terminal = Terminal()
+    monkeypatch.setattr(terminal, "write", fail)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["get", ID]) == code
+    assert capsys.readouterr().err == said
+    assert api.counters.requests == 1
+
+
 def test_a_closed_output(
     api: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

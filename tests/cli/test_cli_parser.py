@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from argparse import SUPPRESS, ArgumentParser, _SubParsersAction
-from typing import TYPE_CHECKING
+from argparse import SUPPRESS, ArgumentParser
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -23,8 +25,8 @@ EXPORT = ("export", "ids.txt", "-o", "out.jsonl")
 def commands() -> dict[str, ArgumentParser]:
     """Each command's own parser."""
     for action in make_parser()._actions:
-        if isinstance(action, _SubParsersAction):
-            return dict(action.choices)
+        if action.dest == "command":
+            return cast("dict[str, ArgumentParser]", action.choices)
     raise AssertionError("no commands")
 
 
@@ -63,6 +65,15 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     assert all(f"    {name} " in shown for name in commands())
     assert "SITEASSIST_TOKEN" in shown
     assert "SITEASSIST_BASE_URL" in shown
+
+
+def test_the_readme_names_every_command() -> None:
+    """The README has each command, and no option that there is not."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert all(f"siteassist {name}" in readme for name in commands())
+    section = readme.partition("## The command line")[2].partition("\n## ")[0]
+    options = {option for parser in commands().values() for option in parser._option_string_actions}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section)) <= options
 
 
 def test_help_is_shown_by_any_terminal() -> None:

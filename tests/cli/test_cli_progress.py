@@ -76,7 +76,7 @@ def test_duration(seconds: float, shown: str) -> None:
 def test_log_line_tells_everything() -> None:
     """Where it is, how fast, what is left, and what went wrong."""
     assert log_line(HALF) == (
-        " 50% 500/1,000, 50/s, 10 s left, 5 failed, 7 refused, 12 retried, limit about 49/s"
+        "50% 500/1,000, 50/s, 10 s left, 5 failed, 7 refused, 12 retried, limit about 49/s"
     )
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_known_is_not_told() -> None:
     """Before the input is open there is nothing to tell; an empty one has no share."""
     assert log_line(Moment(evolve(START, total=None), CALM)) == "reading the ids"
     assert log_line(Moment(evolve(START, total=0), CALM)) == "0/0"
-    assert log_line(Moment(START, CALM)) == "  0% 0/1,000"
+    assert log_line(Moment(START, CALM)) == " 0% 0/1,000"
 
 
 @pytest.mark.parametrize("columns", range(1, 150))
@@ -97,21 +97,21 @@ def test_bar_fits(columns: int, blocks: bool) -> None:  # noqa: FBT001 - a param
 
 def test_bar_tells_the_important_first() -> None:
     """With little room the counts come first, then the waiting, the speed and the failures."""
-    assert bar_line(HALF, 20, blocks=True) == " 50% 500/1,000"
-    assert bar_line(HALF, 40, blocks=True) == " 50% 500/1,000  50/s  10 s left"
+    assert bar_line(HALF, 20, blocks=True) == "50% 500/1,000  50/s"
+    assert bar_line(HALF, 40, blocks=True) == "50% 500/1,000  50/s  10 s left"
     waits = evolve(HALF, pace=evolve(HALF.pace, gate=42.0))
-    assert bar_line(waits, 60, blocks=True) == (
-        " 50% 500/1,000  the API asks us to wait 42 s  50/s"
-    )
+    assert bar_line(waits, 59, blocks=True) == "50% 500/1,000  the API asks us to wait 42 s  50/s"
+    lost = evolve(HALF, trouble=LOST, troubled=5.0)
+    assert bar_line(lost, 40, blocks=True) == "50% 500/1,000  no usable answer for 5 s"
 
 
 def test_bar_grows_by_eighths() -> None:
     """The bar is as long as its share, in eighths of a column where the terminal has them."""
     wide = evolve(HALF, progress=evolve(HALF.progress, asked=509))
-    assert bar_line(wide, 200, blocks=True).startswith("▕██████████████▎             ▏   51% 509")
-    assert bar_line(wide, 200, blocks=False).startswith("[##############              ]   51% 509")
+    assert bar_line(wide, 200, blocks=True).startswith("▕██████████████▎             ▏ 51% 509")
+    assert bar_line(wide, 200, blocks=False).startswith("[##############              ] 51% 509")
     done = evolve(HALF, progress=evolve(HALF.progress, asked=1001))
-    assert bar_line(done, 200, blocks=True).startswith(f"▕{'█' * 28}▏  100% 1,001")
+    assert bar_line(done, 200, blocks=True).startswith(f"▕{'█' * 28}▏ 100% 1,001")
 
 
 def test_no_bar_without_a_share() -> None:

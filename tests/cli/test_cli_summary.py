@@ -82,7 +82,7 @@ def test_table_without_trouble() -> None:
 def test_table_of_a_run_that_was_cut() -> None:
     """A run that was ended at once tells what it knew last."""
     shown = table(CUT)
-    assert "  asked                   7\n" in shown
+    assert "  asked                   7  of 1,000\n" in shown
     assert "  time                0.5 s  8 a second\n" in shown
 
 
@@ -99,6 +99,14 @@ def test_some_failed(extra: tuple[str, ...]) -> None:
     assert "Could not be had: 2, each with its reason in out.failed.jsonl" in said
     assert said.endswith("again: siteassist export 'my ids.txt' -o out.jsonl --retry-failed")
     assert code_of(RESULT) == 1
+
+
+def test_only_invalid_ones() -> None:
+    """What is no id cannot be asked for again."""
+    invalid = evolve(RESULT, summary=evolve(SUMMARY, failed=0))
+    assert "Could not be had: 1, " in closing(invalid, COMMAND)
+    assert "--retry-failed" not in closing(invalid, COMMAND)
+    assert code_of(invalid) == 1
 
 
 def test_stopped() -> None:

@@ -7,6 +7,7 @@ import json
 import random
 import uuid
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fakes import FakeClock
@@ -36,7 +37,7 @@ def record_of(conversation_id: str) -> bytes:
     )
 
 
-def missing(conversation_id: str) -> NotFoundError:
+def missing(conversation_id: str) -> SiteAssistError:
     """The 404 of an id."""
     return NotFoundError(f"no conversation {conversation_id}", code="CONVERSATION_NOT_FOUND")
 
@@ -48,19 +49,21 @@ class FakeApi:
         asked: The ids in the order of their requests.
         errors: What to raise in place of an answer, by id; `otherwise` for all other ids.
         each: Called at each request.
+        before: Awaited before each answer.
     """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.errors: dict[str, BaseException] = {}
+        self.errors: dict[str, SiteAssistError] = {}
         self.otherwise: SiteAssistError | None = None
         self.each: Callable[[str], object] = lambda _: None
+        self.before: Callable[[], Awaitable[None]] = partial(asyncio.sleep, 0)
 
     async def fetch(self, conversation_id: str) -> bytes:
         """As `client.conversations.get_record`."""
         self.asked.append(conversation_id)
         self.each(conversation_id)
-        await asyncio.sleep(0)
+        await self.before()
         error = self.errors.get(conversation_id, self.otherwise)
         if error is not None:
             raise error

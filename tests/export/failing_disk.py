@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from siteassist_async.export import store
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class Disk:
             finally:
                 self._inside = False
 
-    def note_sync(self, file: int) -> None:
+    def note_sync(self, file: int) -> os.stat_result:
         """Remember how much of a file is durable."""
         status = os.fstat(file)
         self.synced[status.st_ino] = status.st_size
+        return status
 
     def unsynced(self, path: Path) -> tuple[int, int]:
         """From where to where a file may hold anything after a loss of power."""
@@ -74,14 +76,15 @@ def watched() -> Generator[Disk]:
     def passing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def passed(*args: object, **options: object) -> object:
             disk.step(name)
-            done = call(*args, **options)
             if name == "fsync" and isinstance(args[0], int):
-                disk.note_sync(args[0])
-            return done
+                return disk.note_sync(args[0])
+            return call(*args, **options)
 
         return passed
 
     with pytest.MonkeyPatch.context() as patch:
+        # Power is not really lost, so nothing need wait for the real disk.
+        patch.setattr(store, "_SETTINGS", "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL")
         for name in ("write", "fsync", "ftruncate", "replace", "unlink", "mkdir"):
             patch.setattr(os, name, passing(name, getattr(os, name)))
         patch.setattr(Store, "commit", passing("commit", Store.commit))

@@ -14,6 +14,7 @@ from siteassist_async.errors import (
     AuthenticationError,
     BadGatewayError,
     ConfigurationError,
+    NotFoundError,
     PaymentRequiredError,
     RateLimitError,
     SiteAssistError,
@@ -85,8 +86,8 @@ async def test_a_dead_letter_is_safe_to_print_and_complete(bench: Workbench) -> 
     """Status, code, message and attempts are there; what would drive a terminal is escaped."""
     ids = new_ids(2)
     bench.write(ids)
-    error = missing("\x1b[2J\ud800")
-    error.code, error.attempts = "X\x1b", 3
+    error = NotFoundError("\x1b[2J\ud800", code="X\x1b")
+    error.attempts = 3
     bench.api.errors[ids[0]] = error
     await bench.finish()
     [letter] = bench.letters()

@@ -1,0 +1,52 @@
+"""The API's answers as the emulator writes them, in the sizes that the benchmarks use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from siteassist_async.emulator import conversation, conversation_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIZES = (0, 10, 100)
+
+ids = conversation_ids
+
+
+def body(conversation_id: str, messages: int) -> bytes:
+    """One conversation of so many messages."""
+    return msgspec.json.encode(conversation(conversation_id, messages=messages))
+
+
+def bodies(messages: int) -> list[bytes]:
+    """Some conversations of one size: fewer of the large, so that all sizes fit the same cache."""
+    some = conversation_ids(max(1, min(16, 400 // (messages + 1))))
+    return [body(conversation_id, messages) for conversation_id in some]
+
+
+def with_unknown_fields(text: bytes, name: str) -> bytes:
+    """The same conversation with a field of this name in it and in each of its messages."""
+    sent, messages = _read(text)
+    for value in (sent, *messages):
+        value[name] = {"of": "tomorrow"}
+    return msgspec.json.encode(sent)
+
+
+def broken(text: bytes) -> bytes:
+    """The same conversation, its last time a number."""
+    sent, messages = _read(text)
+    (messages[-1] if messages else sent)["createdAt"] = 1_755_595_781
+    return msgspec.json.encode(sent)
+
+
+def around_id(text: bytes, conversation_id: str) -> Iterator[bytes]:
+    """The pieces between which the conversation's id stands."""
+    yield from text.split(conversation_id.encode())
+
+
+def _read(text: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    sent = cast("dict[str, Any]", msgspec.json.decode(text))
+    return sent, sent["messages"]

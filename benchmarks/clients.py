@@ -1,0 +1,229 @@
+"""Ways to fetch conversations by id: ours and others, each as its documentation has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
+from typing import cast
+
+import aiohttp
+import with_cattrs
+import with_pydantic
+from attrs import frozen
+from server import TOKEN
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+from tenacity import wait_random_exponential as full_jitter
+
+from siteassist_async import Failed, SiteAssist
+
+FetchAll = Callable[[Sequence[str]], Awaitable[None]]
+"""Fetches each id, and looks at each answer when it comes."""
+
+Open = Callable[[str, int], AbstractAsyncContextManager[FetchAll]]
+"""Makes a client of a base URL and a number of requests at once."""
+
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@frozen
+class Client:
+    """One way; `gives` is what its caller has of each conversation."""
+
+    name: str
+    gives: str
+    open: Open
+    needs: tuple[str, ...] = ()
+
+
+def by_workers(fetch: Callable[[str], Awaitable[object]], at_once: int) -> FetchAll:
+    """Fetch ids by so many loops that share them."""
+
+    async def fetch_all(ids: Sequence[str]) -> None:
+        left = iter(ids)
+
+        async def work() -> None:
+            for conversation_id in left:
+                await fetch(conversation_id)
+
+        await asyncio.gather(*[work() for _ in range(at_once)])
+
+    return fetch_all
+
+
+@asynccontextmanager
+async def our_get(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """`conversations.get`, in the same loops as the others."""
+    async with SiteAssist(TOKEN, base_url=base_url, concurrency=at_once) as client:
+        yield by_workers(client.conversations.get, at_once)
+
+
+@asynccontextmanager
+async def our_get_many(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """`conversations.get_many`."""
+    async with SiteAssist(TOKEN, base_url=base_url, concurrency=at_once) as client:
+
+        async def fetch_all(ids: Sequence[str]) -> None:
+            async for outcome in client.conversations.get_many(ids):
+                if isinstance(outcome, Failed):
+                    raise outcome.error
+
+        yield fetch_all
+
+
+@asynccontextmanager
+async def our_get_record(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """`conversations.get_record`, as the export asks."""
+    async with SiteAssist(TOKEN, base_url=base_url, concurrency=at_once) as client:
+        yield by_workers(client.conversations.get_record, at_once)
+
+
+@asynccontextmanager
+async def plain_loop(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """The unit: aiohttp as its first page shows it."""
+    async with _session(at_once) as session:
+
+        async def fetch(conversation_id: str) -> object:
+            async with session.get(f"{base_url}/conversations/{conversation_id}") as response:
+                response.raise_for_status()
+                return await response.json()
+
+        yield by_workers(fetch, at_once)
+
+
+@asynccontextmanager
+async def plain_loop_and_cattrs(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """The same, and cattrs as it comes."""
+    structure = with_cattrs.structure()
+    async with _session(at_once) as session:
+
+        async def fetch(conversation_id: str) -> object:
+            async with session.get(f"{base_url}/conversations/{conversation_id}") as response:
+                response.raise_for_status()
+                return structure(await response.json())
+
+        yield by_workers(fetch, at_once)
+
+
+@asynccontextmanager
+async def tuned_loop(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """All that gains anything with aiohttp: no total timeout, no `async with`, a faster JSON."""
+    loads = import_module("orjson").loads
+    async with _session(at_once, total=None) as session:
+
+        async def fetch(conversation_id: str) -> object:
+            response = await session.get(f"{base_url}/conversations/{conversation_id}")
+            response.raise_for_status()
+            return cast("object", loads(await response.read()))
+
+        yield by_workers(fetch, at_once)
+
+
+@asynccontextmanager
+async def aiohttp_retry(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """The plain loop within aiohttp-retry."""
+    library = import_module("aiohttp_retry")
+    async with _session(at_once) as session:
+        options = library.ExponentialRetry(attempts=5)
+        client = library.RetryClient(client_session=session, retry_options=options)
+
+        async def fetch(conversation_id: str) -> object:
+            async with client.get(f"{base_url}/conversations/{conversation_id}") as response:
+                response.raise_for_status()
+                return cast("object", await response.json())
+
+        yield by_workers(fetch, at_once)
+
+
+@asynccontextmanager
+async def zyte_api_shape(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """As zyte-api's client: a semaphore, a retrying function for each id, all ids as tasks."""
+    slots = asyncio.Semaphore(at_once)
+    retrying = AsyncRetrying(
+        stop=stop_after_attempt(5),
+        wait=full_jitter(multiplier=0.5, max=20),
+        retry=retry_if_exception_type(aiohttp.ClientError),
+        reraise=True,
+    )
+    async with _session(at_once) as session:
+
+        async def fetch(conversation_id: str) -> object:
+            async def request() -> object:
+                async with (
+                    slots,
+                    session.get(f"{base_url}/conversations/{conversation_id}") as response,
+                ):
+                    response.raise_for_status()
+                    return await response.json()
+
+            return await retrying.wraps(request)()
+
+        async def fetch_all(ids: Sequence[str]) -> None:
+            for outcome in asyncio.as_completed(list(map(fetch, ids))):
+                await outcome
+
+        yield fetch_all
+
+
+@asynccontextmanager
+async def httpx_and_tenacity(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """A request of httpx, with tenacity's decorator."""
+    httpx = import_module("httpx")
+    # Its own limits, for more idle connections make it slower: it looks through them all.
+    async with httpx.AsyncClient(headers=AUTH) as client:
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(5),
+            wait=full_jitter(multiplier=0.5, max=20),
+            retry=retry_if_exception_type(httpx.HTTPError),
+            reraise=True,
+        )
+
+        @retrying.wraps
+        async def fetch(conversation_id: str) -> object:
+            response = await client.get(f"{base_url}/conversations/{conversation_id}")
+            response.raise_for_status()
+            return cast("object", response.json())
+
+        yield by_workers(fetch, at_once)
+
+
+@asynccontextmanager
+async def openai_style(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+    """The generated client of openai-python, asked for an endpoint and a model of ours."""
+    openai = import_module("openai")
+    model = with_pydantic.openai_conversation()
+    async with openai.AsyncOpenAI(api_key=TOKEN, base_url=base_url, max_retries=4) as client:
+
+        async def fetch(conversation_id: str) -> object:
+            return cast(
+                "object", await client.get(f"/conversations/{conversation_id}", cast_to=model)
+            )
+
+        yield by_workers(fetch, at_once)
+
+
+def _session(at_once: int, total: float | None = 300) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=at_once)  # 100 by default: less than 256 at once
+    timeout = aiohttp.ClientTimeout(total=total, sock_connect=30)  # its own, unless said otherwise
+    return aiohttp.ClientSession(connector=connector, headers=AUTH, timeout=timeout)
+
+
+PLAIN = Client("plain aiohttp loop", "dicts", plain_loop)
+TYPED = Client("plain aiohttp loop + cattrs", "objects", plain_loop_and_cattrs)
+GET = Client("siteassist_async, get", "objects", our_get)
+HTTPX = Client("httpx + tenacity", "dicts", httpx_and_tenacity, ("httpx",))
+OPENAI = Client("OpenAI-style client", "objects", openai_style, ("openai",))
+
+CLIENTS = (
+    PLAIN,
+    GET,
+    Client("siteassist_async, get_many", "objects", our_get_many),
+    Client("siteassist_async, get_record", "bytes", our_get_record),
+    Client("tuned aiohttp loop", "dicts", tuned_loop, ("orjson",)),
+    TYPED,
+    Client("aiohttp-retry", "dicts", aiohttp_retry, ("aiohttp_retry",)),
+    Client("zyte-api's shape", "dicts", zyte_api_shape),
+    HTTPX,
+    OPENAI,
+)

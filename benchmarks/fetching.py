@@ -1,0 +1,141 @@
+"""Requests: what one costs beside a plain aiohttp loop, and beside other clients."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import islice
+from random import Random
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from bodies import SIZES, ids
+from clients import CLIENTS, GET, HTTPX, OPENAI, PLAIN, TYPED, Client
+from outcome import Outcome, Table, Target, parse, publish
+from rounds import QUICK, Clock, Effort, Results, Spent, Stopwatch, play, repetitions
+from server import Server, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+AT_ONCE = (1, 32, 256)
+IDS = list(ids(20_000))
+
+
+@frozen
+class Cell:
+    """One situation: messages in each conversation, and requests at once."""
+
+    messages: int
+    at_once: int
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    options = parse(__doc__ or "", argv)
+    widths = (32,) if options.effort is QUICK else AT_ONCE
+    cells = [Cell(messages, at_once) for at_once in widths for messages in SIZES]
+    outcome = measure(options.effort, cells, uvloop=options.uvloop)
+    publish(outcome, options.json)
+
+
+def measure(effort: Effort, cells: Sequence[Cell], *, uvloop: bool = False) -> Outcome:
+    """Fetch in each situation with every client that is installed."""
+    clients = [client for client in CLIENTS if all(map(find_spec, client.needs))]
+    missing = [client.name for client in CLIENTS if client not in clients]
+    sizes = sorted({cell.messages for cell in cells})
+    with serving(sizes) as server:
+        results = {cell: _contest(clients, cell, server, effort, uvloop=uvloop) for cell in cells}
+    below = f"{server.kind}, {'uvloop' if uvloop else 'asyncio'}"
+    notes = [
+        "CPU time of the client's process decides: what a request costs while nothing limits it,",
+        "and what other processes on the machine disturb least. Wall time, as a check, beside it.",
+        *[f"not installed: {name}" for name in missing],
+    ]
+    return Outcome(
+        f"fetching, {below}",
+        [
+            _table(f"CPU, µs a request ({below})", results, "cpu", Results.microseconds),
+            _table("Wall, µs a request", results, "wall", Results.microseconds),
+            _table("Speed by CPU, x plain aiohttp loop", results, "cpu", _speed),
+            _table("Speed by wall, x plain aiohttp loop", results, "wall", _speed, notes),
+        ],
+        [target for cell, of_cell in results.items() for target in _targets(cell, of_cell)],
+    )
+
+
+def _targets(cell: Cell, results: Results) -> list[Target]:
+    if cell.at_once != 32:
+        return []
+    known = {
+        0: [(PLAIN, 1.0)],
+        10: [(PLAIN, 0.95), (HTTPX, 5.0), (OPENAI, 8.0)],
+        100: [(TYPED, 2.2)],
+    }
+    return [
+        Target(
+            f"get, {cell.messages} messages, {cell.at_once} at once, x {other.name}",
+            results.speed(GET.name, other.name).median,
+            at_least=bound,
+        )
+        for other, bound in known.get(cell.messages, [])
+        if other.name in results.spent
+    ]
+
+
+def _table(
+    title: str,
+    results: Mapping[Cell, Results],
+    clock: Clock,
+    value: Callable[[Results, str, Clock], float],
+    notes: Sequence[str] = (),
+) -> Table:
+    columns = [f"{cell.at_once}: {cell.messages}" for cell in results]
+    rows: dict[str, list[float | None]] = {
+        f"{client.name} ({client.gives})": [
+            value(of_cell, client.name, clock) if client.name in of_cell.spent else None
+            for of_cell in results.values()
+        ]
+        for client in CLIENTS
+    }
+    present = {name: cells for name, cells in rows.items() if any(c is not None for c in cells)}
+    return Table(f"{title}; columns: at once, messages", columns, present, list(notes))
+
+
+def _speed(results: Results, name: str, clock: Clock) -> float:
+    return results.speed(name, PLAIN.name, clock).median
+
+
+def _contest(
+    clients: Sequence[Client], cell: Cell, server: Server, effort: Effort, *, uvloop: bool
+) -> Results:
+    contenders: dict[str, Callable[[], Spent]] = {}
+    for client in clients:
+        run = partial(_run, client, server.base_urls[cell.messages], cell.at_once, uvloop=uvloop)
+        count = max(cell.at_once, repetitions(run, effort.seconds, first=cell.at_once))
+        contenders[client.name] = partial(_each, run, count)
+    return play(contenders, effort.rounds, Random(cell.messages))
+
+
+def _each(run: Callable[[int], Spent], count: int) -> Spent:
+    return run(count) / count
+
+
+def _run(client: Client, base_url: str, at_once: int, count: int, *, uvloop: bool) -> Spent:
+    factory = import_module("uvloop").new_event_loop if uvloop else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_fetch(client, base_url, at_once, count))
+
+
+async def _fetch(client: Client, base_url: str, at_once: int, count: int) -> Spent:
+    async with client.open(base_url, at_once) as fetch_all:
+        await fetch_all(IDS[: 2 * at_once])  # connections are made, functions compiled
+        with Stopwatch() as watch:
+            await fetch_all(list(islice(IDS, count)))
+        return watch.spent
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""A server that is not the bottleneck: nginx where it is there, else the emulator, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import machine
+from attrs import frozen
+from bodies import around_id, body, ids
+
+from siteassist_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+TOKEN = "sk_emulator"
+
+# One worker that never closes a connection; each answer is made of the id asked for.
+_NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; default_type application/json; keepalive_requests 1000000000;
+    keepalive_time 24h; keepalive_timeout 1h; variables_hash_max_size 8192;
+    client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+    uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        {locations}
+    }}
+}}
+"""
+_LONGEST_WORD = 2000  # nginx takes 4,096 bytes, and escaping may double what is written
+
+
+@frozen
+class Server:
+    """What is listening, and where it serves conversations of each size."""
+
+    kind: str
+    base_urls: dict[int, str]
+
+
+@contextmanager
+def serving(sizes: Sequence[int]) -> Generator[Server]:
+    """Serve conversations of these numbers of messages until the block is left, however it is."""
+    binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    with _nginx(binary, sizes) if binary else _emulators(sizes) as server:
+        yield server
+
+
+@contextmanager
+def _nginx(binary: str, sizes: Sequence[int]) -> Generator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        port = _free_port()
+        config = Path(folder, "nginx.conf")
+        locations = "\n".join(_location(size) for size in sizes)
+        text = _NGINX.format(folder=folder, port=port, locations=locations)
+        config.write_bytes(text.encode("utf-8", "surrogateescape"))
+        command = [binary, "-p", folder, "-e", f"{folder}/errors", "-c", str(config)]
+        with _running(command) as process:
+            _await_port(process, port)
+            shown = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True)
+            kind = shown.stderr.strip().rpartition(": ")[2]
+            yield Server(kind, {size: f"http://127.0.0.1:{port}/m{size}" for size in sizes})
+
+
+def _location(size: int) -> str:
+    example = next(ids(1))
+    settings: list[str] = []
+    words: list[str] = []
+    for piece in around_id(body(example, size), example):
+        for start in range(0, len(piece), _LONGEST_WORD):
+            name = f"$p{size}_{len(settings)}"
+            settings.append(f"set {name} '{_quoted(piece[start : start + _LONGEST_WORD])}';")
+            words.append(name)
+        words.append("$id")
+    return "\n".join(
+        [
+            f"location ~ ^/m{size}/conversations/(?<id>[-0-9a-f]+)$ {{",
+            *settings,
+            f'return 200 "{"".join(words[:-1])}";',
+            "}",
+        ]
+    )
+
+
+def _quoted(piece: bytes) -> str:
+    # nginx has no way to write a dollar; JSON has another.
+    text = piece.decode("utf-8", "surrogateescape")
+    return text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\\\u0024")
+
+
+@contextmanager
+def _emulators(sizes: Sequence[int]) -> Generator[Server]:
+    command = [sys.executable, __file__, *map(str, sizes)]
+    with _running(command) as process:
+        assert process.stdout is not None
+        urls = process.stdout.readline().decode().split()
+        yield Server("the emulator", dict(zip(sizes, urls, strict=True)))
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Generator[subprocess.Popen[bytes]]:
+    # Its own session: a Ctrl-C ends the benchmark, and the benchmark ends the server.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        with machine.apart(process.pid):
+            yield process
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+    raise RuntimeError(f"nginx ended with {process.returncode}")
+
+
+async def _emulate(sizes: Sequence[int]) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    async with AsyncExitStack() as stack:
+        for size in sizes:
+            emulator = Emulator(token=TOKEN, messages=size)
+            await stack.enter_async_context(emulator)
+            print(emulator.url, end=" ")
+        print(flush=True)
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_emulate([int(size) for size in sys.argv[1:]]))

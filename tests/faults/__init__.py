@@ -1,0 +1,1 @@
+"""The client under faults: what is on the wire, what the caller gets, how often it was asked."""

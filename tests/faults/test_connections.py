@@ -1,0 +1,177 @@
+"""Servers that cannot be reached, that come back, and how many connections it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver
+from fakes import ONCE, TOKEN, client_of, get_all, settle
+
+from siteassist_async import (
+    ConnectionFailedError,
+    Failed,
+    Fetched,
+    RetryPolicy,
+    SiteAssist,
+    TimedOutError,
+    Timeout,
+)
+from siteassist_async.emulator import conversation_ids
+from siteassist_async.pacing import AdaptivePacer
+
+from .wire import GOOD, ID, OTHER_ID, answer, conversation, error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aiohttp.abc import ResolveResult
+    from fakes import FakeClock
+
+    from .raw_server import Play, RawServer
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port that swallows packets: the queue of those who want to connect is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for client in waiting:
+            client.settimeout(0)
+            client.connect_ex(address)
+        yield address[1]
+        for client in waiting:
+            client.close()
+
+
+async def test_a_port_that_swallows_packets_is_a_time_out(deaf_port: int, clock: FakeClock) -> None:
+    """Within the time for connecting, however long reading may take."""
+    async with SiteAssist(
+        TOKEN,
+        base_url=f"http://127.0.0.1:{deaf_port}",
+        timeout=Timeout(connect=0.03, read=60, total=60),
+        retry=RetryPolicy(attempts=3),
+        clock=clock,
+    ) as client:
+        with pytest.raises(TimedOutError, match=r"no connection within 0\.03 s") as caught:
+            await client.conversations.get(ID)
+    assert caught.value.attempts == 3
+
+
+async def test_a_name_that_does_not_resolve_is_a_failed_connection(clock: FakeClock) -> None:
+    """As aiohttp tells it, and as a resolver of the user's may."""
+
+    class Resolver(AbstractResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            raise OSError(f"no address for {host}:{port} of {family}")
+
+        async def close(self) -> None:
+            pass
+
+    connector = aiohttp.TCPConnector(resolver=Resolver())
+    async with aiohttp.ClientSession(connector=connector) as session:
+        client = SiteAssist(
+            TOKEN, base_url="https://nowhere.invalid", session=session, retry=ONCE, clock=clock
+        )
+        with pytest.raises(ConnectionFailedError, match=r"nowhere\.invalid") as caught:
+            await client.conversations.get(ID)
+    assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorDNSError)
+
+
+async def test_a_server_that_restarts_costs_a_reconnect(
+    server: RawServer, clock: FakeClock
+) -> None:
+    """One for each connection, and no request more; while it is away, an error."""
+    ids = list(conversation_ids(6))
+    async with client_of(server, clock) as client:
+        assert len(await get_all(client, ids)) == 6
+        await server.stop()
+        await settle()
+        with pytest.raises(ConnectionFailedError, match="Connect call failed"):
+            await client.conversations.get(ID)
+        await server.start()
+        outcomes = await get_all(client, ids)
+        assert all(isinstance(outcome, Fetched) for outcome in outcomes)
+    assert len(server.requests) == 12
+
+
+@pytest.mark.parametrize("dead", [1, 8])
+async def test_idle_connections_that_the_server_closed_cost_a_reconnect_each(
+    server: RawServer, clock: FakeClock, dead: int
+) -> None:
+    """No attempt, no request, no wait."""
+    ids = list(conversation_ids(dead))
+    async with client_of(server, clock) as client:
+        await get_all(client, ids)
+        await server.drop_connections()
+        await settle()
+        outcomes = await get_all(client, ids)
+    assert all(isinstance(outcome, Fetched) for outcome in outcomes)
+    assert (server.connections, len(server.requests)) == (2 * dead, 2 * dead)
+    assert clock.slept == []
+
+
+async def test_a_pool_that_dies_unnoticed_costs_a_reconnect_each(
+    server: RawServer, clock: FakeClock
+) -> None:
+    """Eight requests at once find their connections dead as they send: each is sent once more."""
+    ids = list(conversation_ids(8))
+    async with client_of(server, clock, retry=RetryPolicy()) as client:
+        await get_all(client, ids)
+        for conversation_id in ids:
+            server.script[conversation_id].append(["close"])
+        outcomes = await get_all(client, ids)
+    assert all(isinstance(outcome, Fetched) for outcome in outcomes)
+    assert (server.connections, len(server.requests)) == (16, 24)
+    assert set(clock.slept) == {0.0}
+
+
+PLAYS: tuple[Sequence[Play], ...] = (
+    [["close"]],
+    [["reset"]],
+    [[GOOD[:40], "reset"]],
+    [[GOOD[:-9], "close"]],
+    [[answer(conversation(OTHER_ID))]],
+    [[answer(error(), 404)]],
+    [[answer(error(), 500)], ["close"], [answer(b"<h1>", 502)]],
+    [[b"SSH-2.0-OpenSSH\r\n"]],
+    [[answer(error(details={"retryAfter": 1}), 429)]],
+    [[answer(b"x" * 100_000, 503)]],
+    [],
+)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+async def test_connections_are_never_more_than_the_concurrency(
+    server: RawServer, clock: FakeClock, concurrency: int
+) -> None:
+    """Under a mixed load, most of it faults, and none is left open."""
+    ids = list(conversation_ids(200))
+    for conversation_id, plays in zip(ids, cycle(PLAYS), strict=False):
+        server.script[conversation_id].extend(plays)
+    tasks = asyncio.all_tasks()
+    async with SiteAssist(
+        TOKEN,
+        base_url=server.url,
+        concurrency=concurrency,
+        retry=RetryPolicy(budget=None),
+        pacer=AdaptivePacer(clock=clock),
+        clock=clock,
+    ) as client:
+        outcomes = await get_all(client, ids)
+        assert 0 < server.open <= concurrency
+    assert server.most_open <= concurrency
+    assert sorted(outcome.id for outcome in outcomes) == sorted(ids)
+    lost = {str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)}
+    assert {text[:8] for text in lost} == {"404: No."}
+    await server.until(lambda: not server.open)
+    assert asyncio.all_tasks() == tasks

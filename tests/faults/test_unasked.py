@@ -1,0 +1,90 @@
+"""Answers that nobody asked for are nobody's answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from fakes import ONCE, client_of, settle
+
+from siteassist_async import ConnectionFailedError, RetryPolicy
+
+from .wire import GOOD, ID, OTHER_ID, answer, conversation, error, head
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from fakes import FakeClock
+
+    from .raw_server import RawServer
+
+UNASKED = {
+    "the last conversation again": GOOD,
+    "the next conversation": answer(conversation(OTHER_ID)),
+    "a 404": answer(error(), 404),
+    "a 401": answer(error(), 401),
+    "a 408 of a proxy that closes": answer(b"", 408, ["Connection: close"]),
+    "a 500": answer(error(), 500),
+    "a 204": head(204, []),
+    "a 100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "the headers of a 404": answer(b"", 404, length=999),
+    "two 404": answer(error(), 404) * 2,
+    "garbage": b"garbage",
+}
+
+
+@pytest.mark.parametrize("said", UNASKED.values(), ids=UNASKED.keys())
+async def test_what_comes_on_an_idle_connection_ends_it(
+    server: RawServer, clock: FakeClock, said: bytes
+) -> None:
+    """The next call has a connection of its own, its own answer, and sends one request."""
+    async with client_of(server, clock) as client:
+        await client.conversations.get(ID)
+        await server.say(said)
+        await settle()
+        assert (await client.conversations.get(OTHER_ID)).id == OTHER_ID
+        assert [request.connection for request in server.requests] == [1, 2]
+
+
+async def test_half_a_head_on_an_idle_connection_is_not_put_before_an_answer(
+    server: RawServer, clock: FakeClock
+) -> None:
+    """Only aiohttp knows that it came, and it begins anew with the next answer."""
+    async with client_of(server, clock) as client:
+        await client.conversations.get(ID)
+        await server.say(b"HTTP/1.1 404 Not Fo")
+        await settle()
+        assert (await client.conversations.get(OTHER_ID)).id == OTHER_ID
+
+
+async def test_an_answer_to_the_call_before_is_not_this_calls(
+    server: RawServer, clock: FakeClock
+) -> None:
+    """The second call's answer is still to come when the third sends: it goes to nobody."""
+    server.script[OTHER_ID].append([GOOD, "pause", answer(conversation(OTHER_ID))])
+    async with client_of(server, clock, retry=RetryPolicy()) as client:
+        await client.conversations.get(ID)
+        assert (await client.conversations.get(OTHER_ID)).id == OTHER_ID
+        assert (await client.conversations.get(ID)).id == ID
+    assert [request.connection for request in server.requests] == [1, 1, 2, 2]
+
+
+async def test_a_server_that_speaks_first_is_not_listened_to(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before the request was sent is not its answer, on a new connection either."""
+    connect = aiohttp.TCPConnector.connect
+
+    async def connect_slowly(
+        self: aiohttp.TCPConnector, *args: object, **kwargs: object
+    ) -> Connection:
+        connection = await connect(self, *args, **kwargs)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # as given
+        await settle()
+        return connection
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect_slowly)
+    server.greeting = [answer(error(), 404)]
+    async with client_of(server, clock, retry=ONCE) as client:
+        with pytest.raises(ConnectionFailedError, match="spoke before it was asked"):
+            await client.conversations.get(ID)
+    assert server.requests == []

@@ -1,0 +1,67 @@
+"""The benchmarks run: each by its smallest round, with nothing timed."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The scripts' folder is where Python looks first, as it is when one of them is run."""
+    known = set(sys.modules)
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    yield
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+def test_decoding_runs() -> None:
+    """Every way to decode reads the emulator's conversations."""
+    outcome = import_module("decoding").measure(import_module("rounds").SMOKE, [0, 2])
+    assert [len(table.columns) for table in outcome.tables] == [2, 2, 2]
+
+
+def test_fetching_runs() -> None:
+    """Every client that is installed fetches what it asks for."""
+    fetching = import_module("fetching")
+    outcome = fetching.measure(
+        import_module("rounds").SMOKE, [fetching.Cell(messages=1, at_once=2)]
+    )
+    assert "siteassist_async, get (objects)" in outcome.tables[0].rows
+    assert "plain aiohttp loop (dicts)" in outcome.tables[0].rows
+
+
+def test_bulk_runs() -> None:
+    """A plain loop, get_many and an export go through all ids, and a killed export goes on."""
+    outcome = import_module("bulk").measure({70: 1}, resumed=50, resumes=1)
+    assert len(outcome.targets) == 3
+
+
+def test_startup_runs() -> None:
+    """Each import and each command is timed in a process of its own."""
+    outcome = import_module("startup").measure(1)
+    assert outcome.tables[0].rows["SiteAssist"]
+
+
+def test_outcomes_are_read_back(tmp_path: Path) -> None:
+    """What a benchmark writes as JSON is what the report prints and draws."""
+    outcome = import_module("outcome")
+    report = import_module("report")
+    table = outcome.Table("Speed by CPU, x plain", ["32: 10"], {"a <b>": [1.5], "c": [None]})
+    found = outcome.Outcome("fetching", [table], [outcome.Target("t", 2.0, at_least=1.0)])
+    outcome.publish(found, tmp_path / "found.json")
+    again = outcome.read(tmp_path / "found.json")
+    assert again == found
+    assert "| t (fetching) | ≥ 1 | 2.00 | yes |" in report.markdown([again])
+    assert "a &lt;b&gt;" in report.drawn(again)
