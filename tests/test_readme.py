@@ -35,7 +35,7 @@ def test_the_map_names_what_is_there() -> None:
     here = {
         f"{path.name}/" if path.is_dir() else path.name
         for path in (root / "siteassist_async").iterdir()
-        if path.suffix == ".py" or path.is_dir()
+        if path.suffix == ".py" or (path.is_dir() and path.name.isidentifier())
     }
     hidden = {"__init__.py", "__pycache__/", "version.py"}
     assert here - hidden == {name.removeprefix("siteassist_async/") for name in named} & here
