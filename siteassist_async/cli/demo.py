@@ -53,7 +53,7 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
         faults=shares(met),
     ) as api:
         api.missing(_missing(count))
-        console.tell(introduction(count, _RATE, folder))
+        console.tell(introduction(count, _RATE))
         result = await export(
             Wanted(Source(ids), output),
             Connection(api.url, api.token),

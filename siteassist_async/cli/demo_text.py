@@ -40,13 +40,12 @@ class Seen:
     same: int
 
 
-def introduction(count: int, rate: float, folder: Path) -> str:
+def introduction(count: int, rate: float) -> str:
     """Say what will happen."""
     return (
         f"The emulator now runs in this process. It grants {rate:,.0f} requests a second, a limit\n"
         f"that no answer names, and some answers are spoilt. {count:,} conversations are exported\n"
-        "from it, as these lines would do:\n\n"
-        f"  cd {printable(str(folder), 1000)}\n"
+        "from it, in the ordinary way:\n\n"
         "  siteassist export ids.txt -o conversations.jsonl\n"
     )
 

@@ -19,6 +19,13 @@ ENOUGH = 20
 _BUSY_OR_GONE = {429, 502, 503, 504}
 
 
+def is_silent(error: SiteAssistError) -> bool:
+    """Tell whether an error says nothing of the id: no answer, or that of a server in trouble."""
+    if isinstance(error, APIError):
+        return error.status in _BUSY_OR_GONE
+    return isinstance(error, TransportError | DeadlineExceededError)
+
+
 @frozen
 class Failure:
     """An id and why it could not be had."""
@@ -29,68 +36,48 @@ class Failure:
 
 @define
 class Breaker:
-    """Holds failures back until an answer shows that each is about its own id.
+    """Holds failures back that may not be about their ids, until something else comes.
 
-    Two kinds are held. One says nothing of the id: no answer, 429, 502, 503 or 504, after all
-    attempts. `ENOUGH` of these in a row end the run; once an id was answered for in this run,
-    as many more as are in flight at once, for a short outage fails all of those. The other kind
-    are 403s, as long as this export had no other answer at all: the token may be of another
-    project. `ENOUGH` of these end the run too.
-
-    What is held when the run ends so has no outcome; the next run asks for it again.
+    Those are silent errors, and 403s as long as the export had no other answer at all: the token
+    may be of another project. With `ENOUGH` of a kind in a row, and with fewer at the end of the
+    ids, it is time to look closer. What is held when the run ends has no outcome.
 
     Attributes:
-        limit: How many requests are in flight at once.
-        trusted: Whether this export ever had an answer about an id, other than 403.
-        answered: Whether this run had an answer about an id.
+        trusted: Whether the export ever had an answer about an id, other than 403.
     """
 
-    limit: int
     trusted: bool
-    answered: bool = False
-    _unanswered: list[Failure] = field(factory=list[Failure])
+    _silent: list[Failure] = field(factory=list[Failure])
     _forbidden: list[Failure] = field(factory=list[Failure])
 
     def succeeded(self) -> list[Failure]:
         """Note a conversation; returns the failures that were held."""
-        self.answered = self.trusted = True
-        return self.release() if self._unanswered or self._forbidden else []
+        self.trusted = True
+        return self.release() if self._silent or self._forbidden else []
 
     def failed(self, failure: Failure) -> list[Failure]:
-        """Note a failure; returns those that are each about their own id."""
-        if _says_nothing(failure.error):
-            self._unanswered.append(failure)
+        """Note a failure; returns those that are known to be about their ids."""
+        if is_silent(failure.error):
+            self._silent.append(failure)
             return []
-        self.answered = True
         if isinstance(failure.error, PermissionDeniedError) and not self.trusted:
             self._forbidden.append(failure)
-            released, self._unanswered = self._unanswered, []
+            released, self._silent = self._silent, []
             return released
         self.trusted = True
         return [*self.release(), failure]
 
-    def tripped(self) -> SiteAssistError | None:
-        """Return the error that all requests end with, if that is how it looks."""
-        if len(self._unanswered) >= ENOUGH + (self.limit if self.answered else 0):
-            return self._unanswered[-1].error
-        if len(self._forbidden) >= ENOUGH:
-            return self._forbidden[-1].error
-        return None
+    def is_tripped(self) -> bool:
+        """Tell whether so many failures are held that it is time to look closer."""
+        return max(len(self._silent), len(self._forbidden)) >= ENOUGH
 
-    def tripped_at_end(self) -> SiteAssistError | None:
-        """As `tripped`, where no more ids come: fewer failures are enough if nothing else came."""
-        if self._forbidden:
-            return self._forbidden[-1].error
-        return self._unanswered[-1].error if self._unanswered and not self.trusted else None
+    def held(self) -> SiteAssistError | None:
+        """Return an error of those that are held, a 403 if there are any."""
+        failures = self._forbidden or self._silent
+        return failures[-1].error if failures else None
 
     def release(self) -> list[Failure]:
         """Return what is held, and hold it no longer."""
-        released = self._forbidden + self._unanswered
-        self._forbidden, self._unanswered = [], []
+        released = self._forbidden + self._silent
+        self._forbidden, self._silent = [], []
         return released
-
-
-def _says_nothing(error: SiteAssistError) -> bool:
-    if isinstance(error, APIError):
-        return error.status in _BUSY_OR_GONE
-    return isinstance(error, TransportError | DeadlineExceededError)

@@ -86,6 +86,7 @@ class Checkpoint:
         letters: The dead letters.
         boot: Which start of the machine it is from.
         learned: What the pacer had learned.
+        last_answered: The last id that was answered for.
         replace_letters: The dead letters are yet to be replaced by those kept.
         clean: The run ended here, in order: it wrote nothing after this.
     """
@@ -99,6 +100,7 @@ class Checkpoint:
     letters: Mark = Mark()
     boot: str = ""
     learned: LearnedRate | None = None
+    last_answered: str | None = None
     replace_letters: bool = False
     clean: bool = False
 

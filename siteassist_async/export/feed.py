@@ -81,9 +81,11 @@ class Feed:
         ids = [entry for entry in block.entries if entry.id]
         if seen.add([(entry.id, entry.position) for entry in ids]):
             return
+        first = seen.positions([entry.id for entry in ids])
         for entry in ids:
-            first = seen.position(entry.id)
-            if first < entry.position and self.ids.holds(first, entry.id):
+            before = first[entry.id]
+            if before < entry.position and self.ids.holds(before, entry.id):
                 entry.duplicate = True
-            elif first != entry.position:
+            elif before != entry.position:
                 seen.move(entry.id, entry.position)
+                first[entry.id] = entry.position

@@ -39,7 +39,8 @@ class ExportJob:
         source: The ids. More may be appended between runs; what was read must stay as it is.
         output: The records; made where it is missing, never overwritten.
         fetch: Gives the JSON text of one conversation, without a line break, or raises a
-            `SiteAssistError`. It gets canonical ids, and none twice.
+            `SiteAssistError`. It gets canonical ids, each once; where 20 in a row get no answer,
+            it gets one that was answered, to learn whether it is the ids or the server.
         limit: How many fetches run at once.
         restart: Delete what earlier runs of this export wrote, and begin anew. A file that no
             export wrote is refused all the same.
@@ -49,6 +50,7 @@ class ExportJob:
 
     Raises:
         ConfigurationError: The limit is not positive.
+        OutputError: The output's folder cannot be looked into.
     """
 
     def __init__(  # noqa: PLR0913 - the options of an export, each by its name
@@ -128,6 +130,8 @@ class ExportJob:
         self._exported_before = ledger.counts.exported
         self._size_before = ledger.records.offset
         self._ledger = ledger
+        if ledger.pacer is not None and ledger.learned is not None:
+            ledger.pacer.restore(ledger.learned)
 
     def _close(self, ledger: Ledger) -> None:
         self._last = self._measure(ledger)

@@ -21,7 +21,8 @@ class Layout:
     @classmethod
     def of(cls, output: Path) -> Layout:
         """Follow a link first, so that two names of one file share their state."""
-        return cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+        with writing(output):
+            return cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
 
     @property
     def dead_letters(self) -> Path:
@@ -85,10 +86,11 @@ class Layout:
                 )
 
     def make_folder(self) -> None:
-        """Make the state's folder; no one else may read it."""
+        """Make the state's folder, durably; no one else may read it."""
         with writing(self.folder):
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(self.folder.parent)
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                sync_folder(self.folder.parent)
 
     def discard(self) -> None:
         """Delete what earlier runs wrote, the outputs first: without a state they are strangers."""

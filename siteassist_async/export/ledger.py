@@ -45,6 +45,7 @@ class Ledger:
         records: The conversations.
         letters: The dead letters.
         learned: What the pacer had learned when the last run ended.
+        last_answered: The last id that was answered for.
     """
 
     counts: Counts
@@ -56,6 +57,7 @@ class Ledger:
     store: Store
     pacer: Learner | None
     learned: LearnedRate | None
+    last_answered: str | None
 
     @property
     def feed(self) -> Feed:
@@ -87,6 +89,7 @@ class Ledger:
         """Settle an entry whose record is written."""
         self.feed.settle(entry)
         self.counts.exported += 1
+        self.last_answered = entry.id
 
     def adopt_letter(self, entry: Entry, letter: DeadLetter) -> None:
         """Settle an entry whose dead letter is written."""
@@ -123,6 +126,7 @@ class Ledger:
             letters=self.letters.mark(),
             boot=boot_id(),
             learned=(self.pacer.learned() if self.pacer else None) or self.learned,
+            last_answered=self.last_answered,
         )
 
     def sync(self) -> None:

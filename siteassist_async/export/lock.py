@@ -37,9 +37,8 @@ def _hold(lock: int, layout: Layout) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
+            holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
             raise OutputInUseError(
                 f"another run is writing to it: process {holder}", path=str(layout.output)
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        os.pwrite(lock, b"%-20d" % os.getpid(), 0)

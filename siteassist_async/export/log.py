@@ -88,9 +88,10 @@ class Log:
 
     def cut(self, offset: int) -> None:
         """Drop everything from `offset` on."""
-        with writing(self.path):
-            os.ftruncate(self._file, offset)
-        self.offset = offset
+        if offset < self.offset:
+            with writing(self.path):
+                os.ftruncate(self._file, offset)
+            self.offset = offset
 
     def close(self) -> None:
         """Close the file."""

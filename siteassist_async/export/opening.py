@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from siteassist_async.export.checkpoint import Checkpoint
-from siteassist_async.export.disk import sync_folder
+from siteassist_async.export.disk import sync_folder, writing
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList, reading
 from siteassist_async.export.layout import Layout
@@ -61,7 +61,9 @@ class Opening:
             source = stack.enter_context(self.source.open())
             if source.identity is not None:
                 source.inspect(source.file)
-            self.layout.refuse_strangers(known=self.layout.checkpoint.exists())
+            with writing(self.layout.folder):
+                known = self.layout.checkpoint.exists()
+            self.layout.refuse_strangers(known=known)
             self.layout.make_folder()
             stack.enter_context(locked(self.layout))
             yield self._open(stack, source)
@@ -115,6 +117,7 @@ class Opening:
             store=store,
             pacer=self.pacer,
             learned=known.learned,
+            last_answered=known.last_answered,
         )
         stack.callback(ledger.close_letters)
         stack.callback(ledger.finish_retry)
@@ -124,13 +127,15 @@ class Opening:
 
     def _go_on(self, ledger: Ledger, known: Checkpoint) -> None:
         recover(ledger, known)
-        ledger.sync()
-        sync_folder(self.layout.output.parent)
+        if not known.clean:
+            ledger.sync()
+        if not (ledger.records.offset and ledger.letters.offset):  # they may be new
+            sync_folder(self.layout.output.parent)
         ledger.commit(ledger.snapshot())
+        if not known.boot:  # the first checkpoint of all, in a new file
+            sync_folder(self.layout.folder)
         if self.retry_failed:
             refeed(ledger, self.layout)
-        if self.pacer is not None and known.learned is not None:
-            self.pacer.restore(known.learned)
 
 
 def _spooled(spool: Spool, known: Checkpoint, *, unchanged: bool) -> Path | None:

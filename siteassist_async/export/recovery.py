@@ -77,7 +77,25 @@ def _answers(
             yield _Answer(found, end, None)
 
 
+class _Head(msgspec.Struct):
+    id: str
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
 def _record(line: bytes) -> str | None:
+    try:
+        line.decode()  # which the decoder does only for what it keeps
+        return parse_id(_decode_head(line).id)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _odd_record(line)
+    except InvalidIdError:
+        return None
+
+
+def _odd_record(line: bytes) -> str | None:
+    """Read what the fast decoder refuses and yet may be a record: one with lone surrogates."""
     try:
         record = parse(line)
         return parse_id(record.get("id")) if _is_object(record) else None

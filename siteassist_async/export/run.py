@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.bulk import each
+from siteassist_async.bulk import each, ends_all
 from siteassist_async.errors import (
     AuthenticationError,
     PaymentRequiredError,
     PermissionDeniedError,
     SiteAssistError,
 )
-from siteassist_async.export.breaker import Breaker, Failure
+from siteassist_async.export.breaker import Breaker, Failure, is_silent
 from siteassist_async.export.checkpointer import Checkpointer
 from siteassist_async.export.summary import Ending
 
@@ -59,7 +59,7 @@ class Run:
         self._stopped = stopped
         self._checkpointer = Checkpointer(ledger, clock)
         had_answers = ledger.counts.exported or ledger.counts.failed or ledger.retry
-        self._breaker = Breaker(limit, trusted=bool(had_answers))
+        self._breaker = Breaker(trusted=bool(had_answers))
         self._exhausted = False
 
     async def execute(self) -> Conclusion:
@@ -101,24 +101,39 @@ class Run:
                     self._ledger.export(entry, outcome)
                     self._bury(self._breaker.succeeded())
                 else:
-                    self._bury(self._breaker.failed(Failure(entry, outcome)))
-                    if error := self._breaker.tripped():
+                    self._note(Failure(entry, outcome))
+                    if self._breaker.is_tripped() and (error := await self._look_closer()):
                         return error
                 self._checkpointer.tick()
-        return self._end_of_pass()
+        return await self._look_closer() if self._exhausted else None
+
+    def _note(self, failure: Failure) -> None:
+        if not is_silent(failure.error):
+            self._ledger.last_answered = failure.entry.id
+        self._bury(self._breaker.failed(failure))
 
     def _ask(self, entry: Entry) -> Awaitable[bytes]:
         return self._fetch(entry.id)
 
-    def _end_of_pass(self) -> SiteAssistError | None:
-        if not self._exhausted:  # stopped: what is held is asked for again, unless it is judged
-            if self._breaker.answered and self._breaker.trusted:
-                self._bury(self._breaker.release())
-            return None
-        error = self._breaker.tripped_at_end()
-        if error is None:
+    async def _look_closer(self) -> SiteAssistError | None:
+        """Return what ends the run, if what is held is not about its ids; else settle that."""
+        error = self._breaker.held()
+        if error is None or (is_silent(error) and await self._is_served()):
             self._bury(self._breaker.release())
+            return None
         return error
+
+    async def _is_served(self) -> bool:
+        """Ask again for an id that was answered for: if it is again, the server is there."""
+        if self._ledger.last_answered is None:
+            return False
+        try:
+            await self._fetch(self._ledger.last_answered)
+        except SiteAssistError as error:
+            if ends_all(error):
+                raise
+            return not is_silent(error)
+        return True
 
     def _bury(self, failures: list[Failure]) -> None:
         for failure in failures:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PIECE = 1 << 16
-_POLL = 0.2  # seconds in which a pipe that gives nothing notices that the run was stopped
+_POLL = 200  # milliseconds in which a pipe that gives nothing notices that the run was stopped
 
 
 class StoppedError(Exception):
@@ -79,14 +79,11 @@ class Spool:
     def _receive(self) -> Path:
         to = self.layout.new_ids if self.source.column is None else self.layout.received
         self._write(to, self._pieces(self.source.file))
-        received = os.open(to, os.O_RDONLY)
-        try:
-            self.source.inspect(received)
+        with writing(to), to.open("rb") as received:
+            self.source.inspect(received.fileno())
             if self.source.column is not None:
-                self._convert(received, self.source.column)
+                self._convert(received.fileno(), self.source.column)
                 to.unlink()
-        finally:
-            os.close(received)
         return self.layout.new_ids
 
     def _convert(self, file: int, column: str) -> Path:
@@ -102,9 +99,11 @@ class Spool:
             sync_file(out)
 
     def _pieces(self, file: int) -> Generator[bytes]:
+        readable = select.poll()
+        readable.register(file, select.POLLIN)
         with reading(self.source.name):
             while True:
-                while not select.select([file], [], [], _POLL)[0]:
+                while not readable.poll(_POLL):
                     yield b""  # so that it is asked whether to stop
                 piece = os.read(file, _PIECE)
                 if not piece:

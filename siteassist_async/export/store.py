@@ -27,7 +27,7 @@ _SETTINGS = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
-PRAGMA cache_size = -8000;
+PRAGMA cache_size = -4000;
 """
 
 _TABLES = f"""
@@ -86,11 +86,13 @@ class Store:
             added = self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows)
             return added.rowcount == len(rows)
 
-    def position(self, text: str) -> int:
-        """Return the position of an id that was added."""
-        query = "SELECT position FROM seen WHERE id = ?"
+    def positions(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the positions of ids that were added."""
+        keys = {_key(text): text for text in ids}
+        query = f"SELECT id, position FROM seen WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608 - question marks only
         with self._naming_path():
-            return int(self._database.execute(query, [_key(text)]).fetchone()[0])
+            rows = self._database.execute(query, list(keys)).fetchall()
+        return {keys[key]: position for key, position in rows}
 
     def move(self, text: str, position: int) -> None:
         """Change the position of an id that was added."""

@@ -19,8 +19,8 @@ class Ending(Enum):
     STOPPED = "stopped"
     """It was asked to stop; the next run goes on."""
     UNREACHABLE = "unreachable"
-    """One id after another was not answered for: the server is gone, overloaded, or refuses to
-    serve so much; the next run goes on."""
+    """Nothing is answered any more: the server is gone or overloaded, or a quota is used up; the
+    next run goes on."""
     BLOCKED = "blocked"
     """Every further request would be refused: 401, 402, or 403 on everything."""
 

@@ -29,8 +29,9 @@ def new_ids(count: int, seed: int = 0) -> list[str]:
 
 
 def record_of(conversation_id: str) -> bytes:
-    """What the API sends for an id; its size differs from id to id."""
+    """What the API sends for an id: of its own size, and some with half of an emoji."""
     text = "à\\u2028x" * (int(conversation_id[:2], 16) % 7)
+    text += "\\ud83d" * (int(conversation_id[2], 16) % 2)
     return b'{"object":"conversation","id":"%s","title":"%s"}' % (
         conversation_id.encode(),
         text.encode(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 from export_fakes import missing, new_ids
 
 from siteassist_async.errors import (
+    AuthenticationError,
     BadGatewayError,
     ConnectionFailedError,
     DeadlineExceededError,
@@ -108,35 +110,98 @@ async def test_an_export_that_had_answers_takes_403s_as_they_come(bench: Workben
     assert (await bench.finish()).failed == 199
 
 
-async def test_a_short_outage_fails_what_was_in_flight_and_no_more(bench: Workbench) -> None:
-    """As many ids as are in flight, and 20 more, must fail in a row to end a run that had luck."""
-    bench.write(IDS)
-    bench.api.errors = dict.fromkeys(IDS[50:72], GONE)
-    summary = await bench.finish()
-    assert (summary.failed, summary.retryable, summary.exported) == (22, 22, 178)
-
-
-async def test_a_server_that_goes_away_ends_the_run(bench: Workbench) -> None:
-    """What failed at the end of it is not given up, but asked for again."""
+async def test_ids_without_an_answer_are_told_from_a_server_without_one(
+    bench: Workbench,
+) -> None:
+    """After 20 an id that was answered is asked for again: it is, so they are dead letters."""
     bench.write(IDS)
     bench.api.errors = dict.fromkeys(IDS[50:], GONE)
+    summary = await bench.finish()
+    assert (summary.failed, summary.retryable, summary.exported) == (150, 150, 50)
+    again = Counter(bench.api.asked) - Counter(IDS)
+    assert set(again) < set(IDS[:50])
+    assert again.total() == 8
+
+
+@pytest.mark.parametrize(
+    "answer", [None, missing(IDS[0]), FORBIDDEN, InternalServerError("x")], ids=repr
+)
+async def test_any_answer_tells_that_the_server_is_there(
+    bench: Workbench, answer: SiteAssistError | None
+) -> None:
+    """Whatever it was for the first time, and is for the second."""
+    bench.write(IDS[:30])
+    bench.api.errors = dict.fromkeys(IDS[1:30], GONE)
+    if answer is not None:
+        bench.api.errors[IDS[0]] = missing(IDS[0])
+
+    def change(_: str) -> None:
+        if answer is not None and len(bench.api.asked) > 5:
+            bench.api.errors[IDS[0]] = answer
+
+    bench.api.each = change
+    assert (await bench.finish()).retryable == 29
+
+
+@pytest.mark.parametrize("count", [100, 195])
+async def test_a_server_that_goes_away_ends_the_run(bench: Workbench, count: int) -> None:
+    """What was not answered is not given up, however few are left, but asked for again."""
+    bench.write(IDS)
+
+    def go_away(_: str) -> None:
+        if len(bench.api.asked) > count:
+            bench.api.otherwise = GONE
+
+    bench.api.each = go_away
     summary = await bench.run()
-    assert (summary.ending, summary.exported, summary.failed) == (Ending.UNREACHABLE, 50, 0)
-    assert len(bench.api.asked) <= 50 + 24 + 8
-    bench.api.errors.clear()
+    assert (summary.ending, summary.error, summary.failed) == (Ending.UNREACHABLE, GONE, 0)
+    assert len(bench.api.asked) <= count + 20 + 8 + 1
+    asked = len(bench.api.asked)
+    assert (await bench.run()).ending is Ending.UNREACHABLE
+    assert len(bench.api.asked) <= asked + 20 + 8 + 1
+    bench.api.each = lambda _: None
+    bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS)
 
 
-async def test_the_last_ids_fail_each_on_their_own(bench: Workbench) -> None:
-    """Fewer than 20 at the end of an export that had answers are dead letters."""
+async def test_an_id_that_is_never_answered_ends_no_run_for_ever(bench: Workbench) -> None:
+    """Even if it is all that is left, when the export was killed before: the server is there."""
+    bench.write(IDS[:10])
+    bench.api.errors = {IDS[9]: TimedOutError("too large")}
+
+    def crash(conversation_id: str) -> None:
+        if conversation_id == IDS[9]:
+            raise ZeroDivisionError
+
+    bench.api.each = crash
+    with pytest.raises(ZeroDivisionError):
+        await bench.job(limit=1).run()
+    bench.api.each = lambda _: None
+    summary = await bench.finish()
+    assert (summary.already_there, summary.failed) == (9, 1)
+
+
+async def test_a_token_that_ends_meanwhile_is_found_by_the_question_too(bench: Workbench) -> None:
+    """A 401 is what it is, whichever request it comes to."""
     bench.write(IDS)
-    bench.api.errors = dict.fromkeys(IDS[190:], GONE)
-    assert (await bench.finish()).failed == 10
+    refused = AuthenticationError("who?")
+    bench.api.errors = dict.fromkeys(IDS[1:], GONE)
+
+    def end(conversation_id: str) -> None:
+        if conversation_id != IDS[0]:
+            bench.api.errors[IDS[0]] = refused
+
+    bench.api.each = end
+    bench.write([IDS[0]])
+    await bench.finish()
+    bench.append(IDS[1:])
+    summary = await bench.run()
+    assert (summary.ending, summary.error) == (Ending.BLOCKED, refused)
 
 
 async def test_a_403_is_an_answer(bench: Workbench) -> None:
-    """It shows that the server is there; what failed before it is about single ids."""
+    """It shows that the server is there; what failed before it is about its id."""
     bench.write(IDS[:20])
     bench.api.otherwise = FORBIDDEN
     bench.api.errors[IDS[0]] = GONE
@@ -161,20 +226,3 @@ async def test_a_stopped_run_does_not_judge(bench: Workbench, error: SiteAssistE
     bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS)
-
-
-async def test_a_stopped_run_that_had_answers_gives_up_what_got_none(bench: Workbench) -> None:
-    """So an id that never gets an answer cannot keep an export from its end."""
-    bench.write(IDS)
-    bench.api.errors = dict.fromkeys(IDS[10:], GONE)
-    job = bench.job()
-
-    def stop(conversation_id: str) -> None:
-        if conversation_id == IDS[15]:
-            job.stop()
-
-    bench.api.each = stop
-    summary = await job.run()
-    bench.audit(summary)
-    assert summary.ending is Ending.STOPPED
-    assert summary.failed >= 1

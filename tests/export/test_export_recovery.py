@@ -58,6 +58,8 @@ TAILS: dict[str, tuple[bytes, int]] = {
     "an id that is none": (record(3) + b'{"id":"none"}\n' + record(5), 1),
     "an id of another input": (record(3) + record_of(new_ids(1, seed=9)[0]) + b"\n" + record(5), 1),
     "the same id again": (record(3) + record(4) + record(3) + record(5), 2),
+    "lone surrogates": (b"".join(map(record, range(20))), 20),
+    "a lone surrogate in what is none": (record(3) + b'{"id":7,"x":"\\ud83d"}\n', 1),
     "an empty line": (record(3) + b"\n" + record(4), 1),
 }
 

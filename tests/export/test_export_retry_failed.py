@@ -81,11 +81,18 @@ async def test_asking_again_goes_on_after_a_stop(failed: Workbench) -> None:
 
 
 async def test_asking_again_while_the_server_is_gone_gives_up_nothing(failed: Workbench) -> None:
-    """Twenty failures in a row end it; fewer are what they were: dead letters."""
+    """They are asked for again by the next run, and are dead letters only if it is not gone."""
     failed.api.errors.clear()
     failed.api.otherwise = ConnectionFailedError("gone")
+    summary = await failed.run(retry_failed=True)
+    assert (summary.ending, summary.failed, summary.asked) == (Ending.UNREACHABLE, 0, 22)
+    failed.api.otherwise = None
+    failed.api.errors = {i: ConnectionFailedError("broke") for i in IDS[10:15]}
+    summary = await failed.finish()
+    assert (summary.exported, summary.failed, summary.retryable) == (5, 5, 5)
+    failed.api.errors = {i: ConnectionFailedError("broke") for i in IDS[10:12]}
     summary = await failed.finish(retry_failed=True)
-    assert (summary.failed, summary.retryable) == (10, 10)
+    assert (summary.exported, summary.failed) == (3, 2)
 
 
 async def test_dead_letters_that_were_edited_are_not_asked_again(failed: Workbench) -> None:
