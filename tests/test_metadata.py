@@ -21,7 +21,9 @@ def _pins(name: str) -> dict[str, str]:
 def test_the_lower_bounds_are_the_tested_ones() -> None:
     """Each dependency's lower bound is what `.ci/run` tests with, and none has an upper one."""
     bounds = dict(dependency.split(">=") for dependency in PROJECT["dependencies"])
-    tested = {name: pin.removesuffix(".0") for name, pin in _pins("requirements-oldest.txt").items()}
+    tested = {
+        name: pin.removesuffix(".0") for name, pin in _pins("requirements-oldest.txt").items()
+    }
     assert bounds == tested
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from siteassist_async.emulator import Emulator
+if TYPE_CHECKING:
+    from siteassist_async.emulator import Emulator
 
 pytest_plugins = ["siteassist_async.emulator.pytest_plugin"]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from siteassist_async.cli.progress import duration
 from siteassist_async.errors import (
     AuthenticationError,
+    NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
     printable,
@@ -25,6 +26,7 @@ _ADVICE = {
     AuthenticationError: "Check the token",
     PaymentRequiredError: "The project's plan does not include this: change the plan",
     PermissionDeniedError: "Use a token that may read these conversations",
+    NotFoundError: "Check the base URL, for what answers there is not the API",
 }
 
 

@@ -7,6 +7,7 @@ from attrs import define, field, frozen
 from siteassist_async.errors import (
     APIError,
     DeadlineExceededError,
+    NotFoundError,
     PermissionDeniedError,
     SiteAssistError,
     TransportError,
@@ -26,6 +27,17 @@ def is_silent(error: SiteAssistError) -> bool:
     return isinstance(error, TransportError | DeadlineExceededError)
 
 
+def is_foreign(error: SiteAssistError) -> bool:
+    """Tell whether an error may be about the token or the base URL instead of the id.
+
+    A 403 is, as of another project's token; and a 404 without a code, as of a server that is not
+    the API.
+    """
+    if isinstance(error, NotFoundError):
+        return error.code is None
+    return isinstance(error, PermissionDeniedError)
+
+
 @frozen
 class Failure:
     """An id and why it could not be had."""
@@ -38,30 +50,30 @@ class Failure:
 class Breaker:
     """Holds failures back that may not be about their ids, until something else comes.
 
-    Those are silent errors, and 403s as long as the export had no other answer at all: the token
-    may be of another project. With `ENOUGH` of a kind in a row, and with fewer at the end of the
-    ids, it is time to look closer. What is held when the run ends has no outcome.
+    Those are silent errors, and foreign ones as long as the export had no other answer at all.
+    With `ENOUGH` of a kind in a row, and with fewer at the end of the ids, it is time to look
+    closer. What is held when the run ends has no outcome.
 
     Attributes:
-        trusted: Whether the export ever had an answer about an id, other than 403.
+        trusted: Whether the export ever had an answer about an id, other than a foreign one.
     """
 
     trusted: bool
     _silent: list[Failure] = field(factory=list[Failure])
-    _forbidden: list[Failure] = field(factory=list[Failure])
+    _foreign: list[Failure] = field(factory=list[Failure])
 
     def succeeded(self) -> list[Failure]:
         """Note a conversation; returns the failures that were held."""
         self.trusted = True
-        return self.release() if self._silent or self._forbidden else []
+        return self.release() if self._silent or self._foreign else []
 
     def failed(self, failure: Failure) -> list[Failure]:
         """Note a failure; returns those that are known to be about their ids."""
         if is_silent(failure.error):
             self._silent.append(failure)
             return []
-        if isinstance(failure.error, PermissionDeniedError) and not self.trusted:
-            self._forbidden.append(failure)
+        if is_foreign(failure.error) and not self.trusted:
+            self._foreign.append(failure)
             released, self._silent = self._silent, []
             return released
         self.trusted = True
@@ -69,15 +81,15 @@ class Breaker:
 
     def is_tripped(self) -> bool:
         """Tell whether so many failures are held that it is time to look closer."""
-        return max(len(self._silent), len(self._forbidden)) >= ENOUGH
+        return max(len(self._silent), len(self._foreign)) >= ENOUGH
 
     def held(self) -> SiteAssistError | None:
-        """Return an error of those that are held, a 403 if there are any."""
-        failures = self._forbidden or self._silent
+        """Return an error of those that are held, a foreign one if there are any."""
+        failures = self._foreign or self._silent
         return failures[-1].error if failures else None
 
     def release(self) -> list[Failure]:
         """Return what is held, and hold it no longer."""
-        released = self._forbidden + self._silent
-        self._forbidden, self._silent = [], []
+        released = self._foreign + self._silent
+        self._foreign, self._silent = [], []
         return released

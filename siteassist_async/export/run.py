@@ -12,10 +12,9 @@ from siteassist_async.bulk import each, ends_all
 from siteassist_async.errors import (
     AuthenticationError,
     PaymentRequiredError,
-    PermissionDeniedError,
     SiteAssistError,
 )
-from siteassist_async.export.breaker import Breaker, Failure, is_silent
+from siteassist_async.export.breaker import Breaker, Failure, is_foreign, is_silent
 from siteassist_async.export.checkpointer import Checkpointer
 from siteassist_async.export.summary import Ending
 
@@ -87,7 +86,7 @@ class Run:
             return Conclusion(Ending.BLOCKED, refusal)
         if error is None:
             return Conclusion(Ending.STOPPED)
-        blocked = isinstance(error, PermissionDeniedError)
+        blocked = is_foreign(error)
         return Conclusion(Ending.BLOCKED if blocked else Ending.UNREACHABLE, error)
 
     async def _pass(self) -> SiteAssistError | None:

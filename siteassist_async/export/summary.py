@@ -22,7 +22,7 @@ class Ending(Enum):
     """Nothing is answered any more: the server is gone or overloaded, or a quota is used up; the
     next run goes on."""
     BLOCKED = "blocked"
-    """Every further request would be refused: 401, 402, or 403 on everything."""
+    """Every further request would be refused: 401, 402, or 403 or a foreign 404 on all."""
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
             chosen = TimedOutError(f"no whole answer within {timeout.total:g} s")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
             chosen = CertificateError(f"the server's certificate cannot be trusted: {reason}")
+        case aiohttp.ClientConnectorError():
+            chosen = ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
         case BrokenError():
             chosen = DisconnectedError(f"the connection broke before an answer came: {reason}")
         case aiohttp.ClientResponseError():
@@ -60,6 +63,10 @@ def told(error: BaseException) -> str:
         return "the server closed it"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(getattr(error.certificate_error, "verify_message", error))
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # Its own text has the TLS setting, and one error for each address.
+        refused = isinstance(error.os_error, ConnectionError) and error.os_error.errno
+        return os.strerror(refused) if refused else str(error.os_error)
     said = " ".join(str(getattr(error, "message", error)).split())
     return _WHAT_CAME.split(said)[0] or type(error).__name__
 

@@ -15,6 +15,7 @@ from siteassist_async.cli.summary import closing, code_of, size, summary_record,
 from siteassist_async.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
     SiteAssistError,
@@ -131,6 +132,7 @@ def test_unreachable() -> None:
         (AuthenticationError("who?"), "Check the token"),
         (PaymentRequiredError("pay"), "change the plan"),
         (PermissionDeniedError("no"), "Use a token that may read"),
+        (NotFoundError("<h1>Not here</h1>"), "Check the base URL"),
         (SiteAssistError("odd"), "See to it"),
     ],
 )

@@ -14,6 +14,7 @@ from siteassist_async.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
     InternalServerError,
+    NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     ServerError,
@@ -62,13 +63,16 @@ async def test_a_server_that_answers_for_no_id_ends_the_run(
     bench.check(IDS[:count])
 
 
+@pytest.mark.parametrize("error", [FORBIDDEN, NotFoundError("<h1>Not here</h1>")], ids=repr)
 @pytest.mark.parametrize("count", [1, 5, 200])
-async def test_a_token_that_opens_nothing_ends_the_run(bench: Workbench, count: int) -> None:
-    """After 20 answers that are all 403, or all of fewer, a person must act."""
+async def test_a_token_or_url_that_opens_nothing_ends_the_run(
+    bench: Workbench, count: int, error: SiteAssistError
+) -> None:
+    """After 20 answers that are all 403, or another server's 404, a person must act."""
     bench.write(IDS[:count])
-    bench.api.otherwise = FORBIDDEN
+    bench.api.otherwise = error
     summary = await bench.run()
-    assert (summary.ending, summary.error) == (Ending.BLOCKED, FORBIDDEN)
+    assert (summary.ending, summary.error) == (Ending.BLOCKED, error)
     assert exit_code(summary) is ExitCode.ACT
     assert len(bench.api.asked) <= 28
     bench.api.otherwise = None

@@ -1,0 +1,71 @@
+"""The plugin that looks for tokens finds one, wherever it shows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from leaks import WATCH, look_at_files
+
+from siteassist_async import ConnectionFailedError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TOKEN = "sk_test_that_shows"
+
+
+def log() -> None:
+    """As an argument of a record."""
+    logging.getLogger("somebody.elses").error("sent %s", {"Authorization": TOKEN})
+
+
+def log_an_exception() -> None:
+    """Behind the exception that is logged."""
+    error = ConnectionFailedError("x")
+    error.__cause__ = KeyError(TOKEN)
+    logging.getLogger(__name__).error("oops", exc_info=error)
+
+
+def keep() -> None:
+    """In an attribute that neither str nor repr shows."""
+    NotFoundError("x", raw_details=[TOKEN])
+
+
+def run() -> None:
+    """On a program's standard error."""
+    program = f"import sys; sys.stderr.write({TOKEN!r})"
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("leak", [log, log_an_exception, keep, run])
+def test_a_token_that_shows_is_seen(leak: Callable[[], None]) -> None:
+    """In a log, behind an exception, in an attribute, in a program's output."""
+    leak()
+    WATCH.look_at_errors()
+    assert TOKEN in WATCH.reported()
+
+
+def test_a_token_that_is_printed_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the test takes it away."""
+    sys.stdout.write(TOKEN)
+    capsys.readouterr()
+    assert "captured output" in WATCH.reported()
+
+
+def test_a_token_in_a_file_is_seen(tmp_path: Path) -> None:
+    """But not in the file by which it is given."""
+    (tmp_path / "token").write_text(TOKEN)
+    look_at_files(tmp_path)
+    assert WATCH.reported() == ""
+    file = tmp_path / "deep" / "x.jsonl"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"token": TOKEN}))
+    look_at_files(tmp_path)
+    assert str(file) in WATCH.reported()
+    file.unlink()
