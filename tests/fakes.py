@@ -96,6 +96,11 @@ class FakePacer:
         self.deadlines: list[float | None] = []
         self.told: list[tuple[object, ...]] = []
         self.hints: list[RateLimitHint | None] = []
+        self.closed_for = 0.0
+
+    def opens_in(self) -> float:
+        """As told by `closed_for`."""
+        return self.closed_for
 
     async def acquire(self, deadline: float | None = None) -> float:
         """Give 1.0 as the first start time, 2.0 as the second, and so on."""

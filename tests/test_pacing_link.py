@@ -150,3 +150,36 @@ async def test_the_rate_limit_headers_reach_the_pacer(monkeypatch: pytest.Monkey
         with pytest.raises(type(error)):
             await link(new_request(), FakeSend(error))
     assert pacer.hints == [hint] * 3
+
+
+async def test_who_would_queue_behind_a_closed_gate_is_told_at_once() -> None:
+    """Those who wait for the gate hold the slots; a later call need not wait out its deadline."""
+    clock = FakeClock()
+    pacer = FakePacer()
+    link = pacing(pacer, clock)
+    held = asyncio.Event()
+    first = asyncio.create_task(_holding(link, held))
+    await settle()
+    pacer.closed_for = 60.0
+    with pytest.raises(RateLimitError) as caught:
+        await link(new_request(deadline=clock.now() + 59), FakeSend(documented()))
+    assert caught.value.retry_after == 60.0
+    second = asyncio.create_task(
+        _sent(link, new_request(deadline=clock.now() + 61), FakeSend(documented()))
+    )
+    await settle()
+    assert not second.done()
+    held.set()
+    assert (await second).status == (await first).status == 200
+
+
+async def _holding(link: Pacing, held: asyncio.Event) -> Response:
+    async def send(_: Request) -> Response:
+        await held.wait()
+        return documented()
+
+    return await link(new_request(), send)
+
+
+async def _sent(link: Pacing, request: Request, send: FakeSend) -> Response:
+    return await link(request, send)

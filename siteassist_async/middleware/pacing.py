@@ -36,8 +36,17 @@ class Pacing:
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""
+        latest = self._latest(request)
+        if self._slots.locked() and latest is not None:
+            # Those before this call may be waiting for the gate, and hold all the slots.
+            opens_in = self._pacer.opens_in()
+            if self._clock.now() + opens_in > latest:
+                raise _too_late(opens_in)
         async with self._slots:
-            sent = await self._turn(request)
+            try:
+                sent = await self._pacer.acquire(latest)
+            except StartTooLateError as error:
+                raise _too_late(error.retry_after) from error
             try:
                 response = await send(request)
             except BaseException as error:
@@ -46,16 +55,11 @@ class Pacing:
             self._pacer.granted(sent, _hint(response.headers))
             return response
 
-    async def _turn(self, request: Request) -> float:
+    def _latest(self, request: Request) -> float | None:
+        if request.patience == math.inf:
+            return request.deadline
         latest = self._clock.now() + request.patience
-        if request.deadline is not None:
-            latest = min(latest, request.deadline)
-        try:
-            return await self._pacer.acquire(None if latest == math.inf else latest)
-        except StartTooLateError as error:
-            raise RateLimitError(
-                "the API asks to wait longer than this call may", retry_after=error.retry_after
-            ) from error
+        return latest if request.deadline is None else min(latest, request.deadline)
 
     def _learn(self, sent: float, error: BaseException) -> None:
         match error:
@@ -72,6 +76,10 @@ class Pacing:
                 self._pacer.granted(sent)
             case _:
                 self._pacer.released(sent)
+
+
+def _too_late(retry_after: float) -> RateLimitError:
+    return RateLimitError("the API asks to wait longer than this call may", retry_after=retry_after)
 
 
 def _hint(headers: Mapping[str, str]) -> RateLimitHint | None:

@@ -46,6 +46,10 @@ class Pacer(Protocol):
         """
         ...
 
+    def opens_in(self) -> float:
+        """Seconds until a request may start again after a refusal; 0 where nothing was refused."""
+        ...
+
     def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
         """The API answered the request and did not refuse it, whatever the status."""
         ...
@@ -96,6 +100,10 @@ class AdaptivePacer:
             return await self._wait(turn, lane)
         finally:
             self._leave(turn, lane)
+
+    def opens_in(self) -> float:
+        """As `Pacer.opens_in`."""
+        return max(0.0, self._pace.opens - self._clock.now())
 
     def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
         """As `Pacer.granted`."""
