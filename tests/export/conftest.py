@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import Workbench
+
+from .export_fakes import Workbench
 
 if TYPE_CHECKING:
     from pathlib import Path

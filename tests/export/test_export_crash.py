@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from attrs import frozen
-from export_fakes import Workbench, missing, new_ids
-from failing_disk import Disk, PowerLossError, watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siteassist_async.errors import InternalServerError
 from siteassist_async.export import Summary, checkpoint
+
+from .export_fakes import Workbench, missing, new_ids
+from .failing_disk import Disk, PowerLossError, watched
 
 IDS = new_ids(40)
 EXAMPLES = int(os.environ.get("EXPORT_HISTORIES", "100"))

@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from export_fakes import Options, Workbench, missing, new_ids
-from failing_disk import watched
 
 from siteassist_async.export import ExitCode, OutputError, exit_code
 from siteassist_async.export.store import Store
+
+from .export_fakes import Options, Workbench, missing, new_ids
+from .failing_disk import watched
 
 IDS = new_ids(40)
 LINES = ["id", *IDS, "none"]

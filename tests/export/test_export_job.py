@@ -8,7 +8,6 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import missing, new_ids, record_of
 
 from siteassist_async.errors import (
     AuthenticationError,
@@ -23,8 +22,10 @@ from siteassist_async.errors import (
 )
 from siteassist_async.export import Ending, ExitCode, ExportJob, Progress, Source, exit_code
 
+from .export_fakes import missing, new_ids, record_of
+
 if TYPE_CHECKING:
-    from export_fakes import Workbench
+    from .export_fakes import Workbench
 
 
 async def test_every_id_becomes_a_record_as_it_was_sent(bench: Workbench) -> None:

@@ -14,8 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from export_fakes import new_ids
-from export_process import BEAT
+from .export_fakes import new_ids
+from .export_process import BEAT
 
 ROUNDS = int(os.environ.get("EXPORT_KILLS", "6"))
 """How often it is killed; more often on demand."""

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import missing, new_ids
 
 from siteassist_async.errors import (
     AuthenticationError,
@@ -23,10 +22,12 @@ from siteassist_async.errors import (
 )
 from siteassist_async.export import Ending, ExitCode, exit_code
 
-if TYPE_CHECKING:
-    from export_fakes import Workbench
+from .export_fakes import missing, new_ids
 
+if TYPE_CHECKING:
     from siteassist_async.errors import SiteAssistError
+
+    from .export_fakes import Workbench
 
 IDS = new_ids(200)
 GONE = ConnectionFailedError("cannot connect")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import new_ids, record_of
 
 from siteassist_async.errors import AuthenticationError
 from siteassist_async.export import Ending, checkpoint
 
+from .export_fakes import new_ids, record_of
+
 if TYPE_CHECKING:
-    from export_fakes import Workbench
+    from .export_fakes import Workbench
 
 IDS = new_ids(20)
 LINES = [IDS[0], "none", *IDS[1:10], IDS[2], "no id", *IDS[10:]]

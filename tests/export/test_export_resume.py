@@ -8,7 +8,6 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import missing, new_ids
 
 from siteassist_async.export import (
     Ending,
@@ -24,11 +23,13 @@ from siteassist_async.export import (
 )
 from siteassist_async.pacing.learned import LearnedRate
 
+from .export_fakes import missing, new_ids
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from export_fakes import Workbench
+    from .export_fakes import Workbench
 
 IDS = new_ids(30)
 

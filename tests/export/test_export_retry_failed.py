@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import missing, new_ids
 
 from siteassist_async.errors import BadGatewayError, ConnectionFailedError
 from siteassist_async.export import Ending, ExitCode, OutputChangedError, exit_code
 
+from .export_fakes import missing, new_ids
+
 if TYPE_CHECKING:
-    from export_fakes import Workbench
+    from .export_fakes import Workbench
 
 IDS = new_ids(30)
 

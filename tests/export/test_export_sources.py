@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from export_fakes import new_ids
 
 from siteassist_async.export import (
     Ending,
@@ -23,10 +22,12 @@ from siteassist_async.export import (
 )
 from siteassist_async.export.columns import LONGEST_LINE
 
+from .export_fakes import new_ids
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from export_fakes import Workbench
+    from .export_fakes import Workbench
 
 A, B, C = new_ids(3)
 
