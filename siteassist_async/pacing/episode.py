@@ -10,11 +10,15 @@ from siteassist_async.pacing.rate import PERIOD_PER_PAUSE, Rate, within
 
 # The share of the measured limit to go on with, so that the server's bucket fills a little.
 CUT = 0.95
-# After a climb, which ends well above the limit: at least this share of where it ended, and at
-# least what was granted before it, moved up by this exponent's share of the way.
-CUT_AFTER_CLIMB, RAISE = 0.75, 0.15
-# Where more than this share is refused, the periods become up to twice as long.
-TOLERATED, LONGEST_STRETCH = 0.01, 2.0
+# Where nothing could be measured, and where the rate had climbed until well above the limit.
+BLIND_CUT, CUT_AFTER_CLIMB = 0.85, 0.75
+# No refusal cuts to less than this share of the rate.
+DEEPEST_CUT = 0.5
+# The ceiling before a climb was right for a period: it moves so far up, on a logarithmic scale,
+# towards where the climb ended.
+RAISE = 0.15
+# Where a window has a quota it is spent faster and faster, until this share is refused.
+SPEED_UP, SPENT_TOO_FAST = 1.25, 0.02
 
 
 @frozen
@@ -22,20 +26,20 @@ class Episode:
     """What was seen between the gate's opening and the next refusal.
 
     Attributes:
-        rate: Requests a second when it ended.
         granted: Requests, those still in flight included.
         active: Seconds in which requests started.
         rest: Seconds for which the gate had been closed before.
         pause: Seconds for which it is closed now.
+        rate: Requests a second when it ended.
         refused: Share of the requests.
     """
 
-    rate: float
     granted: float
     active: float
     rest: float
     pause: float
-    refused: float
+    rate: float = 0.0
+    refused: float = 0.0
 
 
 @frozen
@@ -63,23 +67,24 @@ def first_rate(granted: float, active: float, pause: float, at_once: float) -> R
 
 def next_rate(rate: Rate, seen: Episode, before: Episode, burst: Burst | None) -> Rate:
     """What to go on with after a further refusal, the last having ended the episode `before`."""
-    stretch = rate.stretch * min(2.0, max(0.5, math.sqrt(seen.refused / TOLERATED)))
-    stretch = min(LONGEST_STRETCH, max(1.0, stretch))
     if is_quota(seen, before):
-        spend = within(1.25 * seen.rate)
-        return Rate(floor=spend, ceiling=spend, stretch=stretch)
+        spend = within(seen.rate * (SPEED_UP if seen.refused < SPENT_TOO_FAST else 1 / SPEED_UP))
+        return Rate(floor=spend, ceiling=spend, stretch=rate.stretch)
     ceiling = within(_ceiling(rate, seen, burst))
-    return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=stretch)
+    return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=rate.stretch)
 
 
 def _ceiling(rate: Rate, seen: Episode, burst: Burst | None) -> float:
     if seen.rate > 1.1 * rate.ceiling:
         held = 0.0 if rate.climbing else rate.ceiling * (seen.rate / rate.ceiling) ** RAISE
         return max(measured(seen), CUT_AFTER_CLIMB * seen.rate, held)
-    if not is_pause_long(seen):
-        return max(0.5 * seen.rate, math.sqrt(measured(seen) * seen.rate))
-    limit = None if burst is None else limit_without(burst, seen)
-    return min(CUT * seen.rate, max(0.5 * seen.rate, 0.85 * seen.rate if limit is None else limit))
+    if is_pause_long(seen):
+        limit = None if burst is None else limit_without(burst, seen)
+        limit = BLIND_CUT * seen.rate if limit is None else min(CUT * seen.rate, limit)
+    else:
+        # What was granted is a lower bound and what was refused an upper one.
+        limit = math.sqrt(measured(seen) * seen.rate)
+    return max(DEEPEST_CUT * seen.rate, limit)
 
 
 def measured(seen: Episode) -> float:

@@ -31,13 +31,12 @@ class Foresight:
 
     def granted(self, sent: float, now: float, hint: RateLimitHint) -> float:
         """Heed the header of a grant; the seconds for which to close the gate, or 0."""
-        empty = hint.remaining is not None and hint.remaining < 1
+        wait = self.wait(hint)
         if self._empty_from < sent < self._empty_until:
             self._wrong = True
         if self._closed and sent >= self._empty_until:
-            self._closed, self._wrong = False, self._wrong or empty
-        wait = self.wait(hint)
-        if self._wrong or not empty or wait is None:
+            self._closed, self._wrong = False, self._wrong or wait is not None
+        if self._wrong or wait is None:
             return 0.0
         self._empty_from, self._empty_until = now, now + wait
         self._closed = self._proven
@@ -49,6 +48,8 @@ class Foresight:
             self._proven = True
 
     def wait(self, hint: RateLimitHint) -> float | None:
-        """The seconds until the quota is whole again, as far as they are to be believed."""
+        """The seconds for which an empty quota stays so; None where it is not, or nobody knows."""
+        if hint.remaining is None or hint.remaining >= 1:
+            return None
         wait = hint.window if hint.reset is None else hint.reset
         return None if wait is None or not wait > 0 else min(wait, LONGEST_WAIT)

@@ -10,7 +10,7 @@ from attrs import define, field
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 12.0
 # Seconds that a further refusal in a row adds where the time that the API named was too short, as
 # it is where other clients take what comes free.
-FIRST_EXTRA, LONGEST_EXTRA = 0.1, 1.0
+FIRST_EXTRA, LONGEST_EXTRA = 0.2, 1.0
 # Seconds: more than a day is a mistake, and infinity would close the gate for good.
 LONGEST_PAUSE = 86_400.0
 

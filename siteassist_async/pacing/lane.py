@@ -26,7 +26,8 @@ class Lane:
     def leave(self, turn: Turn) -> None:
         """Take a turn out, and let the first look again."""
         self.turns.remove(turn)
-        self._wake(None)
+        if not self.loop.is_closed():
+            self._wake(None)
 
     def wake(self, opens: float | None) -> None:
         """Let the first look again, and those whose deadline passes before the gate `opens`.

@@ -7,7 +7,7 @@ import math
 from attrs import define, field
 
 from siteassist_async.pacing.episode import Burst, Episode, first_rate, next_rate
-from siteassist_async.pacing.rate import Rate
+from siteassist_async.pacing.rate import SLOWEST, Rate
 
 # Seconds by which late starts may be made up for: a timer is no more exact than that.
 CREDIT = 0.05
@@ -40,15 +40,18 @@ class Learner:
     _cut: float = field(init=False, default=-math.inf)
     _good: int = field(init=False, default=0)
     _bad: int = field(init=False, default=0)
-    _granted: int = field(init=False, default=0)
-    # The episode before, and the first one's burst, known once all of it has come back.
     _before: Episode | None = field(init=False, default=None)
+    # All grants since the first episode began; its burst, known once all of it has come back.
+    _granted: int = field(init=False, default=0)
+    _discovery: Episode | None = field(init=False, default=None)
     _burst: Burst | None = field(init=False, default=None)
 
     def start(self, now: float, planned: float) -> None:
         """Count a request that starts now and was free to start at `planned`."""
         if now > self._idle_from:
             self._begin, self.started = now, 0
+            if self.rate is None:
+                self._granted = 0
         self._idle_from = now + IDLE
         self.started += 1
         if self.rate is None:
@@ -86,7 +89,8 @@ class Learner:
         elif self._good:
             seen = self._episode(sent, now, until)
             rate = self.rate or Rate(seen.rate, seen.rate)
-            self.rate = next_rate(rate, seen, self._before or seen, self._first())
+            rate = next_rate(rate, seen, self._before or seen, self._first())
+            self.rate = rate.stretched(seen.refused)
             self._before = seen
         else:
             return
@@ -118,22 +122,22 @@ class Learner:
         granted = max(1.0, self.started - 1 - in_flight / 2)
         at_once = in_flight / self.round_trip if self.round_trip else 0.0  # Little's law
         self.rate = first_rate(granted, active, until - now, at_once)
-        self._before = Episode(0.0, granted, active, math.inf, until - now, 1.0)
+        self._before = self._discovery = Episode(granted, active, 0.0, until - now)
 
     def _episode(self, sent: float, now: float, until: float) -> Episode:
-        rate = self.current or 1.0
+        rate = self.current or SLOWEST
         active = max(0.0, sent - self._begin)
         return Episode(
-            rate=rate,
             # Those started after the refused one are most likely refused too.
             granted=max(0.0, self.started - 1 - (now - sent) * rate),
             active=active,
             rest=max(0.0, sent - self._cut - active),
             pause=until - now,
+            rate=rate,
             refused=self._bad / (self._bad + self._good),
         )
 
     def _first(self) -> Burst | None:
-        if self._burst is None and self._before is not None:
-            self._burst = Burst(self._granted - self._good, self._before.active)
+        if self._burst is None and self._discovery is not None:
+            self._burst = Burst(self._granted - self._good, self._discovery.active)
         return self._burst

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from siteassist_async.pacing.hints import RateLimitHint
     from siteassist_async.pacing.rate import Rate
 
-# Slow start: requests in flight at first; of these so many at once, and then so many a second, or
-# half of what the round trip allows. Small jobs stay near full speed, and a refusal, which takes
-# some 25 ms to come back, does not find a whole window of requests on their way.
-FIRST_WINDOW, FIRST_BURST, FIRST_RATE, FIRST_GAIN = 32, 8, 400.0, 0.5
+# Slow start: requests in flight at first; of these so many at once, and then so many a second,
+# twice as many after each window's worth of grants, until so many are granted. Small jobs stay
+# near full speed, and a refusal, which takes some 25 ms to come back, does not find a whole window
+# of requests on their way.
+FIRST_WINDOW, FIRST_BURST, FIRST_RATE, SLOW_START = 32, 14, 420.0, 128
 # From this many refusals in a row on, one request goes ahead alone.
 ALONE = 2
 
@@ -108,9 +109,10 @@ class Pace:
         self._learner.start(now, self._earliest)
         rate, credit = self._learner.current, CREDIT
         if rate is None:
-            if self._granted >= self._concurrency:
+            if self._granted >= SLOW_START:
                 return
-            rate, credit = self._first_rate(), FIRST_BURST / FIRST_RATE
+            rate = FIRST_RATE * 2.0 ** (self._granted // FIRST_WINDOW)
+            credit = FIRST_BURST / FIRST_RATE
         self._earliest = max(self._earliest, now - credit) + 1 / rate
 
     def granted(
@@ -151,18 +153,12 @@ class Pace:
             retry_after = self._foresight.wait(hint)
         pause = pause_after(retry_after, self._in_a_row, self._random())
         closed = self._gate.close(now, pause)
-        if counts and limited:
-            self._learner.learn(sent, now, self._gate.until, self._in_flight)
         if counts:
-            self._learner.cut(now)
+            self._cut(sent, now, limited=limited)
         if counts or closed:
             self._rest(limited=limited)
         gate = GateClosed(pause, asked=is_usable(retry_after))
-        return (
-            *_if(gate, when=closed),
-            *self._rate_change(rate),
-            *self._window_change(),
-        )
+        return (*_if(gate, when=closed), *self._rate_change(rate), *self._window_change())
 
     def released(self) -> None:
         """A request ended in a way that teaches nothing."""
@@ -196,20 +192,17 @@ class Pace:
             waited=self._gate.waited(now),
         )
 
-    def _first_rate(self) -> float:
-        round_trip = self._learner.round_trip
-        return (
-            FIRST_RATE
-            if round_trip is None
-            else max(FIRST_RATE, FIRST_GAIN * self._window / round_trip)
-        )
-
     def _heed(self, sent: float, now: float, hint: RateLimitHint) -> tuple[PaceEvent, ...]:
         wait = self._foresight.granted(sent, now, hint)
         if not wait or not self._gate.close(now, wait):
             return ()
         self._rest(limited=False)
         return (GateClosed(wait),)
+
+    def _cut(self, sent: float, now: float, *, limited: bool) -> None:
+        if limited:
+            self._learner.learn(sent, now, self._gate.until, self._in_flight)
+        self._learner.cut(now)
 
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until

@@ -184,7 +184,7 @@ class AdaptivePacer:
         with self._lock:
             lane.leave(turn)
             if not lane.turns:
-                del self._lanes[lane.loop]
+                self._lanes.pop(lane.loop, None)  # dropped already where the loop was closed
 
     async def _wait(self, turn: Turn, lane: Lane) -> float:
         while True:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import evolve, frozen
 
 # Requests a second: what cannot be a limit of an API, whatever was measured.
-SLOWEST, FASTEST = 1e-4, 1e5
+SLOWEST, FASTEST = 1e-3, 1e5
 
 # Seconds from one probe to the next, at least; and as a multiple of the pause that a probe costs:
-# whatever `retryAfter` is, probing costs about a fifteenth of the time.
-SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.0, 1200.0, 15.0
+# whatever `retryAfter` is, probing costs less than a twelfth of the time.
+SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.0, 1200.0, 12.0
 # After this many periods without a refusal the limit must have been raised: the rate climbs.
-PATIENCE = 1.5
+PATIENCE = 1.3
+# Where more than this share is refused, the periods become up to twice as long.
+TOLERATED, LONGEST_STRETCH = 0.01, 2.0
 # Seconds in which a climb doubles the rate, at least; and as a share of the pause it may cost.
 DOUBLING, DOUBLING_PER_PAUSE = 3.0, 0.2
 
@@ -42,6 +46,11 @@ class Rate:
         # Quadratic at first, so that a climb begins gently and its slope has no step.
         doublings = doublings**2 if doublings < 1 else 2 * doublings - 1
         return within(top * 2.0 ** min(doublings, 60.0))
+
+    def stretched(self, refused: float) -> Rate:
+        """The same, probing less often where too large a share was `refused`, else more often."""
+        stretch = self.stretch * min(2.0, max(0.5, math.sqrt(refused / TOLERATED)))
+        return evolve(self, stretch=min(LONGEST_STRETCH, max(1.0, stretch)))
 
     def after(self, pause: float) -> Rate:
         """The same, where the last refusal cost `pause` seconds."""
