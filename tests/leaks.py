@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-TOKENS = re.compile(r"sk_(?:under_test|test|cli)_\w+")
-"""What the tests use as tokens; a server of theirs may hold them, and nothing else."""
+TOKENS = re.compile(r"\bsk_\w{2,}")
+"""All that the tests use as tokens; a server of theirs may hold them, and nothing else."""
+
+PRINTED_ON_PURPOSE = "sk_emulator"
+"""The emulator's own, which opens nothing else: its command says it."""
 
 GIVEN_ON_PURPOSE = {"token", ".netrc"}
 """Files by which a test gives a token to the package."""
@@ -39,9 +42,10 @@ class Watch:
     def look(self, where: str, text: object) -> None:
         """Look for a token in whatever text this has."""
         shown = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-        if found := TOKENS.search(shown):
-            around = shown[max(0, found.start() - 60) : found.end() + 20]
-            self.seen.append(f"{where}: {around!r}")
+        for found in TOKENS.finditer(shown):
+            if not (found[0] == PRINTED_ON_PURPOSE and "output" in where):
+                around = shown[max(0, found.start() - 60) : found.end() + 20]
+                self.seen.append(f"{where}: {around!r}")
 
     def look_at_errors(self, but: int = 0) -> None:
         """Look at the errors of ours that were made, as they are by now, but for the newest."""
@@ -49,6 +53,12 @@ class Watch:
             for error in chain(self.raised.popleft()):
                 self.look("traceback", "".join(traceback.format_exception(error)))
                 self.look("exception", [str(error), repr(error), error.args, vars(error)])
+
+    def look_at_files(self, folder: Path) -> None:
+        """Look at every file below a folder, but for those by which a token was given."""
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.name not in GIVEN_ON_PURPOSE:
+                self.look(str(path), path.read_bytes())
 
     def reported(self) -> str:
         """What was seen, and from now on is no more."""
@@ -141,14 +151,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look at what the tests left in their temporary folders."""
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is not None:
-        look_at_files(factory.getbasetemp())
+        WATCH.look_at_files(factory.getbasetemp())
     if report := WATCH.reported():
         print(f"\na token shows:\n{report}")  # noqa: T201 - there is no test to fail any more
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def look_at_files(folder: Path) -> None:
-    """Look at every file below a folder, but for those by which a token was given."""
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and path.name not in GIVEN_ON_PURPOSE:
-            WATCH.look(str(path), path.read_bytes())

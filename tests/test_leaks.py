@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from leaks import WATCH, look_at_files
 
 from siteassist_async import ConnectionFailedError, NotFoundError
 
@@ -17,7 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from leaks import Watch
+
+pytest_plugins = ["leaks"]
+
 TOKEN = "sk_test_that_shows"
+
+
+@pytest.fixture
+def watch(pytestconfig: pytest.Config) -> Watch:
+    """The plugin's; to import it here would be before pytest does."""
+    plugin = pytestconfig.pluginmanager.get_plugin("leaks")
+    assert plugin is not None
+    found: Watch = plugin.WATCH
+    return found
 
 
 def log() -> None:
@@ -44,28 +56,28 @@ def run() -> None:
 
 
 @pytest.mark.parametrize("leak", [log, log_an_exception, keep, run])
-def test_a_token_that_shows_is_seen(leak: Callable[[], None]) -> None:
+def test_a_token_that_shows_is_seen(watch: Watch, leak: Callable[[], None]) -> None:
     """In a log, behind an exception, in an attribute, in a program's output."""
     leak()
-    WATCH.look_at_errors()
-    assert TOKEN in WATCH.reported()
+    watch.look_at_errors()
+    assert TOKEN in watch.reported()
 
 
-def test_a_token_that_is_printed_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_that_is_printed_is_seen(watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
     """Also where the test takes it away."""
     sys.stdout.write(TOKEN)
     capsys.readouterr()
-    assert "captured output" in WATCH.reported()
+    assert "captured output" in watch.reported()
 
 
-def test_a_token_in_a_file_is_seen(tmp_path: Path) -> None:
+def test_a_token_in_a_file_is_seen(watch: Watch, tmp_path: Path) -> None:
     """But not in the file by which it is given."""
     (tmp_path / "token").write_text(TOKEN)
-    look_at_files(tmp_path)
-    assert WATCH.reported() == ""
+    watch.look_at_files(tmp_path)
+    assert watch.reported() == ""
     file = tmp_path / "deep" / "x.jsonl"
     file.parent.mkdir()
     file.write_text(json.dumps({"token": TOKEN}))
-    look_at_files(tmp_path)
-    assert str(file) in WATCH.reported()
+    watch.look_at_files(tmp_path)
+    assert str(file) in watch.reported()
     file.unlink()

@@ -1,0 +1,1 @@
+"""Servers, clients and scenarios of the pacing simulation."""

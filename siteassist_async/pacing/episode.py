@@ -12,6 +12,8 @@ from siteassist_async.pacing.rate import PERIOD_PER_PAUSE, Rate, within
 CUT = 0.95
 # Where nothing could be measured, and where the rate had climbed until well above the limit.
 BLIND_CUT, CUT_AFTER_CLIMB = 0.85, 0.75
+# So many requests, and the requests of so many seconds, may be refused by chance.
+DOUBT, DOUBT_TIME = 2.0, 0.05
 # No refusal cuts to less than this share of the rate.
 DEEPEST_CUT = 0.5
 # The ceiling before a climb was right for a period: it moves so far up, on a logarithmic scale,
@@ -94,7 +96,7 @@ def measured(seen: Episode) -> float:
     requests' worth of the rate in use is added: a few arrivals by chance are no measurement.
     """
     pause = min(seen.rest, max(seen.pause, 1.0))
-    doubt = 1 + 0.02 * seen.rate
+    doubt = DOUBT + DOUBT_TIME * seen.rate
     return min(seen.rate, (seen.granted + doubt) / (seen.active + pause + doubt / seen.rate))
 
 

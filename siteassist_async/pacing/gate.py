@@ -6,8 +6,9 @@ import math
 
 from attrs import define, field
 
-# Seconds of our own backoff where the API names no time, doubled with each refusal in a row.
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 12.0
+# Seconds of our own backoff where the API names no time, doubled with each refusal in a row. A 503
+# may end at any moment, the quota of a minute does not come back within it.
+FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_OUTAGE_BACKOFF = 0.5, 30.0, 12.0
 # Seconds that a further refusal in a row adds where the time that the API named was too short, as
 # it is where other clients take what comes free.
 FIRST_EXTRA, LONGEST_EXTRA = 0.2, 1.0
@@ -45,12 +46,43 @@ def is_usable(retry_after: float | None) -> bool:
     return retry_after is not None and 0 < retry_after < math.inf
 
 
-def pause_after(retry_after: float | None, in_a_row: int, jitter: float) -> float:
-    """Seconds to wait after a refusal, the `in_a_row`th without a grant; jitter is from [0, 1)."""
-    doubled = 2.0 ** min(max(in_a_row - 1, 0), 30)
-    if retry_after is None or not is_usable(retry_after):
-        return min(LONGEST_BACKOFF, FIRST_BACKOFF * doubled) * (0.5 + jitter / 2)
+def pause_after(retry_after: float, in_a_row: int, jitter: float) -> float:
+    """Seconds to wait as the API asks, at the `in_a_row`th refusal without a grant.
+
+    `jitter` is from [0, 1).
+    """
     if in_a_row < 2:
         return min(retry_after, LONGEST_PAUSE)
-    extra = min(LONGEST_EXTRA, FIRST_EXTRA * doubled / 2) * (0.5 + jitter)
+    extra = min(LONGEST_EXTRA, FIRST_EXTRA * _doubled(in_a_row - 1)) * (0.5 + jitter)
     return min(max(retry_after, extra), LONGEST_PAUSE)
+
+
+@define
+class Backoff:
+    """Our own pauses, where the API names no time.
+
+    They begin at a quarter of what the last spell of 429s took, so that the quota of a minute is
+    not asked for ten times in each minute.
+    """
+
+    _first: float = field(init=False, default=FIRST_BACKOFF)
+    _since: float | None = field(init=False, default=None)
+
+    def after(self, now: float, in_a_row: int, jitter: float, *, limited: bool) -> float:
+        """Seconds to wait at the `in_a_row`th refusal without a grant; jitter is from [0, 1)."""
+        if not limited:
+            pause = min(LONGEST_OUTAGE_BACKOFF, FIRST_BACKOFF * _doubled(in_a_row))
+        else:
+            self._since = now if self._since is None else self._since
+            pause = min(LONGEST_BACKOFF, self._first * _doubled(in_a_row))
+        return pause * (0.5 + jitter / 2)
+
+    def end(self, now: float) -> None:
+        """Something was granted: the spell is over."""
+        if self._since is not None:
+            self._first = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, (now - self._since) / 4))
+            self._since = None
+
+
+def _doubled(in_a_row: int) -> float:
+    return 2.0 ** min(max(in_a_row - 1, 0), 30)

@@ -79,15 +79,15 @@ class Learner:
         self._bad += 1
         return sent > self._cut
 
-    def learn(self, sent: float, now: float, until: float, in_flight: int) -> None:
-        """Learn from a 429 that counts; the gate closes `until` then.
+    def learn(self, sent: float, now: float, until: float, in_flight: int, *, named: bool) -> None:
+        """Learn from a 429 that counts; the gate closes `until` then, a time that the API `named`.
 
         A second one teaches nothing before something was granted again.
         """
         if self.rate is None and self.max_rate is None:
             self._discover(sent, now, until, in_flight)
         elif self._good:
-            seen = self._episode(sent, now, until)
+            seen = self._episode(sent, now, until - now, named=named)
             rate = self.rate or Rate(seen.rate, seen.rate)
             rate = next_rate(rate, seen, self._before or seen, self._first())
             self.rate = rate.stretched(seen.refused)
@@ -124,15 +124,17 @@ class Learner:
         self.rate = first_rate(granted, active, until - now, at_once)
         self._before = self._discovery = Episode(granted, active, 0.0, until - now)
 
-    def _episode(self, sent: float, now: float, until: float) -> Episode:
+    def _episode(self, sent: float, now: float, pause: float, *, named: bool) -> Episode:
         rate = self.current or SLOWEST
         active = max(0.0, sent - self._begin)
+        rest = max(0.0, sent - self._cut - active)
         return Episode(
             # Those started after the refused one are most likely refused too.
             granted=max(0.0, self.started - 1 - (now - sent) * rate),
             active=active,
-            rest=max(0.0, sent - self._cut - active),
-            pause=until - now,
+            rest=rest,
+            # A backoff of ours says nothing of how long it will take: as long as the last time.
+            pause=pause if named else max(pause, rest),
             rate=rate,
             refused=self._bad / (self._bad + self._good),
         )

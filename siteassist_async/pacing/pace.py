@@ -11,7 +11,7 @@ from attrs import frozen
 from siteassist_async.pacing.episode import restored
 from siteassist_async.pacing.events import GateClosed, PaceEvent, RateChanged, WindowChanged
 from siteassist_async.pacing.foresight import Foresight
-from siteassist_async.pacing.gate import Gate, is_usable, pause_after
+from siteassist_async.pacing.gate import Backoff, Gate, is_usable, pause_after
 from siteassist_async.pacing.learned import LearnedRate
 from siteassist_async.pacing.learner import CREDIT, Learner
 
@@ -76,6 +76,7 @@ class Pace:
         self._in_a_row = 0
         self._earliest = -math.inf
         self._gate = Gate()
+        self._backoff = Backoff()
         self._learner = Learner(max_rate)
         self._foresight = Foresight()
         self._granted = 0
@@ -126,7 +127,9 @@ class Pace:
         if self._window == self._concurrency and not (counts and self._in_a_row):
             return events
         self._window = min(self._concurrency, self._window + 1)
-        self._in_a_row = 0 if counts else self._in_a_row
+        if counts:
+            self._in_a_row = 0
+            self._backoff.end(now)
         return (*events, *self._window_change())
 
     def refused(
@@ -151,10 +154,13 @@ class Pace:
         self._foresight.refused(sent)
         if not is_usable(retry_after) and hint is not None:
             retry_after = self._foresight.wait(hint)
-        pause = pause_after(retry_after, self._in_a_row, self._random())
+        pause = self._pause(retry_after, now, limited=limited)
         closed = self._gate.close(now, pause)
+        if counts and limited:
+            named = is_usable(retry_after)
+            self._learner.learn(sent, now, self._gate.until, self._in_flight, named=named)
         if counts:
-            self._cut(sent, now, limited=limited)
+            self._learner.cut(now)
         if counts or closed:
             self._rest(limited=limited)
         gate = GateClosed(pause, asked=is_usable(retry_after))
@@ -199,10 +205,10 @@ class Pace:
         self._rest(limited=False)
         return (GateClosed(wait),)
 
-    def _cut(self, sent: float, now: float, *, limited: bool) -> None:
-        if limited:
-            self._learner.learn(sent, now, self._gate.until, self._in_flight)
-        self._learner.cut(now)
+    def _pause(self, retry_after: float | None, now: float, *, limited: bool) -> float:
+        if retry_after is None or not is_usable(retry_after):
+            return self._backoff.after(now, self._in_a_row, self._random(), limited=limited)
+        return pause_after(retry_after, self._in_a_row, self._random())
 
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from siteassist_async.transport.connections import drop
 from siteassist_async.transport.inflate import ENCODINGS, Inflater
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Generator
 
 LARGEST_BODY = 64 * 2**20
@@ -55,13 +55,12 @@ async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: in
     encoding = response.headers.get("Content-Encoding", "").lower()
     inflater = Inflater(encoding) if encoding in ENCODINGS else None
     room = limit
-    while piece := await response.content.readany():
-        if inflater:
-            piece = inflater.feed(piece, room + 1)
-        pieces.append(piece[:room])
-        room -= len(piece)
-        if room < 0:
-            raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
+    while sent := await response.content.readany():
+        for piece in inflater.feed(sent) if inflater else (sent,):
+            pieces.append(piece[:room])
+            room -= len(piece)
+            if room < 0:
+                raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
     if inflater:
         inflater.finish()
 
@@ -70,12 +69,12 @@ async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: in
 def _woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
     # After a fault in the framing of a body aiohttp closes the connection, and whoever is reading
     # the body waits for ever.
-    protocol = response.connection.protocol if response.connection else None
-    lost = None if protocol is None else protocol.closed
-    if lost is None:
-        yield
-        return
+    protocol = getattr(response.connection, "protocol", None)
+    lost: asyncio.Future[None] | None = getattr(protocol, "closed", None)
     wake = functools.partial(_wake, response.content)
+    if lost is None:  # it is lost already
+        wake()
+        lost = asyncio.get_running_loop().create_future()
     lost.remove_done_callback(_look)
     lost.add_done_callback(_look)
     lost.add_done_callback(wake)
@@ -85,12 +84,11 @@ def _woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
         lost.remove_done_callback(wake)
 
 
-def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None]) -> None:
+def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None] | None = None) -> None:
     if content.exception() is None and not content.is_eof():
-        content.set_exception(aiohttp.ClientPayloadError("its framing is wrong"))
+        content.set_exception(aiohttp.ClientPayloadError("the connection was closed amid it"))
 
 
 def _look(lost: asyncio.Future[None]) -> None:
     # asyncio logs an exception that nobody has looked at.
-    if not lost.cancelled():
-        lost.exception()
+    _ = lost.cancelled() or lost.exception()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENCODINGS = {
     "gzip": 16 + zlib.MAX_WBITS,
@@ -11,7 +15,8 @@ ENCODINGS = {
 }
 """The window of each encoding that is undone here: those that the client asks for."""
 
-_MOST_MEMBERS = 100  # empty ones take no memory, but time
+_PIECE = 2**18
+_MOST_MEMBERS = 100  # of gzip; empty ones take no memory, but time
 
 
 class EncodingError(ValueError):
@@ -26,22 +31,24 @@ class Inflater:
         self._stream = zlib.decompressobj(ENCODINGS[encoding])
         self._members = 0
 
-    def feed(self, data: bytes, most: int) -> bytes:
-        """Undo the next bytes, as far as `most` bytes come of them; the rest of them is lost.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Undo the next bytes, a piece at a time: a bomb goes off no further than it is asked to.
 
         Raises:
             EncodingError: They are not in the encoding.
         """
-        undone = b""
-        while data and len(undone) < most:
+        piece = b""
+        while data or len(piece) == _PIECE:
             if not self._members or self._stream.eof:
+                if not data:
+                    return
                 self._begin(data)
             try:
-                undone += self._stream.decompress(data, most - len(undone))
+                piece = self._stream.decompress(data, _PIECE)
             except zlib.error as error:
                 raise EncodingError(f"the body is not {self._encoding}: {error}") from error
-            data = self._stream.unused_data
-        return undone
+            yield piece
+            data = self._stream.unused_data or self._stream.unconsumed_tail
 
     def finish(self) -> None:
         """Check that all has come; nothing at all is an empty body.
@@ -54,8 +61,8 @@ class Inflater:
 
     def _begin(self, data: bytes) -> None:
         self._members += 1
-        if self._members > _MOST_MEMBERS:
-            raise EncodingError(f"the {self._encoding} body has too many members")
+        if self._members > (1 if self._encoding == "deflate" else _MOST_MEMBERS):
+            raise EncodingError(f"the {self._encoding} body goes on after its end")
         window = ENCODINGS[self._encoding]
         if self._encoding == "deflate" and data[0] & 0x0F != 8:
             window = -window  # without the zlib header that RFC 9110 asks for, as some send it

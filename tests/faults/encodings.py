@@ -61,6 +61,7 @@ WRONG = [
     broken_off("gzip with bytes after it", "gzip", GZIP + b"garbage"),
     broken_off("gzip of 101 members", "gzip", gzip.compress(b"") * 100 + GZIP),
     broken_off("deflate that is none", "deflate", BODY),
+    broken_off("deflate with bytes after it", "deflate", DEFLATE + DEFLATE),
     broken_off("deflate without its end", "deflate", DEFLATE[:-2]),
     broken_off("deflate without its header and its end", "deflate", DEFLATE[2:-9]),
     unusable("gzip that is not declared", "identity", GZIP),

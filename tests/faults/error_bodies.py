@@ -12,7 +12,6 @@ from siteassist_async import (
     NotFoundError,
     RateLimitError,
     ServiceUnavailableError,
-    WrongConversationError,
 )
 
 from .raw_server import Again, Step
@@ -137,10 +136,11 @@ SENT_BADLY = [
 ]
 
 OF_ANOTHER = [
-    fails(
-        "404 about another conversation",
+    of_404(
+        "404 about another conversation: the status decides, the connection is dropped",
         answer(error(details={"conversationId": OTHER_ID}), 404),
-        error=WrongConversationError,
+        reused=False,
+        details=ConversationDetails(OTHER_ID),
     ),
     fails(
         "401 that is a page",

@@ -28,7 +28,6 @@ async def main(base_url: str, first: str, *ids: str) -> None:
             except SiteAssistError as error:
                 outcome = type(error).__name__
             _, most = tracemalloc.get_traced_memory()
-            import time; print(time.time(), end=" ")
             print(outcome, round((most - before) / 2**20))  # noqa: T201 - it is what this is for
 
 

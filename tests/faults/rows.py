@@ -24,6 +24,8 @@ from .raw_server import Play
 from .wire import ID
 
 if TYPE_CHECKING:
+    from siteassist_async import SiteAssist
+
     from .raw_server import RawServer, Step
 
 TOKEN = "sk_test_f4ul7s_QZXJ29"
@@ -81,6 +83,14 @@ def fails(
 ) -> Row:
     """A row whose answer is an error, the same one each time it is asked for."""
     return Row(name, [steps], error, requests, telling, says, reused)
+
+
+async def outcome_of(client: SiteAssist) -> object:
+    """What the caller gets, be it an exception of any kind."""
+    try:
+        return await client.conversations.get(ID)
+    except BaseException as error:  # noqa: BLE001 - it is judged
+        return error
 
 
 def judge(row: Row, outcome: object, server: RawServer) -> None:

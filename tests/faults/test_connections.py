@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
-from fakes import ONCE, TOKEN, client_of, get_all, settle
+from aiohttp.client_proto import ResponseHandler
+from fakes import BASE_URL, ONCE, TOKEN, client_of, get_all, settle
 
 from siteassist_async import (
     ConnectionFailedError,
@@ -20,6 +21,7 @@ from siteassist_async import (
     SiteAssist,
     TimedOutError,
     Timeout,
+    WrongConversationError,
 )
 from siteassist_async.emulator import conversation_ids
 from siteassist_async.pacing import AdaptivePacer
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aiohttp.abc import ResolveResult
-    from fakes import FakeClock
+    from fakes import FakeClock, Mocked
 
     from .raw_server import Play, RawServer
 
@@ -133,6 +135,28 @@ async def test_a_pool_that_dies_unnoticed_costs_a_reconnect_each(
     assert all(isinstance(outcome, Fetched) for outcome in outcomes)
     assert (server.connections, len(server.requests)) == (16, 24)
     assert set(clock.slept) == {0.0}
+
+
+async def test_a_connection_lost_before_its_body_is_read_breaks_off(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing more comes, and nothing says so any more: aiohttp has no future of its end."""
+    monkeypatch.setattr(ResponseHandler, "closed", None)
+    server.script[ID].append([GOOD[:-9], "silence"])
+    async with client_of(server, clock) as client:
+        with pytest.raises(ConnectionFailedError, match="the answer broke off"):
+            await client.conversations.get(ID)
+        monkeypatch.undo()
+
+
+async def test_an_answer_that_came_over_no_connection_drops_none(
+    mocked: Mocked, clock: FakeClock
+) -> None:
+    """As those of aioresponses do, by which users test their own code."""
+    mocked.get(f"{BASE_URL}/conversations/{ID}", body=conversation(OTHER_ID))
+    async with SiteAssist(TOKEN, base_url=BASE_URL, retry=ONCE, clock=clock) as client:
+        with pytest.raises(WrongConversationError):
+            await client.conversations.get(ID)
 
 
 PLAYS: tuple[Sequence[Play], ...] = (

@@ -24,7 +24,7 @@ from . import (
     statuses,
     waits,
 )
-from .rows import PATIENT, TOKEN, Row, judge, traces
+from .rows import PATIENT, TOKEN, Row, judge, outcome_of, traces
 from .wire import ID, OTHER_ID
 
 if TYPE_CHECKING:
@@ -87,11 +87,3 @@ def new_client(row: Row, server: RawServer, clock: FakeClock) -> SiteAssist:
         clock=clock,
         pacer=AdaptivePacer(clock=clock),
     )
-
-
-async def outcome_of(client: SiteAssist) -> object:
-    """What the caller gets, be it an exception of any kind."""
-    try:
-        return await client.conversations.get(ID)
-    except BaseException as error:  # noqa: BLE001 - it is judged
-        return error
