@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fakes import Mocked
 
 
+pytest_plugins = ["leaks"]
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still until somebody sleeps."""

@@ -68,7 +68,7 @@ def window(count: int, length: int, says: Says) -> Scenario:
         lambda: Server(FixedWindow(count, length), says),
         items,
         SECONDS - length + max(ANSWER, count * MEAN_ANSWER / SLOTS),
-        # 250 items in all: the first minute alone costs eight probes, which are 3 % of them.
+        # Nothing tells that the pause is a minute, and there are 250 items: probes are 8 % of them.
         aimed=not (count / length < 1 and says is absent),
     )
 

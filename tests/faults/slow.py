@@ -29,8 +29,8 @@ def silent(name: str, *steps: Step) -> Row:
 
 def endless(name: str, *steps: Step) -> Row:
     """The server goes on speaking, and never comes to an end."""
-    row = fails(name, *steps, error=TimedOutError, requests=2, says="no whole answer within 0.05 s")
-    return evolve(row, retry=TWICE, timeout=Timeout(connect=30, read=30, total=0.05))
+    row = fails(name, *steps, error=TimedOutError, requests=2, says="no whole answer within 0.1 s")
+    return evolve(row, retry=TWICE, timeout=Timeout(connect=30, read=30, total=0.1))
 
 
 def slowly(data: bytes) -> Drip:
@@ -75,7 +75,7 @@ ENDLESS = [
 
 def too_late(name: str, *steps: Step) -> Row:
     """The deadline of the whole call passes; no attempt's time-out would have."""
-    return evolve(fails(name, *steps, error=DeadlineExceededError, requests=1), deadline=0.05)
+    return evolve(fails(name, *steps, error=DeadlineExceededError, requests=1), deadline=0.1)
 
 
 DEADLINES = [

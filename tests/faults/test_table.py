@@ -58,6 +58,7 @@ async def test_a_fault_is_one_outcome(
     server.forever = True
     async with new_client(row, server, clock) as client:
         outcome = await outcome_of(client)
+        await server.until(lambda: len(server.requests) >= row.requests)
         judge(row, outcome, server)
         server.script.clear()
         if row.reused is not None:
