@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 AT_ONCE = (1, 32, 256)
+CLOCKS: dict[Clock, str] = {"cpu": "CPU time a request", "wall": "Wall time a request"}
 IDS = list(ids(20_000))
 
 
@@ -50,20 +51,22 @@ def measure(effort: Effort, cells: Sequence[Cell], *, uvloop: bool = False) -> O
         results = {cell: _contest(clients, cell, server, effort, uvloop=uvloop) for cell in cells}
     below = f"{server.kind}, {'uvloop' if uvloop else 'asyncio'}"
     notes = [
-        "CPU time of the client's process decides: what a request costs while nothing limits it,",
-        "and what other processes on the machine disturb least. Wall time, as a check, beside it.",
+        f"The speed is a multiple of that of the {PLAIN.name}. CPU time of the client's process",
+        "decides: it is what a request costs while nothing limits it, and what other processes on",
+        "the machine disturb least. Wall time is a check: the server has a core of its own.",
         *[f"not installed: {name}" for name in missing],
     ]
-    return Outcome(
-        f"fetching, {below}",
-        [
-            _table(f"CPU, µs a request ({below})", results, "cpu", Results.microseconds),
-            _table("Wall, µs a request", results, "wall", Results.microseconds),
-            _table("Speed by CPU, x plain aiohttp loop", results, "cpu", _speed),
-            _table("Speed by wall, x plain aiohttp loop", results, "wall", _speed, notes),
-        ],
-        [target for cell, of_cell in results.items() for target in _targets(cell, of_cell)],
-    )
+    tables = [
+        _table(f"{words}, {at_once} at once ({below})", _at(at_once, results), clock, notes)
+        for at_once in sorted({cell.at_once for cell in cells})
+        for clock, words in CLOCKS.items()
+    ]
+    targets = [target for cell, of_cell in results.items() for target in _targets(cell, of_cell)]
+    return Outcome(f"fetching, {below}", tables, targets)
+
+
+def _at(at_once: int, results: Mapping[Cell, Results]) -> dict[int, Results]:
+    return {cell.messages: found for cell, found in results.items() if cell.at_once == at_once}
 
 
 def _targets(cell: Cell, results: Results) -> list[Target]:
@@ -85,27 +88,25 @@ def _targets(cell: Cell, results: Results) -> list[Target]:
     ]
 
 
-def _table(
-    title: str,
-    results: Mapping[Cell, Results],
-    clock: Clock,
-    value: Callable[[Results, str, Clock], float],
-    notes: Sequence[str] = (),
-) -> Table:
-    columns = [f"{cell.at_once}: {cell.messages}" for cell in results]
-    rows: dict[str, list[float | None]] = {
-        f"{client.name} ({client.gives})": [
-            value(of_cell, client.name, clock) if client.name in of_cell.spent else None
-            for of_cell in results.values()
-        ]
-        for client in CLIENTS
-    }
-    present = {name: cells for name, cells in rows.items() if any(c is not None for c in cells)}
-    return Table(f"{title}; columns: at once, messages", columns, present, list(notes))
+def _table(title: str, results: Mapping[int, Results], clock: Clock, notes: Sequence[str]) -> Table:
+    rows: dict[str, list[float | None]] = {}
+    for client in CLIENTS:
+        if all(client.name in found.spent for found in results.values()):
+            rows[f"{client.name} ({client.gives})"] = [
+                value
+                for found in results.values()
+                for value in (
+                    found.microseconds(client.name, clock),
+                    found.speed(client.name, PLAIN.name, clock).median,
+                )
+            ]
+    columns = [name for size in results for name in (f"{size} msg: µs", speed_column(size))]
+    return Table(title, columns, rows, list(notes))
 
 
-def _speed(results: Results, name: str, clock: Clock) -> float:
-    return results.speed(name, PLAIN.name, clock).median
+def speed_column(messages: int) -> str:
+    """The column of the speeds with conversations of one size."""
+    return f"{messages} msg: speed"
 
 
 def _contest(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bars import bars
+from fetching import CLOCKS, speed_column
 from outcome import Outcome, Table, read, shown
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ RUNS = {
     "bulk": ["bulk.py"],
     "startup": ["startup.py"],
 }
-PLOTTED = "Speed by CPU"
+PLOTTED = f"{CLOCKS['cpu']}, 32 at once"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,7 +59,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 def drawn(fetching: Outcome) -> str:
     """Draw how fast each client is with conversations of ten messages, 32 at once."""
     table = next(table for table in fetching.tables if table.title.startswith(PLOTTED))
-    column = table.columns.index("32: 10")
+    column = table.columns.index(speed_column(10))
     values = {name: row[column] or 0.0 for name, row in table.rows.items()}
     ranked = dict(sorted(values.items(), key=lambda item: -item[1]))
     title = "Conversations of ten messages a second of CPU, plain aiohttp loop = 1"

@@ -58,7 +58,8 @@ def test_outcomes_are_read_back(tmp_path: Path) -> None:
     """What a benchmark writes as JSON is what the report prints and draws."""
     outcome = import_module("outcome")
     report = import_module("report")
-    table = outcome.Table("Speed by CPU, x plain", ["32: 10"], {"a <b>": [1.5], "c": [None]})
+    column = import_module("fetching").speed_column(10)
+    table = outcome.Table(report.PLOTTED, [column], {"a <b>": [1.5], "c": [None]})
     found = outcome.Outcome("fetching", [table], [outcome.Target("t", 2.0, at_least=1.0)])
     outcome.publish(found, tmp_path / "found.json")
     again = outcome.read(tmp_path / "found.json")

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from siteassist_async.wire import Request, Response, Send
 
 
+LONGEST_INTERVAL = 1.0
+"""Seconds between two starts at a pace: no patience is so short that it ends amid them."""
+
+
 class Pacing:
     """Lets an attempt start when one of the client's slots is free and the pacer says so.
 
@@ -36,15 +40,10 @@ class Pacing:
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""
-        latest = self._latest(request)
-        if self._slots.locked() and latest is not None:
-            # Those before this call may be waiting for the gate, and hold all the slots.
-            opens_in = self._pacer.opens_in()
-            if self._clock.now() + opens_in > latest:
-                raise _too_late(opens_in)
+        self._refuse_what_is_too_late(request)  # those before it may hold all slots till then
         async with self._slots:
             try:
-                sent = await self._pacer.acquire(latest)
+                sent = await self._pacer.acquire(self._latest(request))
             except StartTooLateError as error:
                 raise _too_late(error.retry_after) from error
             try:
@@ -55,10 +54,20 @@ class Pacing:
             self._pacer.granted(sent, _hint(response.headers))
             return response
 
+    def _refuse_what_is_too_late(self, request: Request) -> None:
+        opens_in = self._pacer.opens_in()
+        if not opens_in:
+            return
+        left = request.patience
+        if request.deadline is not None:
+            left = min(left, request.deadline - self._clock.now())
+        if opens_in > left:
+            raise _too_late(opens_in)
+
     def _latest(self, request: Request) -> float | None:
         if request.patience == math.inf:
             return request.deadline
-        latest = self._clock.now() + request.patience
+        latest = self._clock.now() + max(request.patience, LONGEST_INTERVAL)
         return latest if request.deadline is None else min(latest, request.deadline)
 
     def _learn(self, sent: float, error: BaseException) -> None:

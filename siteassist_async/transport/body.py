@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from siteassist_async.errors import ResponseTooLargeError
-from siteassist_async.transport.connections import drop
+from siteassist_async.transport.connections import being_read, drop
 from siteassist_async.transport.inflate import ENCODINGS, Inflater
 
 if TYPE_CHECKING:
@@ -78,9 +78,11 @@ def _woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
     lost.remove_done_callback(_look)
     lost.add_done_callback(_look)
     lost.add_done_callback(wake)
+    being_read.add(protocol)
     try:
         yield
     finally:
+        being_read.discard(protocol)
         lost.remove_done_callback(wake)
 
 

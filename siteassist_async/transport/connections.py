@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
+
+
+being_read: set[object] = set()
+"""Protocols of connections whose answer somebody is reading.
+
+aiohttp gives a connection to the next request when the last byte has come, before its reader has
+looked at it and may have dropped the connection.
+"""
 
 
 def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
@@ -49,7 +58,7 @@ def drop(response: aiohttp.ClientResponse) -> None:
 
 
 class _QuietConnector(aiohttp.TCPConnector):
-    """Hands out no connection over which something has come that nobody asked for."""
+    """Hands out no connection with an answer that nobody has looked at, or has asked for."""
 
     async def connect(
         self,
@@ -61,7 +70,9 @@ class _QuietConnector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is None or not protocol.should_close:
+            if protocol in being_read:
+                await asyncio.sleep(0)  # its reader is next
+            if protocol is None or (protocol.is_connected() and not protocol.should_close):
                 return connection
             connection.close()
             if protocol.read_timeout is None:  # it is new, and so would be the next

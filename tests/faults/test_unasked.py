@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from fakes import ONCE, client_of, settle
 
-from siteassist_async import ConnectionFailedError, RetryPolicy
+from siteassist_async import (
+    ConnectionFailedError,
+    Conversation,
+    RetryPolicy,
+    WrongConversationError,
+)
 
 from .wire import GOOD, ID, OTHER_ID, answer, conversation, error, head
 
@@ -67,6 +74,28 @@ async def test_an_answer_to_the_call_before_is_not_this_calls(
         assert (await client.conversations.get(OTHER_ID)).id == OTHER_ID
         assert (await client.conversations.get(ID)).id == ID
     assert [request.connection for request in server.requests] == [1, 1, 2, 2]
+
+
+async def test_an_answer_that_is_refused_takes_nobody_along(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call begins just as the last byte frees the connection, which is then dropped."""
+    stranger = answer(conversation("aaaaaaaa-0000-4000-8000-000000000000"))
+    server.script[ID].append([stranger[:-9], "pause", stranger[-9:]])
+    receive = ResponseHandler.data_received
+    following: list[asyncio.Task[Conversation]] = []
+
+    def receive_and_follow(self: ResponseHandler, data: bytes) -> None:
+        if data == stranger[-9:]:
+            following.append(asyncio.create_task(client.conversations.get(OTHER_ID)))
+        receive(self, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", receive_and_follow)
+    async with client_of(server, clock) as client:
+        with pytest.raises(WrongConversationError):
+            await client.conversations.get(ID)
+        assert (await following[0]).id == OTHER_ID
+    assert [request.connection for request in server.requests] == [1, 2]
 
 
 async def test_a_server_that_speaks_first_is_not_listened_to(
