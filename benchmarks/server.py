@@ -115,10 +115,12 @@ def _emulators(sizes: Sequence[int]) -> Generator[Server]:
 def _running(command: Sequence[str]) -> Generator[subprocess.Popen[bytes]]:
     # Its own session: a Ctrl-C ends the benchmark, and the benchmark ends the server.
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         with machine.apart(process.pid):
             yield process
     finally:
+        signal.signal(signal.SIGTERM, before)
         process.terminate()
         process.wait()
         if process.stdout is not None:
