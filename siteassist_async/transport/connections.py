@@ -74,8 +74,11 @@ class _QuietConnector(aiohttp.TCPConnector):
                 await asyncio.sleep(0)  # its reader is next
             if protocol is None or (protocol.is_connected() and not protocol.should_close):
                 return connection
+            lost = not protocol.is_connected()
             connection.close()
             if protocol.read_timeout is None:  # it is new, and so would be the next
+                if lost:
+                    raise aiohttp.ServerDisconnectedError
                 raise aiohttp.ClientConnectionError("the server spoke before it was asked")
 
 

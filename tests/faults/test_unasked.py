@@ -13,6 +13,7 @@ from fakes import ONCE, client_of, settle
 from siteassist_async import (
     ConnectionFailedError,
     Conversation,
+    DisconnectedError,
     RetryPolicy,
     WrongConversationError,
 )
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from fakes import FakeClock
 
-    from .raw_server import RawServer
+    from .raw_server import Play, RawServer
 
 UNASKED = {
     "the last conversation again": GOOD,
@@ -98,8 +99,21 @@ async def test_an_answer_that_is_refused_takes_nobody_along(
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("greeting", "kind", "says"),
+    [
+        ([answer(error(), 404)], ConnectionFailedError, "spoke before it was asked"),
+        (["close"], DisconnectedError, "the server closed it"),
+    ],
+    ids=["an answer", "an end"],
+)
 async def test_a_server_that_speaks_first_is_not_listened_to(
-    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    server: RawServer,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    greeting: Play,
+    kind: type[ConnectionFailedError],
+    says: str,
 ) -> None:
     """What came before the request was sent is not its answer, on a new connection either."""
     connect = aiohttp.TCPConnector.connect
@@ -112,8 +126,9 @@ async def test_a_server_that_speaks_first_is_not_listened_to(
         return connection
 
     monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect_slowly)
-    server.greeting = [answer(error(), 404)]
+    server.greeting = greeting
     async with client_of(server, clock, retry=ONCE) as client:
-        with pytest.raises(ConnectionFailedError, match="spoke before it was asked"):
+        with pytest.raises(kind, match=says) as caught:
             await client.conversations.get(ID)
+    assert type(caught.value) is kind
     assert server.requests == []
