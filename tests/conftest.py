@@ -11,6 +11,7 @@ import aioresponses
 import pytest
 from fakes import TOKEN, FakeClock
 from faults.raw_server import RawServer
+from hypothesis import HealthCheck, settings
 
 from siteassist_async import SiteAssist
 from siteassist_async.emulator import Emulator
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["leaks"]
+
+# No test depends on the machine's speed.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture

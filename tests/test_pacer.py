@@ -115,6 +115,51 @@ async def test_a_cancelled_call_holds_nothing(clock: FakeClock) -> None:
     assert pacer.snapshot().in_flight == 0
 
 
+async def test_all_who_may_start_do_so_at_once(clock: FakeClock) -> None:
+    """A queue empties when there is room: it is no reason to start the others one by one."""
+    pacer = pacer_of(clock, 4)
+    sent = [await pacer.acquire() for _ in range(4)]
+    tasks = [asyncio.create_task(pacer.acquire()) for _ in range(3)]
+    await settle()
+    for one in sent:
+        pacer.granted(one)
+    await asyncio.sleep(0)  # the first has looked, and nobody else yet
+    assert pacer.snapshot().in_flight == 3
+    assert await asyncio.gather(*tasks) == [clock.now()] * 3
+    assert clock.slept == []
+
+
+async def test_a_start_that_comes_to_a_cancelled_call_is_given_back(clock: FakeClock) -> None:
+    """The first of the queue starts those behind it, and one of them may be leaving."""
+    pacer = pacer_of(clock, 2)
+    sent = [await pacer.acquire() for _ in range(2)]
+    first, second = (asyncio.create_task(pacer.acquire()) for _ in range(2))
+    await settle()
+    for one in sent:
+        pacer.granted(one)
+    second.cancel()
+    await settle()
+    assert first.done()
+    assert second.cancelled()
+    assert pacer.snapshot().in_flight == 1
+    assert await pacer.acquire() == clock.now()
+
+
+async def test_a_call_whose_deadline_has_passed_is_not_started_by_others(clock: FakeClock) -> None:
+    """It is told so, and those behind it start all the same."""
+    pacer = pacer_of(clock, 3)
+    sent = [await pacer.acquire() for _ in range(3)]
+    deadlines = (None, clock.now() + 1.0, None)
+    tasks = [asyncio.create_task(pacer.acquire(deadline)) for deadline in deadlines]
+    await settle()
+    await clock.sleep(2.0)
+    for one in sent:
+        pacer.granted(one)
+    first, late, last = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(late, StartTooLateError)
+    assert first == last == clock.now()
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_no_call_is_forgotten(seed: int, concurrency: int) -> None:

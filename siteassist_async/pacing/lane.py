@@ -10,10 +10,25 @@ from attrs import define, field
 
 @define(eq=False)
 class Turn:
-    """One waiting call; `woken` tells it to look again."""
+    """One waiting call; `woken` tells it to look again.
+
+    Attributes:
+        deadline: The latest time to start.
+        started: When it was started, and so left the lane.
+    """
 
     deadline: float | None
     woken: asyncio.Event = field(factory=asyncio.Event, init=False)
+    started: float | None = field(default=None, init=False)
+
+    def start(self, now: float) -> None:
+        """Tell it that it has started."""
+        self.started = now
+        self.woken.set()
+
+    def is_late(self, now: float) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline is not None and self.deadline < now
 
 
 @define(eq=False)
@@ -24,8 +39,9 @@ class Lane:
     turns: deque[Turn] = field(factory=deque[Turn], init=False)
 
     def leave(self, turn: Turn) -> None:
-        """Take a turn out, and let the first look again."""
-        self.turns.remove(turn)
+        """Take a turn out, if it is still in, and let the first look again."""
+        if turn.started is None:
+            self.turns.remove(turn)
         if not self.loop.is_closed():
             self._wake(None)
 

@@ -98,6 +98,10 @@ class AdaptivePacer:
         lane = self._enter(turn)
         try:
             return await self._wait(turn, lane)
+        except BaseException:
+            if turn.started is not None:  # by another, and cancelled before it knew
+                self.released(turn.started)
+            raise
         finally:
             self._leave(turn, lane)
 
@@ -183,31 +187,38 @@ class AdaptivePacer:
     def _leave(self, turn: Turn, lane: Lane) -> None:
         with self._lock:
             lane.leave(turn)
-            if not lane.turns:
-                self._lanes.pop(lane.loop, None)  # dropped already where the loop was closed
+            if not lane.turns and self._lanes.get(lane.loop) is lane:
+                del self._lanes[lane.loop]
 
     async def _wait(self, turn: Turn, lane: Lane) -> float:
         while True:
             turn.woken.clear()  # before the look, so that no change after it is missed
-            now, start = self._look(turn, first=lane.turns[0] is turn)
-            if start <= now:
-                return now
-            if start == math.inf:
+            left = self._look(turn, lane)
+            if turn.started is not None:
+                return turn.started
+            if left == math.inf:
                 await turn.woken.wait()
             else:
-                await self._clock.sleep(start - now)
+                await self._clock.sleep(left)
 
-    def _look(self, turn: Turn, *, first: bool) -> tuple[float, float]:
-        """Start if it is time; the time, and when to start: infinite for when woken."""
+    def _look(self, turn: Turn, lane: Lane) -> float:
+        """Start whoever's time it is; seconds until this turn's: infinite for when woken."""
         with self._lock:
             now = self._clock.now()
-            start = self._pace.start_at(now) if first else math.inf
+            if turn.started is not None or lane.turns[0] is not turn:
+                start = math.inf
+            else:
+                start = self._pace.start_at(now)
             known = self._pace.opens if start == math.inf else start
-            if turn.deadline is not None and turn.deadline < known:
+            if turn.started is None and turn.deadline is not None and turn.deadline < known:
                 raise StartTooLateError(known - now)
-            if start <= now:
+            # All of them at once: one in each round of the event loop would keep the lane full
+            # for good where answers come as fast.
+            while start <= now and lane.turns and not lane.turns[0].is_late(now):
                 self._pace.start(now)
-            return now, start
+                lane.turns.popleft().start(now)
+                start = self._pace.start_at(now)
+            return start - now
 
     def _tell(self, events: Sequence[PaceEvent], opens: float | None = None) -> None:
         if self._lanes:
