@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -13,7 +13,8 @@ from yarl import URL
 from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
-from siteassist_async.transport.failure import failure, fit_to_chain
+from siteassist_async.transport.failure import BrokenError, failure, fit_to_chain, told
+from siteassist_async.transport.timers import AttemptTimer
 from siteassist_async.wire import Request, Response, Timeout
 
 if TYPE_CHECKING:
@@ -41,14 +42,21 @@ class Transport:
         self._session = session
         self._middlewares = middlewares_of(session)
         self._closed = False
-        self._timeouts: dict[Timeout, aiohttp.ClientTimeout] = {}
+        self._timer = AttemptTimer()
+        self._last_timeout: tuple[Timeout | None, aiohttp.ClientTimeout] = (
+            None,
+            aiohttp.ClientTimeout(),
+        )
+        self._origin, self._root = "", URL()
 
     async def __call__(self, request: Request) -> Response:
         """Send the request once."""
         session = self._session or self._open()
         request.tally.sent += 1
+        attempt = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(request.timeout.total):
+            async with attempt:
+                self._timer.begin(attempt, request.timeout.total)
                 return await self._attempt(request, session)
         except SiteAssistError:
             raise
@@ -62,10 +70,13 @@ class Transport:
             if isinstance(chosen, DisconnectedError) and session is not self._users:
                 close_idle(session)
             raise chosen from fit_to_chain(error)
+        finally:
+            self._timer.end(attempt)
 
     async def close(self) -> None:
         """Close the pool, unless the session is the user's; nothing can be sent any more."""
         self._closed = True
+        self._timer.stop()
         session, self._session = self._session, None
         if session is not None and session is not self._users:
             await session.close()
@@ -77,22 +88,36 @@ class Transport:
         return self._session
 
     async def _attempt(self, request: Request, session: aiohttp.ClientSession) -> Response:
-        response = await session.get(
-            URL(request.url, encoded=True),
-            headers=request.headers,
-            timeout=self._timeout(request.timeout),
-            allow_redirects=False,
-            raise_for_status=False,  # a user's session may have it set
-            auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip body for whole
-            middlewares=self._middlewares,
-        )
+        try:
+            response = await session.get(
+                self._url(request.url),
+                headers=request.headers,
+                timeout=self._timeout(request.timeout),
+                allow_redirects=False,
+                raise_for_status=False,  # a user's session may have it set
+                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+                middlewares=self._middlewares,
+            )
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise BrokenError(told(error)) from fit_to_chain(error)
         body = await read_body(response)
-        return Response(response.status, response.headers, body, functools.partial(drop, response))
+        return Response(response.status, response.headers, body, partial(drop, response))
+
+    def _url(self, url: str) -> URL:
+        end = url.find("/", len("https://"))
+        origin, path = url[:end], url[end:]
+        if end < 0 or "?" in path or "#" in path:  # as no URL has that a link has not changed
+            return URL(url, encoded=True)
+        if origin != self._origin:
+            self._origin, self._root = origin, URL(origin, encoded=True)
+        return self._root.with_path(path, encoded=True)  # in half the time
 
     def _timeout(self, timeout: Timeout) -> aiohttp.ClientTimeout:
-        known = self._timeouts.get(timeout)
-        if known is None:
-            known = self._timeouts[timeout] = aiohttp.ClientTimeout(
+        last, converted = self._last_timeout
+        if timeout is not last:
+            converted = aiohttp.ClientTimeout(
                 total=None,
                 # Counts a wait for the pool too, and only our own pool has room for all.
                 connect=None if self._users else timeout.connect,
@@ -100,7 +125,8 @@ class Transport:
                 sock_read=timeout.read,
                 ceil_threshold=math.inf,
             )
-        return known
+            self._last_timeout = timeout, converted
+        return converted
 
 
 def _is_cancelled() -> bool:

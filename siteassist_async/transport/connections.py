@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 from siteassist_async.transport.failure import BrokenError, fit_to_chain, told
+from siteassist_async.transport.timers import OneTimerHandler
 
 if TYPE_CHECKING:
     import ssl
@@ -28,13 +30,18 @@ looked at it and may have dropped the connection.
 def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
     """A session that keeps no cookies and reads neither netrc nor proxy variables."""
     connector = _QuietConnector(limit=connections, ssl=True if tls is None else tls)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    # As `_without_hidden_repeat`, at no cost for each request.
+    session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return session
 
 
 def middlewares_of(
     session: aiohttp.ClientSession | None,
-) -> Sequence[aiohttp.ClientMiddlewareType]:
-    """What to give to each request of a session: its own, and an end to the hidden repeat."""
+) -> Sequence[aiohttp.ClientMiddlewareType] | None:
+    """What to give to each request of a user's session: its own, and an end to hidden repeats."""
+    if session is None:
+        return None
     # Middlewares given to a request replace the session's, and nothing public names those.
     return (_without_hidden_repeat, *getattr(session, "_middlewares", ()))
 
@@ -59,6 +66,10 @@ def drop(response: aiohttp.ClientResponse) -> None:
 
 class _QuietConnector(aiohttp.TCPConnector):
     """Hands out no connection with an answer that nobody has looked at, or has asked for."""
+
+    def __init__(self, *, limit: int, ssl: bool | ssl.SSLContext) -> None:
+        super().__init__(limit=limit, ssl=ssl)
+        self._factory = functools.partial(OneTimerHandler, loop=self._loop)
 
     async def connect(
         self,

@@ -100,10 +100,10 @@ async def test_an_answer_that_is_refused_takes_nobody_along(
 
 
 @pytest.mark.parametrize(
-    ("greeting", "kind", "says"),
+    ("greeting", "expected"),
     [
-        ([answer(error(), 404)], ConnectionFailedError, "spoke before it was asked"),
-        (["close"], DisconnectedError, "the server closed it"),
+        ([answer(error(), 404)], (ConnectionFailedError, "spoke before it was asked")),
+        (["close"], (DisconnectedError, "the server closed it")),
     ],
     ids=["an answer", "an end"],
 )
@@ -112,10 +112,10 @@ async def test_a_server_that_speaks_first_is_not_listened_to(
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
     greeting: Play,
-    kind: type[ConnectionFailedError],
-    says: str,
+    expected: tuple[type[ConnectionFailedError], str],
 ) -> None:
     """What came before the request was sent is not its answer, on a new connection either."""
+    kind, says = expected
     connect = aiohttp.TCPConnector.connect
 
     async def connect_slowly(
