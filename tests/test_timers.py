@@ -1,0 +1,136 @@
+"""The few timers of many requests, with the event loop's time in the test's hand."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import Mock
+
+import aiohttp
+import pytest
+from fakes import settle
+
+from siteassist_async.transport.timers import AttemptTimer, OneTimerHandler
+
+
+class LoopTime:
+    """The running loop's time, which goes on by itself and by what is passed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._passed = 0.0
+        self.loop = asyncio.get_running_loop()
+        real = self.loop.time
+        monkeypatch.setattr(self.loop, "time", lambda: real() + self._passed)
+
+    async def go_on(self, seconds: float) -> None:
+        """Let time pass, and the timers that are due run."""
+        self._passed += seconds
+        await settle()
+
+
+@pytest.fixture
+async def time(monkeypatch: pytest.MonkeyPatch) -> LoopTime:
+    """The time of the test's loop."""
+    return LoopTime(monkeypatch)
+
+
+async def test_each_attempt_ends_at_its_own_time(time: LoopTime) -> None:
+    """One timer serves long and short ones, in whatever order they began."""
+    timer = AttemptTimer()
+    ended: list[float] = []
+
+    async def attempt(seconds: float) -> None:
+        bound = asyncio.timeout(None)
+        try:
+            async with bound:
+                timer.begin(bound, seconds)
+                await asyncio.Event().wait()
+        except TimeoutError:
+            ended.append(seconds)
+
+    tasks = [asyncio.create_task(attempt(seconds)) for seconds in (2000.0, 1000.0, 3000.0)]
+    await settle()
+    seen: list[list[float]] = []
+    for _ in range(4):
+        await time.go_on(900.0)
+        seen.append(list(ended))
+    assert seen == [[], [1000.0], [1000.0, 2000.0], [1000.0, 2000.0, 3000.0]]
+    await asyncio.gather(*tasks)
+
+
+async def test_an_attempt_that_is_over_is_left_alone(time: LoopTime) -> None:
+    """The timer may outlive it: whoever runs then is not its business."""
+    timer = AttemptTimer()
+    async with asyncio.timeout(None) as bound:
+        timer.begin(bound, 1000.0)
+        timer.end(bound)
+        await time.go_on(2000.0)
+    assert not bound.expired()
+
+
+async def test_a_stopped_timer_does_nothing(time: LoopTime) -> None:
+    """A closed client leaves nothing in the loop."""
+    timer = AttemptTimer()
+    async with asyncio.timeout(None) as bound:
+        timer.begin(bound, 1000.0)
+        timer.stop()
+        await time.go_on(2000.0)
+    assert not bound.expired()
+
+
+def handler_of(time: LoopTime, seconds: float | None) -> OneTimerHandler:
+    """A connected one, waiting for its server."""
+    handler = OneTimerHandler(time.loop)
+    handler.connection_made(Mock(spec=asyncio.Transport))
+    handler.read_timeout = seconds
+    handler.start_timeout()
+    return handler
+
+
+async def test_silence_counts_from_the_last_word(time: LoopTime) -> None:
+    """Each piece of an answer begins it anew."""
+    handler = handler_of(time, 1000.0)
+    await time.go_on(900.0)
+    handler.start_timeout()  # as aiohttp does with each piece
+    await time.go_on(900.0)
+    assert handler.exception() is None
+    await time.go_on(200.0)
+    assert isinstance(handler.exception(), aiohttp.SocketTimeoutError)
+
+
+async def test_silence_between_requests_does_not_count(time: LoopTime) -> None:
+    """An idle connection stays, and times its next request from its own beginning."""
+    handler = handler_of(time, 1000.0)
+    handler.set_parser(None, None)  # ends the timing, as an answer's end does
+    await time.go_on(1100.0)
+    assert handler.exception() is None
+    handler.start_timeout()
+    await time.go_on(900.0)
+    assert handler.exception() is None
+    await time.go_on(200.0)
+    assert isinstance(handler.exception(), aiohttp.SocketTimeoutError)
+
+
+async def test_a_shorter_timeout_is_kept_too(time: LoopTime) -> None:
+    """Views of one client share its connections, and may differ in their timeouts."""
+    handler = handler_of(time, 1000.0)
+    handler.read_timeout = 100.0
+    handler.start_timeout()
+    await time.go_on(150.0)
+    assert isinstance(handler.exception(), aiohttp.SocketTimeoutError)
+
+
+async def test_a_request_without_a_timeout_may_wait(time: LoopTime) -> None:
+    """What was timed before does not end it."""
+    handler = handler_of(time, 1000.0)
+    handler.read_timeout = None
+    handler.start_timeout()
+    await time.go_on(5000.0)
+    assert handler.exception() is None
+
+
+async def test_a_closed_connection_leaves_no_timer(time: LoopTime) -> None:
+    """It would keep the connection's memory until it runs."""
+    handler = handler_of(time, 1000.0)
+    handler.close()
+    await time.go_on(5000.0)
+    assert handler.exception() is None
