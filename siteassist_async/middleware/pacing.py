@@ -41,8 +41,7 @@ class Pacing:
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""
         self._refuse_what_is_too_late(request)  # those before it may hold all slots till then
-        await self._slots.acquire()  # `async with` takes two more awaits
-        try:
+        async with self._slots:
             try:
                 sent = await self._pacer.acquire(self._latest(request))
             except StartTooLateError as error:
@@ -54,8 +53,6 @@ class Pacing:
                 raise
             self._pacer.granted(sent, _hint(response.headers))
             return response
-        finally:
-            self._slots.release()
 
     def _refuse_what_is_too_late(self, request: Request) -> None:
         opens_in = self._pacer.opens_in()
