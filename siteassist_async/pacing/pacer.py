@@ -204,13 +204,12 @@ class AdaptivePacer:
     def _look(self, turn: Turn, lane: Lane) -> float:
         """Start whoever's time it is; seconds until this turn's: infinite for when woken."""
         with self._lock:
+            if turn.started is not None:
+                return 0.0
             now = self._clock.now()
-            if turn.started is not None or lane.turns[0] is not turn:
-                start = math.inf
-            else:
-                start = self._pace.start_at(now)
+            start = self._pace.start_at(now) if lane.turns[0] is turn else math.inf
             known = self._pace.opens if start == math.inf else start
-            if turn.started is None and turn.deadline is not None and turn.deadline < known:
+            if turn.deadline is not None and turn.deadline < known:
                 raise StartTooLateError(known - now)
             # All of them at once: one in each round of the event loop would keep the lane full
             # for good where answers come as fast.
