@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import aiohttp
 import pytest
-from fakes import settle
+from fakes import ID, Silence, client_of, settle
 
+from siteassist_async import TimedOutError, Timeout
 from siteassist_async.transport.timers import AttemptTimer, OneTimerHandler
+
+if TYPE_CHECKING:
+    from fakes import FakeClock
+
+    from siteassist_async.emulator import Emulator
 
 
 class LoopTime:
@@ -86,15 +93,20 @@ def handler_of(time: LoopTime, seconds: float | None) -> OneTimerHandler:
     return handler
 
 
+async def assert_ends_at_1000(time: LoopTime, handler: OneTimerHandler) -> None:
+    """Silence from now on ends the connection when it has lasted for 1,000 s, and not before."""
+    await time.go_on(900.0)
+    assert handler.exception() is None
+    await time.go_on(200.0)
+    assert isinstance(handler.exception(), aiohttp.SocketTimeoutError)
+
+
 async def test_silence_counts_from_the_last_word(time: LoopTime) -> None:
     """Each piece of an answer begins it anew."""
     handler = handler_of(time, 1000.0)
     await time.go_on(900.0)
     handler.start_timeout()  # as aiohttp does with each piece
-    await time.go_on(900.0)
-    assert handler.exception() is None
-    await time.go_on(200.0)
-    assert isinstance(handler.exception(), aiohttp.SocketTimeoutError)
+    await assert_ends_at_1000(time, handler)
 
 
 async def test_silence_between_requests_does_not_count(time: LoopTime) -> None:
@@ -104,10 +116,7 @@ async def test_silence_between_requests_does_not_count(time: LoopTime) -> None:
     await time.go_on(1100.0)
     assert handler.exception() is None
     handler.start_timeout()
-    await time.go_on(900.0)
-    assert handler.exception() is None
-    await time.go_on(200.0)
-    assert isinstance(handler.exception(), aiohttp.SocketTimeoutError)
+    await assert_ends_at_1000(time, handler)
 
 
 async def test_a_shorter_timeout_is_kept_too(time: LoopTime) -> None:
@@ -134,3 +143,21 @@ async def test_a_closed_connection_leaves_no_timer(time: LoopTime) -> None:
     handler.close()
     await time.go_on(5000.0)
     assert handler.exception() is None
+
+
+async def test_a_closed_client_leaves_a_total_to_what_is_in_flight(
+    time: LoopTime, emulator: Emulator, clock: FakeClock
+) -> None:
+    """A session of the user's stays open, and so does what is sent over it: not for ever."""
+    silence = Silence()
+    emulator.script(ID, silence)
+    async with aiohttp.ClientSession() as session:
+        client = client_of(emulator, clock, session=session)
+        view = client.with_options(timeout=Timeout(read=9000.0, total=1000.0))
+        call = asyncio.create_task(view.conversations.get(ID))
+        await silence.met.wait()
+        await client.close()
+        await time.go_on(1100.0)
+        assert call.done()
+        with pytest.raises(TimedOutError, match="no whole answer within 1000 s"):
+            await call

@@ -76,9 +76,9 @@ class Transport:
     async def close(self) -> None:
         """Close the pool, unless the session is the user's; nothing can be sent any more."""
         self._closed = True
-        self._timer.stop()
         session, self._session = self._session, None
         if session is not None and session is not self._users:
+            self._timer.stop()  # over a session of the user's, what is in flight goes on
             await session.close()
 
     def _open(self) -> aiohttp.ClientSession:

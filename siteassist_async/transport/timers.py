@@ -27,7 +27,7 @@ class AttemptTimer:
         self._ends.pop(attempt, None)
 
     def stop(self) -> None:
-        """Leave nothing behind in the event loop."""
+        """Leave nothing behind in the event loop; attempts in flight last as they will."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
