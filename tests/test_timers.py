@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
@@ -46,13 +47,11 @@ async def test_each_attempt_ends_at_its_own_time(time: LoopTime) -> None:
     ended: list[float] = []
 
     async def attempt(seconds: float) -> None:
-        bound = asyncio.timeout(None)
-        try:
-            async with bound:
-                timer.begin(bound, seconds)
-                await asyncio.Event().wait()
-        except TimeoutError:
-            ended.append(seconds)
+        attempt = timer.begin(seconds)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        assert timer.end(attempt)
+        ended.append(seconds)
 
     tasks = [asyncio.create_task(attempt(seconds)) for seconds in (2000.0, 1000.0, 3000.0)]
     await settle()
@@ -65,23 +64,77 @@ async def test_each_attempt_ends_at_its_own_time(time: LoopTime) -> None:
 
 
 async def test_an_attempt_that_is_over_is_left_alone(time: LoopTime) -> None:
-    """The timer may outlive it: whoever runs then is not its business."""
+    """The timer may outlive it: what its task does next is not its business."""
     timer = AttemptTimer()
-    async with asyncio.timeout(None) as bound:
-        timer.begin(bound, 1000.0)
-        timer.end(bound)
-        await time.go_on(2000.0)
-    assert not bound.expired()
+    assert not timer.end(timer.begin(1000.0))
+    await time.go_on(2000.0)
 
 
 async def test_a_stopped_timer_does_nothing(time: LoopTime) -> None:
     """A closed client leaves nothing in the loop."""
     timer = AttemptTimer()
-    async with asyncio.timeout(None) as bound:
-        timer.begin(bound, 1000.0)
-        timer.stop()
-        await time.go_on(2000.0)
-    assert not bound.expired()
+    attempt = timer.begin(1000.0)
+    timer.stop()
+    await time.go_on(2000.0)
+    assert not timer.end(attempt)
+
+
+async def test_a_cancellation_beside_the_timers_is_not_taken_for_its(time: LoopTime) -> None:
+    """Whoever cancels a task wants it to end, not to be told of a timeout."""
+    timer = AttemptTimer()
+    ended: list[bool] = []
+
+    async def work() -> None:
+        attempt = timer.begin(1000.0)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(timer.end(attempt))
+
+    task = asyncio.create_task(work())
+    await settle()
+    time.loop.call_at(time.loop.time() + 1000.0, task.cancel)
+    await time.go_on(1100.0)
+    assert task.cancelled()
+    assert ended == [False]
+    assert task.cancelling() == 1  # the timer has taken back its own, and no more
+
+
+async def test_what_goes_wrong_as_the_time_ends_leaves_the_task_uncancelled(
+    time: LoopTime,
+) -> None:
+    """The cancellation is taken back once, whatever came of the attempt."""
+    timer = AttemptTimer()
+
+    async def work() -> bool:
+        attempt = timer.begin(1000.0)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return timer.end(attempt) and not timer.end(attempt)
+
+    task = asyncio.create_task(work())
+    await settle()
+    await time.go_on(1100.0)
+    assert await task
+    assert task.cancelling() == 0
+
+
+def test_without_a_task_nothing_is_timed() -> None:
+    """Nothing could be cancelled."""
+    loop = asyncio.new_event_loop()
+    said: list[str] = []
+
+    def begin() -> None:
+        try:
+            AttemptTimer().begin(1.0)
+        except RuntimeError as error:
+            said.append(str(error))
+
+    loop.call_soon(begin)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert said == ["requests are sent from tasks only"]
 
 
 def handler_of(time: LoopTime, seconds: float | None) -> OneTimerHandler:

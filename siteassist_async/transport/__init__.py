@@ -53,14 +53,14 @@ class Transport:
         """Send the request once."""
         session = self._session or self._open()
         request.tally.sent += 1
-        attempt = asyncio.timeout(None)
+        attempt = self._timer.begin(request.timeout.total)
         try:
-            async with attempt:
-                self._timer.begin(attempt, request.timeout.total)
-                return await self._attempt(request, session)
+            return await self._attempt(request, session)
         except SiteAssistError:
             raise
         except asyncio.CancelledError as error:
+            if self._timer.end(attempt):
+                raise failure(TimeoutError(), request.timeout) from error
             # aiohttp cancels who waits for a connection of a session that is being closed.
             if not session.closed or _is_cancelled():
                 raise
