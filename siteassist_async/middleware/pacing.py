@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from siteassist_async.errors import (
     ServiceUnavailableError,
     UnusableResponseError,
 )
+from siteassist_async.middleware.slots import Slots
 from siteassist_async.pacing import Pacer, RateLimitHint, StartTooLateError
 
 if TYPE_CHECKING:
@@ -35,13 +35,18 @@ class Pacing:
 
     def __init__(self, pacer: Pacer, concurrency: int, clock: Clock) -> None:
         self._pacer = pacer
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
         self._clock = clock
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""
-        self._refuse_what_is_too_late(request)  # those before it may hold all slots till then
-        async with self._slots:
+        slots = self._slots
+        if slots.free:
+            slots.free -= 1
+        else:
+            self._refuse_what_is_too_late(request)  # those before it may hold all slots till then
+            await slots.wait()
+        try:
             try:
                 sent = await self._pacer.acquire(self._latest(request))
             except StartTooLateError as error:
@@ -53,6 +58,8 @@ class Pacing:
                 raise
             self._pacer.granted(sent, _hint(response.headers))
             return response
+        finally:
+            slots.release()
 
     def _refuse_what_is_too_late(self, request: Request) -> None:
         opens_in = self._pacer.opens_in()

@@ -104,6 +104,13 @@ class Pace:
             return math.inf
         return max(now, self._earliest)
 
+    def try_start(self, now: float) -> bool:
+        """Count a request that starts now, if one may."""
+        if self._in_flight >= self._limit or now < self._earliest:
+            return False
+        self.start(now)
+        return True
+
     def start(self, now: float) -> None:
         """Count a request that starts now."""
         self._in_flight += 1

@@ -91,8 +91,7 @@ class AdaptivePacer:
         if not self._lanes:
             with self._lock:
                 now = self._clock.now()
-                if self._pace.start_at(now) <= now:
-                    self._pace.start(now)
+                if self._pace.try_start(now):
                     return now
         turn = Turn(deadline)
         lane = self._enter(turn)
@@ -113,7 +112,8 @@ class AdaptivePacer:
         """As `Pacer.granted`."""
         with self._lock:
             events = self._pace.granted(sent, self._clock.now(), hint)
-        self._tell(events)
+        if events or self._lanes:
+            self._tell(events)
 
     def refused(
         self,

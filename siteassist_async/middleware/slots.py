@@ -1,0 +1,40 @@
+"""Slots for so many at once, first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Slots:
+    """A semaphore whose free slots are taken without a call: it is passed at each attempt.
+
+    Take a free one by `free -= 1`, else by `wait`; `release` follows either once.
+
+    Attributes:
+        free: Slots that nobody holds; above 0 only where nobody waits.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def wait(self) -> None:
+        """Get a slot in turn; a cancelled call holds none."""
+        given = asyncio.get_running_loop().create_future()
+        self._waiting.append(given)
+        try:
+            await given
+        except asyncio.CancelledError:
+            if not given.cancelled():  # it had been given before the cancellation came
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give the slot to who has waited longest."""
+        while self._waiting:
+            given = self._waiting.popleft()
+            if not given.done():
+                given.set_result(None)
+                return
+        self.free += 1
