@@ -102,6 +102,10 @@ class FakePacer:
         """As told by `closed_for`."""
         return self.closed_for
 
+    def acquire_nowait(self) -> float | None:
+        """Let all wait, so that the deadline is told."""
+        return None
+
     async def acquire(self, deadline: float | None = None) -> float:
         """Give 1.0 as the first start time, 2.0 as the second, and so on."""
         self.deadlines.append(deadline)

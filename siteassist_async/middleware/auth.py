@@ -32,21 +32,27 @@ class Auth:
         self._token = token
         self._within = f"{base_url}/"
 
-    async def __call__(self, request: Request, send: Send) -> Response:
+    def __call__(self, request: Request, send: Send) -> Awaitable[Response]:
         """Send with the token."""
         # A link may have changed the URL, and aiohttp writes a line break in it as it is.
         if not request.url.startswith(self._within) or not _SENDABLE.fullmatch(request.url):
             raise ConfigurationError(f"the token is for {self._within} only, not {request.url}")
         if isinstance(self._token, str):
-            return await send(_signed(request, self._token))
-        signed = _signed(request, await _ask(self._token))
-        try:
-            return await send(signed)
-        except AuthenticationError:
-            renewed = _signed(request, await _ask(self._token))
-            if renewed.headers == signed.headers:
-                raise
-        return await send(renewed)
+            return send(_signed(request, self._token))
+        return _send_with(self._token, request, send)
+
+
+async def _send_with(
+    provider: Callable[[], Awaitable[str]], request: Request, send: Send
+) -> Response:
+    signed = _signed(request, await _ask(provider))
+    try:
+        return await send(signed)
+    except AuthenticationError:
+        renewed = _signed(request, await _ask(provider))
+        if renewed.headers == signed.headers:
+            raise
+    return await send(renewed)
 
 
 def _signed(request: Request, token: str) -> Request:

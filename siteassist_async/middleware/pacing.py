@@ -47,10 +47,9 @@ class Pacing:
             self._refuse_what_is_too_late(request)  # those before it may hold all slots till then
             await slots.wait()
         try:
-            try:
-                sent = await self._pacer.acquire(self._latest(request))
-            except StartTooLateError as error:
-                raise _too_late(error.retry_after) from error
+            sent = self._pacer.acquire_nowait()
+            if sent is None:
+                sent = await self._wait(request)
             try:
                 response = await send(request)
             except BaseException as error:
@@ -60,6 +59,12 @@ class Pacing:
             return response
         finally:
             slots.release()
+
+    async def _wait(self, request: Request) -> float:
+        try:
+            return await self._pacer.acquire(self._latest(request))
+        except StartTooLateError as error:
+            raise _too_late(error.retry_after) from error
 
     def _refuse_what_is_too_late(self, request: Request) -> None:
         opens_in = self._pacer.opens_in()

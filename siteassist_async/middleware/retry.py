@@ -196,12 +196,15 @@ class Retrying:
         started = self._clock.now()
         try:
             if request.deadline is None:
-                return await self._run(request, send, Progress(request.patience))
-            return await self._run_within(request.deadline - started, request, send)
+                response = await self._run(request, send, Progress(request.patience))
+            else:
+                response = await self._run_within(request.deadline - started, request, send)
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
             raise
+        self._budget.earn()
+        return response
 
     async def _run_within(self, seconds: float, request: Request, send: Send) -> Response:
         progress = Progress(request.patience)
@@ -218,11 +221,9 @@ class Retrying:
     async def _run(self, request: Request, send: Send, progress: Progress) -> Response:
         # Entering tenacity costs as much as a fifth of a request, and most need no second attempt.
         try:
-            response = await send(request)
+            return await send(request)
         except SiteAssistError as error:
-            response = await self._go_on(request, send, progress, error)
-        self._budget.earn()
-        return response
+            return await self._go_on(request, send, progress, error)
 
     async def _go_on(
         self, request: Request, send: Send, progress: Progress, first: SiteAssistError

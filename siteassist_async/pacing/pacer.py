@@ -33,9 +33,16 @@ class StartTooLateError(Exception):
 class Pacer(Protocol):
     """What the chain's pacing link talks to.
 
-    Each `acquire` that returns is followed by exactly one `granted`, `refused` or `released`, with
-    the time that `acquire` gave.
+    Each start time that it gives is followed by exactly one `granted`, `refused` or `released`,
+    with that time.
     """
+
+    def acquire_nowait(self) -> float | None:
+        """Start at once, where that is possible and nobody waits; returns the start time.
+
+        None: `acquire` must be awaited.
+        """
+        ...
 
     async def acquire(self, deadline: float | None = None) -> float:
         """Wait for a slot and a start time, first come, first served; returns the start time.
@@ -86,13 +93,19 @@ class AdaptivePacer:
         self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
         self._listeners: tuple[Callable[[PaceEvent], None], ...] = ()
 
+    def acquire_nowait(self) -> float | None:
+        """As `Pacer.acquire_nowait`."""
+        if self._lanes:
+            return None
+        with self._lock:
+            now = self._clock.now()
+            return now if self._pace.try_start(now) else None
+
     async def acquire(self, deadline: float | None = None) -> float:
         """As `Pacer.acquire`."""
-        if not self._lanes:
-            with self._lock:
-                now = self._clock.now()
-                if self._pace.try_start(now):
-                    return now
+        now = self.acquire_nowait()
+        if now is not None:
+            return now
         turn = Turn(deadline)
         lane = self._enter(turn)
         try:

@@ -13,7 +13,7 @@ from yarl import URL
 from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
-from siteassist_async.transport.failure import BrokenError, failure, fit_to_chain, told
+from siteassist_async.transport.failure import broken, failure, fit_to_chain
 from siteassist_async.transport.timers import AttemptTimer
 from siteassist_async.wire import Request, Response, Timeout
 
@@ -54,10 +54,19 @@ class Transport:
         session = self._session or self._open()
         request.tally.sent += 1
         attempt = self._timer.begin(request.timeout.total)
+        response = None
         try:
-            return await self._attempt(request, session)
-        except SiteAssistError:
-            raise
+            response = await session.get(
+                self._url(request.url),
+                headers=request.headers,
+                timeout=self._timeout(request.timeout),
+                allow_redirects=False,
+                raise_for_status=False,  # a user's session may have it set
+                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+                middlewares=self._middlewares,
+            )
+            body = await read_body(response)
+            return Response(response.status, response.headers, body, partial(drop, response))
         except asyncio.CancelledError as error:
             if self._timer.end(attempt):
                 raise failure(TimeoutError(), request.timeout) from error
@@ -65,11 +74,14 @@ class Transport:
             if not session.closed or _is_cancelled():
                 raise
             raise _closed() from error
+        except SiteAssistError:
+            raise
         except Exception as error:  # noqa: BLE001 - aiohttp lets ValueError and others through
-            chosen = _closed() if session.closed else failure(error, request.timeout)
+            cause = broken(error) if response is None else error
+            chosen = _closed() if session.closed else failure(cause, request.timeout)
             if isinstance(chosen, DisconnectedError) and session is not self._users:
                 close_idle(session)
-            raise chosen from fit_to_chain(error)
+            raise chosen from fit_to_chain(cause)
         finally:
             self._timer.end(attempt)
 
@@ -86,24 +98,6 @@ class Transport:
             raise _closed()
         self._session = new_session(self._connections, self._tls)
         return self._session
-
-    async def _attempt(self, request: Request, session: aiohttp.ClientSession) -> Response:
-        try:
-            response = await session.get(
-                self._url(request.url),
-                headers=request.headers,
-                timeout=self._timeout(request.timeout),
-                allow_redirects=False,
-                raise_for_status=False,  # a user's session may have it set
-                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
-                middlewares=self._middlewares,
-            )
-        except aiohttp.ClientConnectorError:
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise BrokenError(told(error)) from fit_to_chain(error)
-        body = await read_body(response)
-        return Response(response.status, response.headers, body, partial(drop, response))
 
     def _url(self, url: str) -> URL:
         end = url.find("/", len("https://"))

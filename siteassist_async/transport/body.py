@@ -35,8 +35,7 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
     succeeded = response.status == 200
     pieces: list[bytes] = []
     try:
-        limit = LARGEST_BODY if succeeded else LARGEST_ERROR_BODY
-        read = _Reading(response, pieces, limit)
+        read = _Reading(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
         if response.content.is_eof():
             read.feed(response.content.read_nowait())
         else:

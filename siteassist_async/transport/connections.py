@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from siteassist_async.transport.failure import BrokenError, fit_to_chain, told
+from siteassist_async.transport.failure import broken
 from siteassist_async.transport.timers import OneTimerHandler
 
 if TYPE_CHECKING:
@@ -97,7 +97,5 @@ async def _without_hidden_repeat(
     # aiohttp sends a GET again, unasked, where these two pass it (aio-libs/aiohttp#10790).
     try:
         return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise BrokenError(told(error)) from fit_to_chain(error)
+    except aiohttp.ClientError as error:
+        raise broken(error) from error.__cause__

@@ -29,6 +29,17 @@ class BrokenError(Exception):
     """A connection that broke before the headers, in a form that aiohttp does not repeat."""
 
 
+def broken(error: Exception) -> Exception:
+    """What an error before the headers becomes: a BrokenError, if the connection broke."""
+    if isinstance(error, aiohttp.ClientConnectorError) or not isinstance(
+        error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError
+    ):
+        return error
+    chosen = BrokenError(told(error))
+    chosen.__cause__ = fit_to_chain(error)
+    return chosen
+
+
 def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
     """Choose the error of ours; none repeats what came over the wire."""
     reason = told(error)
