@@ -156,7 +156,8 @@ class RetryBudget:
 
     def earn(self) -> None:
         """Count a success."""
-        self._left = min(self._size, self._left + 0.2)
+        if self._left < self._size:
+            self._left = min(self._size, self._left + 0.2)
 
 
 @define
@@ -194,11 +195,15 @@ class Retrying:
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send until an answer is had or nothing more may help."""
         started = self._clock.now()
+        # Most calls need no second attempt, and all would pay for what is entered before the first.
         try:
-            if request.deadline is None:
-                response = await self._run(request, send, Progress(request.patience))
-            else:
+            if request.deadline is not None:
                 response = await self._run_within(request.deadline - started, request, send)
+            else:
+                try:
+                    response = await send(request)
+                except SiteAssistError as error:
+                    response = await self._go_on(request, send, Progress(request.patience), error)
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
@@ -211,23 +216,20 @@ class Retrying:
         ending = asyncio.timeout(seconds)
         try:
             async with ending:
-                return await self._run(request, send, progress)
+                try:
+                    return await send(request)
+                except SiteAssistError as error:
+                    return await self._go_on(request, send, progress, error)
         except TimeoutError as error:
             if isinstance(error, SiteAssistError) or not ending.expired():
                 raise
             cause = progress.last_error or error
             raise DeadlineExceededError(f"no answer within {seconds:.3g} s") from cause
 
-    async def _run(self, request: Request, send: Send, progress: Progress) -> Response:
-        # Entering tenacity costs as much as a fifth of a request, and most need no second attempt.
-        try:
-            return await send(request)
-        except SiteAssistError as error:
-            return await self._go_on(request, send, progress, error)
-
     async def _go_on(
         self, request: Request, send: Send, progress: Progress, first: SiteAssistError
     ) -> Response:
+        # Entering tenacity costs as much as a fifth of a request, so its first attempt is a replay.
         replayed = False
 
         async def attempt() -> Response:

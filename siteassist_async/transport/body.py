@@ -35,14 +35,14 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
     succeeded = response.status == 200
     pieces: list[bytes] = []
     try:
-        read = _Reading(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
-        if response.content.is_eof():
-            read.feed(response.content.read_nowait())
+        if _is_short_and_whole(response):
+            pieces.append(response.content.read_nowait())
         else:
+            read = _Reading(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
             with _woken_by_loss(response):
                 while sent := await response.content.readany():
                     read.feed(sent)
-        read.finish()
+            read.finish()
     except Exception:
         drop(response)
         if succeeded:
@@ -53,6 +53,15 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
     if response.connection is not None:  # a 101 ends no answer, and frees no connection
         drop(response)
     return b"".join(pieces)
+
+
+def _is_short_and_whole(response: aiohttp.ClientResponse) -> bool:
+    """Whether a body has come to its end, and there is nothing to undo or to count: most do."""
+    return (
+        response.content.is_eof()
+        and response.content.total_bytes <= LARGEST_ERROR_BODY
+        and hdrs.CONTENT_ENCODING not in response.headers
+    )
 
 
 class _Reading:
