@@ -136,10 +136,11 @@ def _conversation(sent: _Conversation, known: _Known) -> Conversation:
     last_interaction_at = sent.last_interaction_at or sent.last_interation_at
     if last_interaction_at is None:
         raise _NotForThisError
-    if known.of_message:
-        messages = [_message(m, _rest(m, known.of_message)) for m in sent.messages or ()]
-    else:
-        messages = [_message(m, NOTHING) for m in sent.messages or ()]
+    messages: Iterable[Message] = ()
+    if sent.messages and known.of_message:
+        messages = [_message(m, _rest(m, known.of_message)) for m in sent.messages]
+    elif sent.messages:
+        messages = [_message(m, NOTHING) for m in sent.messages]
     made: Conversation = _OpenConversation(
         sent.id,
         sent.created_at,
@@ -152,7 +153,7 @@ def _conversation(sent: _Conversation, known: _Known) -> Conversation:
         sent.human_agent and _human_agent(sent.human_agent),
         sent.title,
         tuple(messages),
-        _rest(sent, known.of_conversation),
+        _rest(sent, known.of_conversation) if known.of_conversation else NOTHING,
     )
     made.__class__ = Conversation
     return made

@@ -55,7 +55,8 @@ class Pacing:
             except BaseException as error:
                 self._learn(sent, error)
                 raise
-            self._pacer.granted(sent, _hint(response.headers))
+            hint = RateLimitHint.from_headers(response.headers, epoch=time.time())
+            self._pacer.granted(sent, hint)
             return response
         finally:
             slots.release()

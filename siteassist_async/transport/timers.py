@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from aiohttp.client_proto import ResponseHandler
 from attrs import define
@@ -89,6 +90,7 @@ class OneTimerHandler(ResponseHandler):
     """
 
     _silent_since: float | None = None
+    _due: float = math.inf  # when the timer looks, if there is one
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As its parent, with smaller blocks to read into."""
@@ -98,22 +100,21 @@ class OneTimerHandler(ResponseHandler):
             reader.max_size = READ_SIZE
 
     def _reschedule_timeout(self) -> None:
-        if not self._read_timeout:
+        timeout = self._read_timeout
+        if not timeout:
             self._drop_timeout()
             return
-        self._silent_since = self._loop.time()
-        handle = self._read_timeout_handle
-        due = self._silent_since + self._read_timeout
-        if handle is None or due < handle.when():
-            self._arm(due)
+        now = self._silent_since = self._loop.time()
+        if now + timeout < self._due:
+            self._arm(now + timeout)
 
     def _drop_timeout(self) -> None:
         self._silent_since = None
         if self.transport is None:
-            super()._drop_timeout()
+            self._disarm()
 
     def _on_read_timeout(self) -> None:
-        self._read_timeout_handle = None
+        self._disarm()
         if self._silent_since is None or not self._read_timeout:
             return
         due = self._silent_since + self._read_timeout
@@ -123,5 +124,10 @@ class OneTimerHandler(ResponseHandler):
             super()._on_read_timeout()
 
     def _arm(self, due: float) -> None:
-        super()._drop_timeout()
+        self._disarm()
+        self._due = due
         self._read_timeout_handle = self._loop.call_at(due, self._on_read_timeout)
+
+    def _disarm(self) -> None:
+        super()._drop_timeout()
+        self._due = math.inf
