@@ -53,7 +53,7 @@ class Transport:
         """Send the request once."""
         session = self._session or self._open()
         request.tally.sent += 1
-        attempt = self._timer.begin(request.timeout.total)
+        task = self._timer.begin(request.timeout.total)
         response = None
         try:
             response = await session.get(
@@ -68,10 +68,10 @@ class Transport:
             body = await read_body(response)
             return Response(response.status, response.headers, body, partial(drop, response))
         except asyncio.CancelledError as error:
-            if self._timer.end(attempt):
+            if self._timer.end(task):
                 raise failure(TimeoutError(), request.timeout) from error
             # aiohttp cancels who waits for a connection of a session that is being closed.
-            if not session.closed or _is_cancelled():
+            if not session.closed or task.cancelling():
                 raise
             raise _closed() from error
         except SiteAssistError:
@@ -83,7 +83,7 @@ class Transport:
                 close_idle(session)
             raise chosen from fit_to_chain(cause)
         finally:
-            self._timer.end(attempt)
+            self._timer.end(task)
 
     async def close(self) -> None:
         """Close the pool, unless the session is the user's; nothing can be sent any more."""
@@ -121,11 +121,6 @@ class Transport:
             )
             self._last_timeout = timeout, converted
         return converted
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _closed() -> SiteAssistError:

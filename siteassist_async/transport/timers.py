@@ -6,7 +6,6 @@ import asyncio
 import math
 
 from aiohttp.client_proto import ResponseHandler
-from attrs import define
 
 READ_SIZE = 2**16
 """Bytes of a connection that are read at once: asyncio makes a block so large for each read.
@@ -16,22 +15,6 @@ freed once, as TLS does: two page faults, and a fifth of the time of a small req
 """
 
 
-@define(eq=False)
-class Attempt:
-    """What one task is doing.
-
-    Attributes:
-        ends: The event loop's time at which it has lasted too long.
-        cancelling: Cancellations of the task that were asked for before it began.
-        overdue: Whether the timer has cancelled it.
-    """
-
-    task: asyncio.Task[object]
-    ends: float
-    cancelling: int
-    overdue: bool = False
-
-
 class AttemptTimer:
     """Ends attempts that last too long, by one timer for all that are in flight.
 
@@ -39,30 +22,29 @@ class AttemptTimer:
     """
 
     def __init__(self) -> None:
-        self._attempts: set[Attempt] = set()
+        # By task: when what it does has lasted too long, and how often it was cancelled before.
+        self._attempts: dict[asyncio.Task[object], tuple[float, int]] = {}
+        self._overdue: dict[asyncio.Task[object], int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, seconds: float) -> Attempt:
+    def begin(self, seconds: float) -> asyncio.Task[object]:
         """Let what the current task does now last for `seconds`; `end` must follow."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("requests are sent from tasks only")
         ends = loop.time() + seconds
-        attempt = Attempt(task, ends, task.cancelling())
-        self._attempts.add(attempt)
+        self._attempts[task] = ends, task.cancelling()
         if self._timer is None or ends < self._timer.when():
             self.stop()
             self._timer = loop.call_at(ends, self._look, loop)
-        return attempt
+        return task
 
-    def end(self, attempt: Attempt) -> bool:
-        """Forget an attempt; whether it was cancelled, by the timer and by nobody else."""
-        self._attempts.discard(attempt)
-        if not attempt.overdue:
-            return False
-        attempt.overdue = False  # so that no second call takes back what it did not ask for
-        return attempt.task.uncancel() <= attempt.cancelling
+    def end(self, task: asyncio.Task[object]) -> bool:
+        """Let it be; whether it was cancelled, by the timer and by nobody else."""
+        self._attempts.pop(task, None)
+        cancelled_before = self._overdue.pop(task, None)
+        return cancelled_before is not None and task.uncancel() <= cancelled_before
 
     def stop(self) -> None:
         """Leave nothing behind in the event loop; attempts in flight last as they will."""
@@ -73,12 +55,11 @@ class AttemptTimer:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        for attempt in [one for one in self._attempts if one.ends <= now]:
-            self._attempts.discard(attempt)
-            attempt.overdue = True
-            attempt.task.cancel()
+        for task in [task for task, (ends, _) in self._attempts.items() if ends <= now]:
+            _, self._overdue[task] = self._attempts.pop(task)
+            task.cancel()
         if self._attempts:
-            first = min(attempt.ends for attempt in self._attempts)
+            first, _ = min(self._attempts.values())
             self._timer = loop.call_at(first, self._look, loop)
 
 
