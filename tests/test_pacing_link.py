@@ -28,6 +28,7 @@ from siteassist_async import (
     WrongConversationError,
 )
 from siteassist_async.middleware.pacing import Pacing
+from siteassist_async.middleware.slots import Slots
 from siteassist_async.pacing import RateLimitHint, StartTooLateError
 
 if TYPE_CHECKING:
@@ -171,6 +172,34 @@ async def test_who_would_queue_behind_a_closed_gate_is_told_at_once() -> None:
     assert not second.done()
     held.set()
     assert (await second).status == (await first).status == 200
+
+
+async def test_a_deadline_may_be_without_end_where_the_gate_is_closed() -> None:
+    """Only the patience bounds such a call, and it may be long enough."""
+    pacer = FakePacer()
+    link = pacing(pacer)
+    held = asyncio.Event()
+    first = asyncio.create_task(_holding(link, held))
+    await settle()
+    pacer.closed_for = 60.0
+    second = asyncio.create_task(_sent(link, new_request(patience=61.0), FakeSend(documented())))
+    await settle()
+    assert not second.done()
+    held.set()
+    assert (await second).status == (await first).status == 200
+
+
+async def test_a_slot_that_comes_to_a_cancelled_call_goes_on() -> None:
+    """Whoever waits behind it gets it, and nobody else holds it."""
+    slots = Slots(0)
+    first, second = (asyncio.create_task(slots.wait()) for _ in range(2))
+    await settle()
+    slots.release()
+    first.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert first.cancelled()
+    assert second.exception() is None
+    assert slots.free == 0
 
 
 async def _holding(link: Pacing, held: asyncio.Event) -> Response:

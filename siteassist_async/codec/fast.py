@@ -217,7 +217,5 @@ def _fields(known: dict[str, str]) -> list[tuple[str, Any, Any]]:
 
 
 def _rest(sent: msgspec.Struct, known: dict[str, str]) -> Mapping[str, object]:
-    if not known:
-        return NOTHING
     values = [(name, getattr(sent, attribute)) for name, attribute in known.items()]
     return {name: value for name, value in values if value is not msgspec.UNSET} or NOTHING

@@ -78,7 +78,7 @@ class OneTimerHandler(ResponseHandler):
         super().connection_made(transport)
         reader = getattr(transport, "_ssl_protocol", transport)
         if hasattr(reader, "max_size"):
-            reader.max_size = READ_SIZE
+            setattr(reader, "max_size", READ_SIZE)  # noqa: B010 - nothing public sets it
 
     def _reschedule_timeout(self) -> None:
         timeout = self._read_timeout
