@@ -22,7 +22,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock; the same for every event loop and thread of the process."""
 
-    now = staticmethod(time.monotonic)  # as it is: it is called some times a request
+    # Without a frame of ours around it: each request asks several times.
+    now = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """As `asyncio.sleep`."""

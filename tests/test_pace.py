@@ -509,8 +509,12 @@ def test_nothing_that_is_sent_makes_nonsense_of_the_pace(
     for what, passed, which, wait, hint in steps:
         now += passed
         if what == "start":
-            if pace.start_at(now) < math.inf:
-                now = begin(pace, now)
+            at = pace.start_at(now)
+            assert pace.try_start(now) == (at <= now)
+            if at < math.inf:
+                if at > now:
+                    now = at
+                    assert pace.try_start(at)
                 assert now >= pace.opens
                 flying.append(now)
                 assert len(flying) <= pace.limit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
@@ -10,9 +12,10 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 from fakes import ID, Silence, client_of, settle
+from yarl import URL
 
 from siteassist_async import TimedOutError, Timeout
-from siteassist_async.transport.timers import AttemptTimer, OneTimerHandler
+from siteassist_async.transport.timers import READ_SIZE, AttemptTimer, OneTimerHandler
 
 if TYPE_CHECKING:
     from fakes import FakeClock
@@ -193,9 +196,22 @@ async def test_a_request_without_a_timeout_may_wait(time: LoopTime) -> None:
 async def test_a_closed_connection_leaves_no_timer(time: LoopTime) -> None:
     """It would keep the connection's memory until it runs."""
     handler = handler_of(time, 1000.0)
+    left = weakref.ref(handler)
     handler.close()
-    await time.go_on(5000.0)
-    assert handler.exception() is None
+    del handler
+    gc.collect()
+    assert left() is None
+
+
+async def test_a_connection_makes_room_for_little_at_each_read(emulator: Emulator) -> None:
+    """As asyncio's own transport can be told, by this name."""
+    loop, url = asyncio.get_running_loop(), URL(emulator.url)
+    transport, _ = await loop.create_connection(
+        lambda: OneTimerHandler(loop), url.host or "", url.port or 0
+    )
+    # Nothing public has it.
+    assert getattr(type(transport), "max_size") > getattr(transport, "max_size") == READ_SIZE  # noqa: B009
+    transport.close()
 
 
 async def test_a_closed_client_leaves_a_total_to_what_is_in_flight(

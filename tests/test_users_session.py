@@ -10,6 +10,7 @@ import pytest
 from fakes import ID, OTHER_ID, Silence, client_of, settle
 
 from siteassist_async import (
+    DisconnectedError,
     NotFoundError,
     RetryPolicy,
     SiteAssistError,
@@ -37,6 +38,19 @@ async def test_a_disconnect_closes_nothing_of_a_users_session(
         await asyncio.gather(*[client.conversations.get(id_) for id_ in ids])
         await client.conversations.get(OTHER_ID)
         assert raw.connections == 3
+
+
+async def test_behind_a_disconnect_stands_what_broke(raw: RawServer, clock: FakeClock) -> None:
+    """Whoever reads the traceback finds aiohttp's own error, over either session."""
+    raw.script[ID].extend([["close"], ["close"]])
+    async with aiohttp.ClientSession() as users, client_of(raw, clock) as own:
+        for client in (own, client_of(raw, clock, session=users)):
+            with pytest.raises(DisconnectedError) as caught:
+                await client.conversations.get(ID)
+            behind: list[BaseException | None] = [caught.value.__cause__]
+            while behind[-1] is not None:
+                behind.append(behind[-1].__cause__)
+            assert any(isinstance(error, aiohttp.ServerDisconnectedError) for error in behind)
 
 
 async def test_a_users_session_is_used_and_not_closed(emulator: Emulator, clock: FakeClock) -> None:

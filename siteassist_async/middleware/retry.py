@@ -156,8 +156,7 @@ class RetryBudget:
 
     def earn(self) -> None:
         """Count a success."""
-        if self._left < self._size:
-            self._left = min(self._size, self._left + 0.2)
+        self._left = min(self._size, self._left + 0.2)
 
 
 @define

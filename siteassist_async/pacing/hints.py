@@ -16,10 +16,10 @@ _QUOTED = re.compile(r'"[^"]*"')
 _PARAMETER = re.compile(r"(?<![\w.])([A-Za-z]+)\s*=\s*(\d{1,15}(?:\.\d{1,9})?)(?![\w.])", re.ASCII)
 _NUMBER = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*", re.ASCII)
 
-_X, _BARE = "x-ratelimit-remaining", "ratelimit-remaining"
+_X_REMAINING, _REMAINING = "x-ratelimit-remaining", "ratelimit-remaining"
 _SEPARATE = [
     {name: header.replace("remaining", name) for name in ("remaining", "reset", "limit")}
-    for header in (_X, _BARE)
+    for header in (_X_REMAINING, _REMAINING)
 ]
 
 # Servers send `reset` as seconds, as a date in seconds, or as one in milliseconds.
@@ -50,7 +50,7 @@ class RateLimitHint:
         that send `reset` as a date. Of several policies, the one that has the least left counts.
         """
         quoted = headers.get("ratelimit")
-        if quoted is None and _X not in headers and _BARE not in headers:
+        if quoted is None and _X_REMAINING not in headers and _REMAINING not in headers:
             return None  # as of almost every answer: so this costs next to nothing
         said = _least(quoted) or _separate(headers)
         remaining = said.get("r", said.get("remaining"))

@@ -13,7 +13,7 @@ from yarl import URL
 from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
-from siteassist_async.transport.failure import broken, failure, fit_to_chain
+from siteassist_async.transport.failure import failure, fit_to_chain
 from siteassist_async.transport.timers import AttemptTimer
 from siteassist_async.wire import Request, Response, Timeout
 
@@ -77,11 +77,12 @@ class Transport:
         except SiteAssistError:
             raise
         except Exception as error:  # noqa: BLE001 - aiohttp lets ValueError and others through
-            cause = broken(error) if response is None else error
-            chosen = _closed() if session.closed else failure(cause, request.timeout)
+            chosen = failure(error, request.timeout, answered=response is not None)
+            if session.closed:
+                chosen = _closed()
             if isinstance(chosen, DisconnectedError) and session is not self._users:
                 close_idle(session)
-            raise chosen from fit_to_chain(cause)
+            raise chosen from fit_to_chain(error)
         finally:
             self._timer.end(task)
 

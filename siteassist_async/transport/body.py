@@ -38,11 +38,8 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
         if _is_short_and_whole(response):
             pieces.append(response.content.read_nowait())
         else:
-            read = _Reading(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
             with _woken_by_loss(response):
-                while sent := await response.content.readany():
-                    read.feed(sent)
-            read.finish()
+                await _read(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
     except Exception:
         drop(response)
         if succeeded:
@@ -64,25 +61,18 @@ def _is_short_and_whole(response: aiohttp.ClientResponse) -> bool:
     )
 
 
-class _Reading:
-    """What has come of a body, undone if it is compressed, and counted."""
-
-    def __init__(self, response: aiohttp.ClientResponse, pieces: list[bytes], limit: int) -> None:
-        encoding = response.headers.get(hdrs.CONTENT_ENCODING, "").lower()
-        self._inflater = Inflater(encoding) if encoding in ENCODINGS else None
-        self._pieces = pieces
-        self._limit = self._room = limit
-
-    def feed(self, sent: bytes) -> None:
-        for piece in self._inflater.feed(sent) if self._inflater else (sent,):
-            self._pieces.append(piece[: self._room])
-            self._room -= len(piece)
-            if self._room < 0:
-                raise ResponseTooLargeError(f"the body is longer than {self._limit:,} bytes")
-
-    def finish(self) -> None:
-        if self._inflater:
-            self._inflater.finish()
+async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: int) -> None:
+    encoding = response.headers.get(hdrs.CONTENT_ENCODING, "").lower()
+    inflater = Inflater(encoding) if encoding in ENCODINGS else None
+    room = limit
+    while sent := await response.content.readany():
+        for piece in inflater.feed(sent) if inflater else (sent,):
+            pieces.append(piece[:room])
+            room -= len(piece)
+            if room < 0:
+                raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
+    if inflater:
+        inflater.finish()
 
 
 @contextmanager

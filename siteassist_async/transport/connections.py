@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from siteassist_async.transport.failure import broken
+from siteassist_async.transport.failure import BrokenError, fit_to_chain, is_broken, told
 from siteassist_async.transport.timers import OneTimerHandler
 
 if TYPE_CHECKING:
@@ -98,4 +98,6 @@ async def _without_hidden_repeat(
     try:
         return await handler(request)
     except aiohttp.ClientError as error:
-        raise broken(error) from error.__cause__
+        if not is_broken(error):
+            raise
+        raise BrokenError(told(error)) from fit_to_chain(error)

@@ -29,19 +29,18 @@ class BrokenError(Exception):
     """A connection that broke before the headers, in a form that aiohttp does not repeat."""
 
 
-def broken(error: Exception) -> Exception:
-    """What an error before the headers becomes: a BrokenError, if the connection broke."""
-    if isinstance(error, aiohttp.ClientConnectorError) or not isinstance(
-        error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError
-    ):
-        return error
-    chosen = BrokenError(told(error))
-    chosen.__cause__ = fit_to_chain(error)
-    return chosen
+def is_broken(error: Exception) -> bool:
+    """Whether a connection broke that had been made."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(error, BrokenError | aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
 
 
-def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
-    """Choose the error of ours; none repeats what came over the wire."""
+def failure(error: Exception, timeout: Timeout, *, answered: bool = False) -> SiteAssistError:
+    """Choose the error of ours; none repeats what came over the wire.
+
+    `answered` where the headers had come.
+    """
     reason = told(error)
     chosen: SiteAssistError
     match error:
@@ -55,7 +54,7 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
             chosen = CertificateError(f"the server's certificate cannot be trusted: {reason}")
         case aiohttp.ClientConnectorError():
             chosen = ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
-        case BrokenError():
+        case _ if not answered and is_broken(error):
             chosen = DisconnectedError(f"the connection broke before an answer came: {reason}")
         case aiohttp.ClientResponseError():
             chosen = ConnectionFailedError(f"what came is not HTTP: {reason}")

@@ -8,10 +8,10 @@ import math
 from aiohttp.client_proto import ResponseHandler
 
 READ_SIZE = 2**16
-"""Bytes of a connection that are read at once: asyncio makes a block so large for each read.
+"""Bytes that asyncio makes room for at each read of a connection without TLS.
 
-Its own 256 KiB are mapped and unmapped by the C library each time, until a block of that size was
-freed once, as TLS does: two page faults, and a fifth of the time of a small request.
+Its own 256 KiB are mapped and unmapped by the C library each time, at the cost of two page faults
+and up to a fifth of the time of a small request, until something has freed a block as large.
 """
 
 
@@ -76,9 +76,8 @@ class OneTimerHandler(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As its parent, with smaller blocks to read into."""
         super().connection_made(transport)
-        reader = getattr(transport, "_ssl_protocol", transport)
-        if hasattr(reader, "max_size"):
-            setattr(reader, "max_size", READ_SIZE)  # noqa: B010 - nothing public sets it
+        if hasattr(transport, "max_size"):  # asyncio's own without TLS: the others need no help
+            setattr(transport, "max_size", READ_SIZE)  # noqa: B010 - nothing public sets it
 
     def _reschedule_timeout(self) -> None:
         timeout = self._read_timeout
