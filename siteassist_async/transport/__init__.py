@@ -54,7 +54,6 @@ class Transport:
         session = self._session or self._open()
         request.tally.sent += 1
         task = self._timer.begin(request.timeout.total)
-        response = None
         try:
             response = await session.get(
                 self._url(request.url),
@@ -77,7 +76,7 @@ class Transport:
         except SiteAssistError:
             raise
         except Exception as error:  # noqa: BLE001 - aiohttp lets ValueError and others through
-            chosen = failure(error, request.timeout, answered=response is not None)
+            chosen = failure(error, request.timeout)
             if session.closed:
                 chosen = _closed()
             if isinstance(chosen, DisconnectedError) and session is not self._users:

@@ -30,17 +30,17 @@ class BrokenError(Exception):
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether a connection broke that had been made."""
+    """Whether a connection broke that had been made, before the headers.
+
+    Amid a body aiohttp has a ClientPayloadError for it.
+    """
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
     return isinstance(error, BrokenError | aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
 
 
-def failure(error: Exception, timeout: Timeout, *, answered: bool = False) -> SiteAssistError:
-    """Choose the error of ours; none repeats what came over the wire.
-
-    `answered` where the headers had come.
-    """
+def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
+    """Choose the error of ours; none repeats what came over the wire."""
     reason = told(error)
     chosen: SiteAssistError
     match error:
@@ -54,7 +54,7 @@ def failure(error: Exception, timeout: Timeout, *, answered: bool = False) -> Si
             chosen = CertificateError(f"the server's certificate cannot be trusted: {reason}")
         case aiohttp.ClientConnectorError():
             chosen = ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
-        case _ if not answered and is_broken(error):
+        case _ if is_broken(error):
             chosen = DisconnectedError(f"the connection broke before an answer came: {reason}")
         case aiohttp.ClientResponseError():
             chosen = ConnectionFailedError(f"what came is not HTTP: {reason}")

@@ -17,6 +17,7 @@ from siteassist_async import (
     ConnectionFailedError,
     Failed,
     Fetched,
+    InternalServerError,
     RetryPolicy,
     SiteAssist,
     TimedOutError,
@@ -25,6 +26,7 @@ from siteassist_async import (
 )
 from siteassist_async.emulator import conversation_ids
 from siteassist_async.pacing import AdaptivePacer
+from siteassist_async.transport.body import LARGEST_ERROR_BODY
 
 from .wire import GOOD, ID, OTHER_ID, answer, conversation, error
 
@@ -157,6 +159,18 @@ async def test_an_answer_that_came_over_no_connection_drops_none(
     async with SiteAssist(TOKEN, base_url=BASE_URL, retry=ONCE, clock=clock) as client:
         with pytest.raises(WrongConversationError):
             await client.conversations.get(ID)
+
+
+async def test_of_a_long_error_that_has_come_whole_the_beginning_counts(
+    mocked: Mocked, clock: FakeClock
+) -> None:
+    """Its limit holds for it too: what was cut cannot be read, and its status still counts."""
+    body = error(details={"long": "x" * LARGEST_ERROR_BODY})
+    mocked.get(f"{BASE_URL}/conversations/{ID}", status=500, body=body)
+    async with SiteAssist(TOKEN, base_url=BASE_URL, retry=ONCE, clock=clock) as client:
+        with pytest.raises(InternalServerError) as caught:
+            await client.conversations.get(ID)
+    assert (caught.value.code, caught.value.raw_details) == (None, None)
 
 
 PLAYS: tuple[Sequence[Play], ...] = (
