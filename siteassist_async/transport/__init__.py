@@ -13,12 +13,14 @@ from yarl import URL
 from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
+from siteassist_async.transport.exchange import is_watched, send_get
 from siteassist_async.transport.failure import failure, fit_to_chain
 from siteassist_async.transport.timers import AttemptTimer
 from siteassist_async.wire import Request, Response, Timeout
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Awaitable
 
 
 class Transport:
@@ -40,7 +42,6 @@ class Transport:
         self._tls = tls
         self._users = session
         self._session = session
-        self._middlewares = middlewares_of(session)
         self._closed = False
         self._timer = AttemptTimer()
         self._last_timeout: tuple[Timeout | None, aiohttp.ClientTimeout] = (
@@ -55,15 +56,7 @@ class Transport:
         request.tally.sent += 1
         task = self._timer.begin(request.timeout.total)
         try:
-            response = await session.get(
-                self._url(request.url),
-                headers=request.headers,
-                timeout=self._timeout(request.timeout),
-                allow_redirects=False,
-                raise_for_status=False,  # a user's session may have it set
-                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
-                middlewares=self._middlewares,
-            )
+            response = await self._send(session, request)
             body = await read_body(response)
             return Response(response.status, response.headers, body, partial(drop, response))
         except asyncio.CancelledError as error:
@@ -92,6 +85,22 @@ class Transport:
         if session is not None and session is not self._users:
             self._timer.stop()  # over a session of the user's, what is in flight goes on
             await session.close()
+
+    def _send(
+        self, session: aiohttp.ClientSession, request: Request
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        url, timeout = self._url(request.url), self._timeout(request.timeout)
+        if session is not self._users and not is_watched(session):
+            return send_get(session, url, request.headers.items(), timeout)
+        return session.get(
+            url,
+            headers=request.headers,
+            timeout=timeout,
+            allow_redirects=False,
+            raise_for_status=False,  # a user's session may have it set
+            auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+            middlewares=middlewares_of(session),
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:

@@ -32,20 +32,18 @@ def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientS
     connector = _QuietConnector(limit=connections, ssl=True if tls is None else tls)
     factory = functools.partial(OneTimerHandler, loop=asyncio.get_running_loop())
     setattr(connector, "_factory", factory)  # noqa: B010 - nothing public sets it
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-    # As `_without_hidden_repeat`, at no cost for each request.
-    setattr(session, "_retry_connection", False)  # noqa: B010 - as above
-    return session
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def middlewares_of(
-    session: aiohttp.ClientSession | None,
-) -> Sequence[aiohttp.ClientMiddlewareType] | None:
-    """What to give to each request of a user's session: its own, and an end to hidden repeats."""
-    if session is None:
-        return None
-    # Middlewares given to a request replace the session's, and nothing public names those.
-    return (_without_hidden_repeat, *getattr(session, "_middlewares", ()))
+def middlewares_of(session: aiohttp.ClientSession) -> Sequence[aiohttp.ClientMiddlewareType]:
+    """What to give to each request of a session: its own, and an end to hidden repeats."""
+    # Middlewares given to a request replace the session's.
+    return (_without_hidden_repeat, *own_middlewares(session))
+
+
+def own_middlewares(session: aiohttp.ClientSession) -> Sequence[aiohttp.ClientMiddlewareType]:
+    """Those that a session was made with."""
+    return getattr(session, "_middlewares", ())  # nothing public names them
 
 
 def close_idle(session: aiohttp.ClientSession) -> None:

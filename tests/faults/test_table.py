@@ -47,6 +47,14 @@ CATEGORIES = {
 TABLE = [row.of(category) for category, rows in CATEGORIES.items() for row in rows]
 
 
+@pytest.fixture(params=["below", "by"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below aiohttp's session, and by it as with a release that is not known."""
+    if request.param == "by":
+        monkeypatch.setattr("siteassist_async.transport.exchange.UNTOUCHED", None)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("row", TABLE, ids=attrgetter("name"))
 async def test_a_fault_is_one_outcome(
     row: Row, server: RawServer, clock: FakeClock, caplog: pytest.LogCaptureFixture

@@ -1,0 +1,95 @@
+"""One request over one connection, without what a session does that this client never needs."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+from multidict import CIMultiDict
+
+from siteassist_async.transport.connections import own_middlewares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.typedefs import LooseHeaders
+    from yarl import URL
+
+KNOWN = "3.14."
+"""Releases of aiohttp that are met below the session; with any other all goes by `session.get`.
+
+What a session stands on has public names, but nobody promises how they are called. To go around
+it saves a fifth of a small request: redirects, cookies, proxies and bodies to send.
+"""
+
+
+def is_watched(session: aiohttp.ClientSession) -> bool:
+    """Whether anyone would miss a request that does not go by the session.
+
+    Tools that trace add something to every session that is made, and tools that mock, as
+    aioresponses, put a method of their own into the class.
+    """
+    return (
+        request_of_sessions() is not UNTOUCHED
+        or bool(session.trace_configs)
+        or bool(own_middlewares(session))
+    )
+
+
+def request_of_sessions() -> object:
+    """`ClientSession._request` as it is now."""
+    return getattr(aiohttp.ClientSession, "_request")  # noqa: B009 - nothing public tells
+
+
+def untouched() -> object:
+    """The same; None where it is not known, or not aiohttp's own."""
+    request = request_of_sessions()
+    is_own = isinstance(request, FunctionType) and (
+        request.__globals__.get("__name__") == "aiohttp.client"
+    )
+    return request if is_own and aiohttp.__version__.startswith(KNOWN) else None
+
+
+UNTOUCHED = untouched()
+
+
+class _Get(aiohttp.ClientRequest):
+    """A GET whose headers are each sent once, as a session sees to it."""
+
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        """Set them, the later of two names that differ in case only; the URL is the host."""
+        self.headers = CIMultiDict({"Host": self.url.host_port_subcomponent or ""})
+        for name, value in cast("Iterable[tuple[str, str]]", headers):
+            self.headers[name] = value
+
+
+async def send_get(
+    session: aiohttp.ClientSession,
+    url: URL,
+    headers: Iterable[tuple[str, str]],
+    timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
+) -> aiohttp.ClientResponse:
+    """Send a GET once and wait for the head of its answer; raises the errors of aiohttp."""
+    connector = cast("aiohttp.BaseConnector", session.connector)  # None once it is closed
+    request = _Get("GET", url, headers=headers, session=session)
+    try:
+        connection = await connector.connect(request, traces=[], timeout=timeout)
+    except TimeoutError as error:
+        raise aiohttp.ConnectionTimeoutError from error
+    try:
+        cast("ResponseHandler", connection.protocol).set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+            read_timeout=timeout.sock_read,
+        )
+        response = await request.send(connection)
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        return await response.start(connection)
+    except BaseException:
+        response.close()
+        raise

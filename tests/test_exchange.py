@@ -1,0 +1,126 @@
+"""Below aiohttp's session, unless somebody listens to it or has taken its place."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+import pytest
+from fakes import ID, ONCE, TOKEN, client_of, settle
+
+from siteassist_async import ConnectionFailedError, SiteAssist
+from siteassist_async.transport import exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fakes import FakeClock
+
+    from siteassist_async import Request, Response, Send
+    from siteassist_async.emulator import Emulator
+
+Sent = list[str]
+
+
+@pytest.fixture
+def by_session(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """The URLs that go by a session, as whoever wraps its method sees them."""
+    sent: Sent = []
+    real = cast("Callable[..., Awaitable[object]]", exchange.request_of_sessions())
+
+    @functools.wraps(real)
+    async def watched(session: object, method: str, url: object, **options: object) -> object:
+        sent.append(str(url))
+        return await real(session, method, url, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", watched)
+    return sent
+
+
+async def test_this_release_is_known() -> None:
+    """With another the client would still work, and cost more: read its code, then `KNOWN`."""
+    async with aiohttp.ClientSession() as session:
+        assert not exchange.is_watched(session)
+
+
+async def test_what_wraps_the_sessions_method_sees_each_request(
+    client: SiteAssist, emulator: Emulator, by_session: Sent
+) -> None:
+    """Mocks do, and tools that trace: the client must not pass them by."""
+    await client.conversations.get(ID)
+    assert by_session == [f"{emulator.url}/conversations/{ID}"]
+
+
+def test_what_wrapped_it_before_the_client_was_loaded_counts_too(by_session: Sent) -> None:
+    """Such tools load first, and keep the name of what they wrap."""
+    assert exchange.untouched() is None
+    assert not by_session
+
+
+def test_an_unknown_release_is_not_gone_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody promises may have changed."""
+    assert exchange.untouched() is not None
+    monkeypatch.setattr(aiohttp, "__version__", "3.99.0")
+    assert exchange.untouched() is None
+
+
+async def test_traces_and_middlewares_that_a_tool_adds_to_every_session_run(
+    emulator: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenTelemetry's and Sentry's do."""
+    seen: Sent = []
+    trace = aiohttp.TraceConfig()
+
+    async def on_start(*_: object) -> None:
+        seen.append("trace")
+
+    async def watch(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        seen.append("middleware")
+        return await handler(request)
+
+    trace.on_request_start.append(on_start)
+    real = aiohttp.ClientSession.__init__
+    for added in ({"trace_configs": [trace]}, {"middlewares": [watch]}):
+        instrumented = functools.partialmethod(real, **added)
+        monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+        async with client_of(emulator, clock) as client:
+            await client.conversations.get(ID)
+    assert seen == ["trace", "middleware"]
+
+
+@pytest.mark.parametrize("way", ["below", "by"])
+async def test_a_links_header_replaces_ours_in_any_case(
+    emulator: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It is sent once, by a session or below it."""
+    if way == "by":
+        monkeypatch.setattr(exchange, "UNTOUCHED", None)
+
+    async def named(request: Request, send: Send) -> Response:
+        return await send(request.with_headers({"user-agent": "mine"}))
+
+    async with SiteAssist(TOKEN, base_url=emulator.url, middleware=[named], clock=clock) as client:
+        await client.conversations.get(ID)
+    headers = emulator.counters.recent[-1].headers
+    assert [value for name, value in headers.items() if name.lower() == "user-agent"] == ["mine"]
+
+
+async def test_a_header_that_cannot_be_sent_closes_the_connection(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """It had been made, and nothing was said over it."""
+
+    async def broken(request: Request, send: Send) -> Response:
+        return await send(request.with_headers({"X-Mine": "a\r\nX-Other: b"}))
+
+    async with SiteAssist(
+        TOKEN, base_url=emulator.url, middleware=[broken], retry=ONCE, clock=clock
+    ) as client:
+        with pytest.raises(ConnectionFailedError, match="ValueError"):
+            await client.conversations.get(ID)
+        await settle()
+        assert emulator.connections_open == 0
+    assert (emulator.counters.connections, emulator.counters.requests) == (1, 0)
