@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -19,6 +20,7 @@ from siteassist_async.errors import (
     PaymentRequiredError,
     SiteAssistError,
 )
+from siteassist_async.slots import Slots
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -51,14 +53,21 @@ async def each(
     """
     pool = _Pool(keys, fetch, limit=limit, ordered=ordered, fatal=fatal)
     try:
-        async for outcome in pool:
-            yield outcome
+        while await pool.has_outcomes():
+            while pool.outcomes:
+                pool.room.release()
+                yield pool.outcomes.popleft()
     finally:
         await pool.stop()
 
 
 class _Pool(Generic[K, V]):
-    """Workers that share one input, and the outcomes that wait for the caller."""
+    """Workers that share one input, and the outcomes that wait for the caller.
+
+    Attributes:
+        outcomes: Those that the caller may take; for each it gives back one slot of `room`.
+        room: Slots for the keys that are in flight or wait for the caller.
+    """
 
     def __init__(
         self,
@@ -69,40 +78,39 @@ class _Pool(Generic[K, V]):
         ordered: bool,
         fatal: Callable[[SiteAssistError], bool],
     ) -> None:
+        self.outcomes: deque[tuple[K, V | SiteAssistError]] = deque()
+        self.room = Slots(2 * limit)
         self._keys = aiter(keys) if isinstance(keys, AsyncIterable) else iter(keys)
         self._fetch = fetch
         self._limit = limit
         self._ordered = ordered
         self._fatal = fatal
-        self._reading = asyncio.Lock()  # two __anext__ at once break an async generator
-        self._room = asyncio.Semaphore(2 * limit)  # in flight, or waiting for the caller
+        self._turn = Slots(1)  # two __anext__ at once break an async generator
         self._workers: set[asyncio.Task[None]] = set()
-        self._waiting: dict[int, tuple[K, V | SiteAssistError]] = {}
+        self._early: dict[int, tuple[K, V | SiteAssistError]] = {}
         self._changed = asyncio.Event()
-        self._read = self._yielded = 0
-        self._exhausted = self._stopped = False
+        self._read = self._settled = 0
+        self._exhausted: _End | None = None
+        self._stopped = False
         self._input_fault: Exception | None = None
         self._fault: BaseException | None = None
         self._spawn()
 
-    def __aiter__(self) -> AsyncIterator[tuple[K, V | SiteAssistError]]:
-        return self
-
-    async def __anext__(self) -> tuple[K, V | SiteAssistError]:
-        while True:
-            if self._fault is not None:
-                raise self._fault
-            index = self._yielded if self._ordered else next(iter(self._waiting), -1)
-            if index in self._waiting:
-                self._yielded += 1
-                self._room.release()
-                return self._waiting.pop(index)
+    async def has_outcomes(self) -> bool:
+        """Wait until there are some; False where no more will come."""
+        while self._fault is None:
+            if self.outcomes:
+                return True
             if not self._workers:
-                raise self._input_fault or StopAsyncIteration
+                if self._input_fault is not None:
+                    raise self._input_fault
+                return False
             self._changed.clear()
             await self._changed.wait()
+        raise self._fault
 
     async def stop(self) -> None:
+        """Cancel what is in flight, and wait for its end."""
         self._stopped = True  # a fetch may swallow the cancellation
         for worker in self._workers:
             worker.cancel()
@@ -116,18 +124,23 @@ class _Pool(Generic[K, V]):
     def _ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         fault = asyncio.CancelledError() if worker.cancelled() else worker.exception()
-        self._fault = self._fault or fault
+        if fault is not None:
+            self._fault = self._fault or fault
+            self.outcomes.clear()
         self._changed.set()
 
     async def _work(self) -> None:
+        room = self.room
         while not self._stopped:
-            await self._room.acquire()
-            async with self._reading:
-                key = await self._next()
-                index = self._read
-                self._read += 1
+            if room.free:
+                room.free -= 1
+            else:
+                await room.wait()
+            key = await self._next()
             if isinstance(key, _End):
                 return
+            index = self._read
+            self._read += 1
             if len(self._workers) < self._limit:
                 self._spawn()
             try:
@@ -136,22 +149,40 @@ class _Pool(Generic[K, V]):
                 if self._fatal(error):
                     raise
                 result = error
-            self._waiting[index] = (key, result)
-            self._changed.set()
+            self._settle(index, (key, result))
+
+    def _settle(self, index: int, outcome: tuple[K, V | SiteAssistError]) -> None:
+        if self._ordered:
+            self._early[index] = outcome
+            while self._settled in self._early:
+                self.outcomes.append(self._early.pop(self._settled))
+                self._settled += 1
+        else:
+            self.outcomes.append(outcome)
+        self._changed.set()
 
     async def _next(self) -> K | _End:
         try:
-            if self._exhausted:
-                return _End()
             if isinstance(self._keys, AsyncIterator):
-                return await anext(self._keys)
-            return next(self._keys)
+                return await self._read_in_turn(self._keys)
+            return next(self._keys) if self._exhausted is None else self._exhausted
         except (StopIteration, StopAsyncIteration):
             pass
         except Exception as error:  # noqa: BLE001 - the input is the caller's code; told to them last
             self._input_fault = error
-        self._exhausted = True
-        return _End()
+        self._exhausted = _End()
+        return self._exhausted
+
+    async def _read_in_turn(self, keys: AsyncIterator[K]) -> K | _End:
+        turn = self._turn
+        if turn.free:
+            turn.free -= 1
+        else:
+            await turn.wait()
+        try:
+            return await anext(keys) if self._exhausted is None else self._exhausted
+        finally:
+            turn.release()
 
 
 class _End:

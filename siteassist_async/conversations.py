@@ -127,29 +127,37 @@ class _Flights:
     def __init__(self, new_request: NewRequest, send: Send) -> None:
         self._new_request = new_request
         self._send = send
-        self._flying: dict[str, asyncio.Future[Conversation]] = {}
+        # By id; a future only where somebody has come later.
+        self._flying: dict[str, asyncio.Future[Conversation] | None] = {}
 
     async def fetch(self, given: str | UUID) -> Conversation:
         conversation_id = parse_id(given)
-        flight = self._flying.get(conversation_id)
-        if flight is not None:
-            return await asyncio.shield(flight)
-        flight = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
-        try:
-            conversation = await self._get(conversation_id)
-        except SiteAssistError as error:
-            flight.set_exception(error)
-            flight.exception()  # seen: nobody else may be waiting
-            raise
-        except BaseException:
-            flight.cancel()
-            raise
-        else:
-            flight.set_result(conversation)
-            return conversation
-        finally:
-            del self._flying[conversation_id]
-
-    async def _get(self, conversation_id: str) -> Conversation:
+        if conversation_id in self._flying:
+            return await self._join(conversation_id)
+        self._flying[conversation_id] = None
         request = self._new_request(conversation_id, decode_asked, patience=math.inf)
-        return cast("Conversation", (await self._send(request)).value)
+        try:
+            conversation = cast("Conversation", (await self._send(request)).value)
+        except BaseException as error:
+            joined = self._flying.pop(conversation_id)
+            if joined is not None:
+                _fail(joined, error)
+            raise
+        joined = self._flying.pop(conversation_id)
+        if joined is not None:
+            joined.set_result(conversation)
+        return conversation
+
+    async def _join(self, conversation_id: str) -> Conversation:
+        joined = self._flying[conversation_id]
+        if joined is None:
+            joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(joined)
+
+
+def _fail(joined: asyncio.Future[Conversation], error: BaseException) -> None:
+    if isinstance(error, SiteAssistError):
+        joined.set_exception(error)
+        joined.exception()  # seen: who has joined may have left
+    else:
+        joined.cancel()

@@ -28,8 +28,8 @@ from siteassist_async import (
     WrongConversationError,
 )
 from siteassist_async.middleware.pacing import Pacing
-from siteassist_async.middleware.slots import Slots
 from siteassist_async.pacing import RateLimitHint, StartTooLateError
+from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from siteassist_async.errors import (
     ServiceUnavailableError,
     UnusableResponseError,
 )
-from siteassist_async.middleware.slots import Slots
 from siteassist_async.pacing import Pacer, RateLimitHint, StartTooLateError
+from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from collections import deque
 
 
 class Slots:
-    """A semaphore whose free slots are taken without a call: it is passed at each attempt.
+    """A semaphore whose free slots are taken without a call: it is passed for each request.
 
     Take a free one by `free -= 1`, else by `wait`; `release` follows either once.
 
