@@ -78,7 +78,11 @@ class _QuietConnector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             if protocol in being_read:
-                await asyncio.sleep(0)  # its reader is next
+                try:
+                    await asyncio.sleep(0)  # its reader is next
+                except asyncio.CancelledError:
+                    connection.close()
+                    raise
             if protocol is None or (protocol.is_connected() and not protocol.should_close):
                 return connection
             lost = not protocol.is_connected()

@@ -99,6 +99,30 @@ async def test_an_answer_that_is_refused_takes_nobody_along(
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+async def test_a_call_that_is_cancelled_as_it_waits_for_the_reader_keeps_no_connection(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had one already, whose last answer was still to be looked at."""
+    server.script[ID].append([GOOD[:-9], "pause", GOOD[-9:]])
+    receive = ResponseHandler.data_received
+    following: list[asyncio.Task[Conversation]] = []
+
+    def receive_and_follow(self: ResponseHandler, data: bytes) -> None:
+        if data == GOOD[-9:]:
+            following.append(asyncio.create_task(client.conversations.get(OTHER_ID)))
+            asyncio.get_running_loop().call_soon(following[0].cancel)
+        receive(self, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", receive_and_follow)
+    async with client_of(server, clock) as client:
+        await client.conversations.get(ID)
+        with pytest.raises(asyncio.CancelledError):
+            await following[0]
+        assert len(server.requests) == 1
+        await settle()
+        assert server.open == 0
+
+
 @pytest.mark.parametrize(
     ("greeting", "expected"),
     [
