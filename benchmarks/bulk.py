@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(rounds: Mapping[int, int], *, resumed: int, resumes: int = 5) -> Outcome:
     """Run each number of ids in so many rounds; then resume an export of `resumed` ids."""
     with serving([MESSAGES]) as server:
-        url = server.base_urls[MESSAGES]
+        url = server.sites[MESSAGES].base_url
         runs = {count: _Runs(count, url) for count in rounds}
         results = {count: run.rounds(rounds[count]) for count, run in runs.items()}
     with tempfile.TemporaryDirectory() as folder:

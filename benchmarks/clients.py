@@ -12,7 +12,7 @@ import aiohttp
 import with_cattrs
 import with_pydantic
 from attrs import frozen
-from server import TOKEN
+from server import TOKEN, Site
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity import wait_random_exponential as full_jitter
 
@@ -21,8 +21,8 @@ from siteassist_async import Failed, SiteAssist
 FetchAll = Callable[[Sequence[str]], Awaitable[None]]
 """Fetches each id, and looks at each answer when it comes."""
 
-Open = Callable[[str, int], AbstractAsyncContextManager[FetchAll]]
-"""Makes a client of a base URL and a number of requests at once."""
+Open = Callable[[Site, int], AbstractAsyncContextManager[FetchAll]]
+"""Makes a client of a site and a number of requests at once."""
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -53,16 +53,16 @@ def by_workers(fetch: Callable[[str], Awaitable[object]], at_once: int) -> Fetch
 
 
 @asynccontextmanager
-async def our_get(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def our_get(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """`conversations.get`, in the same loops as the others."""
-    async with SiteAssist(TOKEN, base_url=base_url, concurrency=at_once) as client:
+    async with _ours(site, at_once) as client:
         yield by_workers(client.conversations.get, at_once)
 
 
 @asynccontextmanager
-async def our_get_many(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def our_get_many(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """`conversations.get_many`."""
-    async with SiteAssist(TOKEN, base_url=base_url, concurrency=at_once) as client:
+    async with _ours(site, at_once) as client:
 
         async def fetch_all(ids: Sequence[str]) -> None:
             async for outcome in client.conversations.get_many(ids):
@@ -73,19 +73,19 @@ async def our_get_many(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
 
 
 @asynccontextmanager
-async def our_get_record(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def our_get_record(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """`conversations.get_record`, as the export asks."""
-    async with SiteAssist(TOKEN, base_url=base_url, concurrency=at_once) as client:
+    async with _ours(site, at_once) as client:
         yield by_workers(client.conversations.get_record, at_once)
 
 
 @asynccontextmanager
-async def plain_loop(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def plain_loop(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """The unit: aiohttp as its first page shows it."""
-    async with _session(at_once) as session:
+    async with _session(site, at_once) as session:
 
         async def fetch(conversation_id: str) -> object:
-            async with session.get(f"{base_url}/conversations/{conversation_id}") as response:
+            async with session.get(f"{site.base_url}/conversations/{conversation_id}") as response:
                 response.raise_for_status()
                 return await response.json()
 
@@ -93,13 +93,13 @@ async def plain_loop(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
 
 
 @asynccontextmanager
-async def plain_loop_and_cattrs(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def plain_loop_and_cattrs(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """The same, and cattrs as it comes."""
     structure = with_cattrs.structure()
-    async with _session(at_once) as session:
+    async with _session(site, at_once) as session:
 
         async def fetch(conversation_id: str) -> object:
-            async with session.get(f"{base_url}/conversations/{conversation_id}") as response:
+            async with session.get(f"{site.base_url}/conversations/{conversation_id}") as response:
                 response.raise_for_status()
                 return structure(await response.json())
 
@@ -107,13 +107,13 @@ async def plain_loop_and_cattrs(base_url: str, at_once: int) -> AsyncGenerator[F
 
 
 @asynccontextmanager
-async def tuned_loop(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def tuned_loop(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """All that gains anything with aiohttp: no total timeout, no `async with`, a faster JSON."""
     loads = import_module("orjson").loads
-    async with _session(at_once, total=None) as session:
+    async with _session(site, at_once, total=None) as session:
 
         async def fetch(conversation_id: str) -> object:
-            response = await session.get(f"{base_url}/conversations/{conversation_id}")
+            response = await session.get(f"{site.base_url}/conversations/{conversation_id}")
             response.raise_for_status()
             return cast("object", loads(await response.read()))
 
@@ -121,15 +121,15 @@ async def tuned_loop(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
 
 
 @asynccontextmanager
-async def aiohttp_retry(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def aiohttp_retry(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """The plain loop within aiohttp-retry."""
     library = import_module("aiohttp_retry")
-    async with _session(at_once) as session:
+    async with _session(site, at_once) as session:
         options = library.ExponentialRetry(attempts=5)
         client = library.RetryClient(client_session=session, retry_options=options)
 
         async def fetch(conversation_id: str) -> object:
-            async with client.get(f"{base_url}/conversations/{conversation_id}") as response:
+            async with client.get(f"{site.base_url}/conversations/{conversation_id}") as response:
                 response.raise_for_status()
                 return cast("object", await response.json())
 
@@ -137,7 +137,7 @@ async def aiohttp_retry(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]
 
 
 @asynccontextmanager
-async def zyte_api_shape(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def zyte_api_shape(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """As zyte-api's client: a semaphore, a retrying function for each id, all ids as tasks."""
     slots = asyncio.Semaphore(at_once)
     retrying = AsyncRetrying(
@@ -146,13 +146,13 @@ async def zyte_api_shape(base_url: str, at_once: int) -> AsyncGenerator[FetchAll
         retry=retry_if_exception_type(aiohttp.ClientError),
         reraise=True,
     )
-    async with _session(at_once) as session:
+    async with _session(site, at_once) as session:
 
         async def fetch(conversation_id: str) -> object:
             async def request() -> object:
                 async with (
                     slots,
-                    session.get(f"{base_url}/conversations/{conversation_id}") as response,
+                    session.get(f"{site.base_url}/conversations/{conversation_id}") as response,
                 ):
                     response.raise_for_status()
                     return await response.json()
@@ -167,11 +167,11 @@ async def zyte_api_shape(base_url: str, at_once: int) -> AsyncGenerator[FetchAll
 
 
 @asynccontextmanager
-async def httpx_and_tenacity(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def httpx_and_tenacity(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """A request of httpx, with tenacity's decorator."""
     httpx = import_module("httpx")
     # Its own limits, for more idle connections make it slower: it looks through them all.
-    async with httpx.AsyncClient(headers=AUTH) as client:
+    async with httpx.AsyncClient(headers=AUTH, verify=site.tls or True) as client:
         retrying = AsyncRetrying(
             stop=stop_after_attempt(5),
             wait=full_jitter(multiplier=0.5, max=20),
@@ -181,7 +181,7 @@ async def httpx_and_tenacity(base_url: str, at_once: int) -> AsyncGenerator[Fetc
 
         @retrying.wraps
         async def fetch(conversation_id: str) -> object:
-            response = await client.get(f"{base_url}/conversations/{conversation_id}")
+            response = await client.get(f"{site.base_url}/conversations/{conversation_id}")
             response.raise_for_status()
             return cast("object", response.json())
 
@@ -189,11 +189,15 @@ async def httpx_and_tenacity(base_url: str, at_once: int) -> AsyncGenerator[Fetc
 
 
 @asynccontextmanager
-async def openai_style(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
+async def openai_style(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """The generated client of openai-python, asked for an endpoint and a model of ours."""
     openai = import_module("openai")
     model = with_pydantic.openai_conversation()
-    async with openai.AsyncOpenAI(api_key=TOKEN, base_url=base_url, max_retries=4) as client:
+    # With a context of one's own it takes a client of httpx, made as its own is.
+    http = openai.DefaultAsyncHttpxClient(verify=site.tls) if site.tls else None
+    async with openai.AsyncOpenAI(
+        api_key=TOKEN, base_url=site.base_url, max_retries=4, http_client=http
+    ) as client:
 
         async def fetch(conversation_id: str) -> object:
             return cast(
@@ -203,8 +207,13 @@ async def openai_style(base_url: str, at_once: int) -> AsyncGenerator[FetchAll]:
         yield by_workers(fetch, at_once)
 
 
-def _session(at_once: int, total: float | None = 300) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=at_once)  # 100 by default: less than 256 at once
+def _ours(site: Site, at_once: int) -> SiteAssist:
+    return SiteAssist(TOKEN, base_url=site.base_url, concurrency=at_once, tls=site.tls)
+
+
+def _session(site: Site, at_once: int, total: float | None = 300) -> aiohttp.ClientSession:
+    # By default 100 connections: less than 256 at once.
+    connector = aiohttp.TCPConnector(limit=at_once, ssl=site.tls or True)
     timeout = aiohttp.ClientTimeout(total=total, sock_connect=30)  # its own, unless said otherwise
     return aiohttp.ClientSession(connector=connector, headers=AUTH, timeout=timeout)
 

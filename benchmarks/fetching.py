@@ -15,7 +15,7 @@ from bodies import SIZES, ids
 from clients import CLIENTS, GET, HTTPX, OPENAI, PLAIN, TYPED, Client
 from outcome import Outcome, Table, Target, parse, publish
 from rounds import QUICK, Clock, Effort, Results, Spent, Stopwatch, play, repetitions
-from server import Server, serving
+from server import Server, Site, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,19 +35,21 @@ class Cell:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    options = parse(__doc__ or "", argv)
+    options = parse(__doc__ or "", argv, below=True)
     widths = (32,) if options.effort is QUICK else AT_ONCE
     cells = [Cell(messages, at_once) for at_once in widths for messages in SIZES]
-    outcome = measure(options.effort, cells, uvloop=options.uvloop)
+    outcome = measure(options.effort, cells, uvloop=options.uvloop, tls=options.tls)
     publish(outcome, options.json)
 
 
-def measure(effort: Effort, cells: Sequence[Cell], *, uvloop: bool = False) -> Outcome:
+def measure(
+    effort: Effort, cells: Sequence[Cell], *, uvloop: bool = False, tls: bool = False
+) -> Outcome:
     """Fetch in each situation with every client that is installed."""
     clients = [client for client in CLIENTS if all(map(find_spec, client.needs))]
     missing = [client.name for client in CLIENTS if client not in clients]
     sizes = sorted({cell.messages for cell in cells})
-    with serving(sizes) as server:
+    with serving(sizes, tls=tls) as server:
         results = {cell: _contest(clients, cell, server, effort, uvloop=uvloop) for cell in cells}
     below = f"{server.kind}, {'uvloop' if uvloop else 'asyncio'}"
     notes = [
@@ -114,7 +116,7 @@ def _contest(
 ) -> Results:
     contenders: dict[str, Callable[[], Spent]] = {}
     for client in clients:
-        run = partial(_run, client, server.base_urls[cell.messages], cell.at_once, uvloop=uvloop)
+        run = partial(_run, client, server.sites[cell.messages], cell.at_once, uvloop=uvloop)
         count = max(cell.at_once, repetitions(run, effort.seconds, first=cell.at_once))
         contenders[client.name] = partial(_each, run, count)
     return play(contenders, effort.rounds, Random(cell.messages))
@@ -124,14 +126,14 @@ def _each(run: Callable[[int], Spent], count: int) -> Spent:
     return run(count) / count
 
 
-def _run(client: Client, base_url: str, at_once: int, count: int, *, uvloop: bool) -> Spent:
+def _run(client: Client, site: Site, at_once: int, count: int, *, uvloop: bool) -> Spent:
     factory = import_module("uvloop").new_event_loop if uvloop else None
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_fetch(client, base_url, at_once, count))
+        return runner.run(_fetch(client, site, at_once, count))
 
 
-async def _fetch(client: Client, base_url: str, at_once: int, count: int) -> Spent:
-    async with client.open(base_url, at_once) as fetch_all:
+async def _fetch(client: Client, site: Site, at_once: int, count: int) -> Spent:
+    async with client.open(site, at_once) as fetch_all:
         # Connections are made, functions compiled, and our slow start is over.
         await fetch_all(IDS[: max(256, 2 * at_once)])
         with Stopwatch() as watch:

@@ -57,22 +57,26 @@ class Options:
     """A benchmark's command line."""
 
     effort: Effort
-    uvloop: bool
     json: Path | None
-    ids: int
+    ids: int = 0
+    uvloop: bool = False
+    tls: bool = False
 
 
-def parse(description: str, argv: Sequence[str] | None, *, ids: int = 0) -> Options:
-    """Read the options that all benchmarks share; `ids` is the default of --ids."""
+def parse(
+    description: str, argv: Sequence[str] | None, *, ids: int = 0, below: bool = False
+) -> Options:
+    """Read the options: `ids` is the default of --ids, `below` offers what may lie below."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--uvloop", action="store_true", help="uvloop below all contenders")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     if ids:
         parser.add_argument("--ids", type=int, default=ids, help="default: %(default)s")
-    given = parser.parse_args(argv)
-    effort = QUICK if given.quick else FULL
-    return Options(effort, given.uvloop, given.json, getattr(given, "ids", 0))
+    if below:
+        parser.add_argument("--uvloop", action="store_true", help="uvloop below all contenders")
+        parser.add_argument("--tls", action="store_true", help="TLS below all contenders")
+    given = vars(parser.parse_args(argv))
+    return Options(QUICK if given.pop("quick") else FULL, **given)
 
 
 def publish(outcome: Outcome, to: Path | None) -> None:

@@ -21,6 +21,7 @@ RUNS = {
     "decoding": ["decoding.py"],
     "fetching": ["fetching.py"],
     "fetching-uvloop": ["fetching.py", "--uvloop"],
+    "fetching-tls": ["fetching.py", "--tls"],
     "bulk": ["bulk.py"],
     "startup": ["startup.py"],
 }

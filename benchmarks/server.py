@@ -6,11 +6,13 @@ import asyncio
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +38,21 @@ http {{
     client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
     uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
     server {{
-        listen 127.0.0.1:{port} backlog=1024;
+        listen 127.0.0.1:{port} backlog=1024{tls};
         {locations}
     }}
 }}
 """
+_TLS = " ssl; ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem"
 _LONGEST_WORD = 2000  # nginx takes 4,096 bytes, and escaping may double what is written
+
+
+@frozen
+class Site:
+    """Where conversations of one size are, and what trusts the server; None without TLS."""
+
+    base_url: str
+    tls: ssl.SSLContext | None = None
 
 
 @frozen
@@ -49,31 +60,51 @@ class Server:
     """What is listening, and where it serves conversations of each size."""
 
     kind: str
-    base_urls: dict[int, str]
+    sites: dict[int, Site]
 
 
 @contextmanager
-def serving(sizes: Sequence[int]) -> Generator[Server]:
+def serving(sizes: Sequence[int], *, tls: bool = False) -> Generator[Server]:
     """Serve conversations of these numbers of messages until the block is left, however it is."""
     binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    with _nginx(binary, sizes) if binary else _emulators(sizes) as server:
+    if tls and not binary:
+        raise SystemExit("TLS needs nginx")
+    with _nginx(binary, sizes, tls=tls) if binary else _emulators(sizes) as server:
         yield server
 
 
 @contextmanager
-def _nginx(binary: str, sizes: Sequence[int]) -> Generator[Server]:
+def _nginx(binary: str, sizes: Sequence[int], *, tls: bool) -> Generator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
         config = Path(folder, "nginx.conf")
-        locations = "\n".join(_location(size) for size in sizes)
-        text = _NGINX.format(folder=folder, port=port, locations=locations)
+        text = _NGINX.format(
+            folder=folder,
+            port=port,
+            tls=_TLS.format(folder=folder) if tls else "",
+            locations="\n".join(_location(size) for size in sizes),
+        )
         config.write_bytes(text.encode("utf-8", "surrogateescape"))
+        context = _certified(Path(folder)) if tls else None
         command = [binary, "-p", folder, "-e", f"{folder}/errors", "-c", str(config)]
         with _running(command) as process:
             _await_port(process, port)
             shown = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True)
             kind = shown.stderr.strip().rpartition(": ")[2]
-            yield Server(kind, {size: f"http://127.0.0.1:{port}/m{size}" for size in sizes})
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+            sites = {size: Site(f"{url}/m{size}", context) for size in sizes}
+            yield Server(f"{kind}{' and TLS' if tls else ''}", sites)
+
+
+def _certified(folder: Path) -> ssl.SSLContext:
+    """Write a certificate for this machine, and trust whoever signed it."""
+    authority = import_module("trustme").CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        folder / "server.pem"
+    )
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
 
 
 def _location(size: int) -> str:
@@ -108,7 +139,7 @@ def _emulators(sizes: Sequence[int]) -> Generator[Server]:
     with _running(command) as process:
         assert process.stdout is not None
         urls = process.stdout.readline().decode().split()
-        yield Server("the emulator", dict(zip(sizes, urls, strict=True)))
+        yield Server("the emulator", dict(zip(sizes, map(Site, urls), strict=True)))
 
 
 @contextmanager
