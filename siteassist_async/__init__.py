@@ -59,9 +59,7 @@ if TYPE_CHECKING:
         ValidationError,
         WrongConversationError,
     )
-    from siteassist_async.middleware.retry import (
-        RetryPolicy,
-    )
+    from siteassist_async.middleware.retry_policy import RetryPolicy
     from siteassist_async.models import (
         Conversation,
         HumanAgent,
@@ -190,7 +188,7 @@ _HOMES = {
         "ValidationError",
         "WrongConversationError",
     ),
-    "middleware.retry": ("RetryPolicy",),
+    "middleware.retry_policy": ("RetryPolicy",),
     "models": (
         "Conversation",
         "HumanAgent",

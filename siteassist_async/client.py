@@ -18,7 +18,8 @@ from siteassist_async.errors import ConfigurationError
 from siteassist_async.middleware.auth import Auth, Token
 from siteassist_async.middleware.decode import decode
 from siteassist_async.middleware.pacing import Pacing
-from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryPolicy, RetryStats
+from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryStats
+from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.pacing import Pacer, pacer_for
 from siteassist_async.transport import Transport
 from siteassist_async.version import __version__

@@ -34,11 +34,7 @@ from siteassist_async import (
     ValidationError,
     WrongConversationError,
 )
-from siteassist_async.middleware.retry import (
-    RetryBudget,
-    Retrying,
-    RetryStats,
-)
+from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryStats
 
 POLICY = RetryPolicy(attempts=3, first_delay=1.0, longest_delay=8.0, patience=100.0)
 

@@ -22,10 +22,7 @@ from siteassist_async import (
     TimedOutError,
 )
 from siteassist_async.middleware import retry as retry_module
-from siteassist_async.middleware.retry import (
-    RetryBudget,
-    RetryStats,
-)
+from siteassist_async.middleware.retry import RetryBudget, RetryStats
 
 
 async def test_the_first_answer_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,7 @@ from siteassist_async import (
     RetryPolicy,
     SiteAssistError,
 )
-from siteassist_async.middleware.retry import (
-    RETRIED,
-    Progress,
-    Retry,
-    decide,
-)
+from siteassist_async.middleware.retry_policy import RETRIED, Progress, Retry, decide
 
 
 @pytest.mark.parametrize("error", MAY_PASS, ids=repr)

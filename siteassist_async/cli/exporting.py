@@ -15,7 +15,7 @@ from siteassist_async.cli.moment import Meter, Moment
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.export import ExportJob, Source, Summary
-from siteassist_async.middleware.retry import RetryPolicy
+from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.pacing import pacer_for
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from siteassist_async import (
     RetryPolicy,
     SiteAssist,
 )
-from siteassist_async.middleware.retry import Progress, decide
+from siteassist_async.middleware.retry_policy import Progress, decide
 from siteassist_async.pacing import AdaptivePacer
 
 from .waits import refusal

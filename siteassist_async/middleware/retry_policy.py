@@ -1,0 +1,127 @@
+"""Whether a failure may pass, and how long after it the next attempt is made."""
+
+from __future__ import annotations
+
+from attrs import define, frozen
+
+from siteassist_async.errors import (
+    APIError,
+    CertificateError,
+    ConfigurationError,
+    DisconnectedError,
+    RateLimitError,
+    ServiceUnavailableError,
+    SiteAssistError,
+    TransportError,
+    WrongConversationError,
+)
+
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+"""The statuses that may pass: the documented ones, a proxy's 504 and a server's 408."""
+
+
+@frozen
+class RetryPolicy:
+    """How often and how late a failed attempt is made again; a GET changes nothing, so it may be.
+
+    Tried again are the statuses in `RETRIED`, timeouts, broken connections and truncated answers,
+    and an answer to another request. Not tried again: every other status, a certificate that
+    cannot be trusted, a body that breaks the contract, and a 429 which names no time and whose
+    code is not that of the rate limit, for that is a quota used up.
+
+    The delay before attempt n+1 is drawn between 0 and `first_delay` · 2^(n-1), at most
+    `longest_delay` (full jitter); never less than the API asks for. Where a 429 or 503 names a
+    time, the wait counts against `patience` and the deadline, and the attempt does not count; a
+    server that goes on refusing is asked ever less often, however short the time that it names.
+
+    Attributes:
+        attempts: Requests for one call, the first included.
+        first_delay: Seconds.
+        longest_delay: Seconds.
+        patience: Seconds that one call may wait in all because the API asked it to.
+        budget: Retries that a client may have in hand; each costs one, and each success earns a
+            fifth of one back, so that an outage is not answered by five times the load. None: no
+            bound, as a job wants it.
+    """
+
+    attempts: int = 5
+    first_delay: float = 0.5
+    longest_delay: float = 20.0
+    patience: float = 600.0
+    budget: float | None = 100.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigurationError(
+                f"RetryPolicy.attempts must be at least 1, not {self.attempts}"
+            )
+        for name in ("first_delay", "longest_delay", "patience", "budget"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ConfigurationError(f"RetryPolicy.{name} must be 0 or more, not {value}")
+
+
+@frozen
+class Retry:
+    """What follows a failure: another attempt after `delay` seconds."""
+
+    delay: float
+    spends_attempt: bool = True
+
+
+@define
+class Progress:
+    """How far one call has come."""
+
+    patience: float
+    """Seconds left to wait because the API asks for it."""
+    spent: int = 1
+    """Attempts that count."""
+    refused: int = 0
+    """Attempts that do not, because the API named a time to wait."""
+    delay: float = 0.0
+    """Seconds before the next attempt."""
+    last_error: SiteAssistError | None = None
+
+
+def decide(
+    policy: RetryPolicy, error: SiteAssistError, progress: Progress, jitter: float
+) -> Retry | None:
+    """Choose what follows a failure; None: the error is the outcome.
+
+    `jitter` is drawn from [0, 1).
+    """
+    seconds = asked(error)
+    if seconds > progress.patience:
+        return None
+    if seconds and isinstance(error, RateLimitError | ServiceUnavailableError):
+        # The jitter parts the many processes that were all told the same second.
+        backoff = jitter * _longest(policy, progress.refused - policy.attempts)
+        delay = max(seconds * (1 + jitter / 10), backoff)
+        return Retry(min(delay, progress.patience), spends_attempt=False)
+    if progress.spent >= policy.attempts or not _may_pass(error):
+        return None
+    if isinstance(error, DisconnectedError) and progress.spent == 1:
+        return Retry(0.0)  # an idle connection that the server had closed: a new one will do
+    return Retry(max(jitter * _longest(policy, progress.spent - 1), seconds))
+
+
+def _longest(policy: RetryPolicy, doublings: int) -> float:
+    if doublings < 0:
+        return 0.0
+    return min(policy.longest_delay, policy.first_delay * 2.0 ** min(doublings, 60))
+
+
+def asked(error: SiteAssistError) -> float:
+    """Seconds that the API asks to wait; 0 where it does not."""
+    return max(0.0, error.retry_after or 0.0) if isinstance(error, APIError) else 0.0
+
+
+def _may_pass(error: SiteAssistError) -> bool:
+    if isinstance(error, RateLimitError):
+        return error.code in {None, "RATE_LIMIT_EXCEEDED"}
+    if isinstance(error, APIError):
+        return error.status in RETRIED
+    return isinstance(error, TransportError | WrongConversationError) and not isinstance(
+        error, CertificateError
+    )
