@@ -25,7 +25,7 @@ class Effort:
     seconds: float
 
 
-FULL = Effort(rounds=21, seconds=0.3)
+FULL = Effort(rounds=11, seconds=0.3)
 QUICK = Effort(rounds=5, seconds=0.1)
 SMOKE = Effort(rounds=1, seconds=0.001)
 

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_fetching_runs() -> None:
     )
     assert "siteassist_async, get (objects)" in outcome.tables[0].rows
     assert "plain aiohttp loop (dicts)" in outcome.tables[0].rows
+
+
+def test_tls_without_nginx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator has none, and plain HTTP is not what was asked for."""
+    monkeypatch.setattr("shutil.which", Mock(return_value=None))
+    with pytest.raises(SystemExit, match="TLS needs nginx"):
+        import_module("fetching").main(["--quick", "--tls"])
 
 
 def test_bulk_runs() -> None:
