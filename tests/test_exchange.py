@@ -13,7 +13,7 @@ from siteassist_async import ConnectionFailedError, SiteAssist
 from siteassist_async.transport import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from fakes import FakeClock
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 Sent = list[str]
 
 
-@pytest.fixture
-def by_session(monkeypatch: pytest.MonkeyPatch) -> Sent:
-    """The URLs that go by a session, as whoever wraps its method sees them."""
+@pytest.fixture(params=["get", "_request"])
+def by_session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """The URLs that go by a session, as whoever wraps a method of it sees them."""
     sent: Sent = []
-    real = cast("Callable[..., Awaitable[object]]", exchange.request_of_sessions())
+    real = cast("Callable[..., object]", getattr(aiohttp.ClientSession, request.param))
 
     @functools.wraps(real)
-    async def watched(session: object, method: str, url: object, **options: object) -> object:
-        sent.append(str(url))
-        return await real(session, method, url, **options)
+    def watched(session: object, *arguments: object, **options: object) -> object:
+        sent.append(str(arguments[-1]))
+        return real(session, *arguments, **options)
 
-    monkeypatch.setattr(aiohttp.ClientSession, "_request", watched)
+    monkeypatch.setattr(aiohttp.ClientSession, request.param, watched)
     return sent
 
 
@@ -44,7 +44,7 @@ async def test_this_release_is_known() -> None:
         assert not exchange.is_watched(session)
 
 
-async def test_what_wraps_the_sessions_method_sees_each_request(
+async def test_what_wraps_a_method_of_sessions_sees_each_request(
     client: SiteAssist, emulator: Emulator, by_session: Sent
 ) -> None:
     """Mocks do, and tools that trace: the client must not pass them by."""

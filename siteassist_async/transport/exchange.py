@@ -28,28 +28,32 @@ it saves a fifth of a small request: redirects, cookies, proxies and bodies to s
 def is_watched(session: aiohttp.ClientSession) -> bool:
     """Whether anyone would miss a request that does not go by the session.
 
-    Tools that trace add something to every session that is made, and tools that mock, as
-    aioresponses, put a method of their own into the class.
+    Tools that trace add something to every session that is made. Those that mock, as aioresponses
+    and many a test, put methods of their own into the class.
     """
     return (
-        request_of_sessions() is not UNTOUCHED
+        methods_of_sessions() != UNTOUCHED
         or bool(session.trace_configs)
         or bool(own_middlewares(session))
     )
 
 
-def request_of_sessions() -> object:
-    """`ClientSession._request` as it is now."""
-    return getattr(aiohttp.ClientSession, "_request")  # noqa: B009 - nothing public tells
+def methods_of_sessions() -> tuple[object, object]:
+    """What a GET by a session would call now."""
+    return aiohttp.ClientSession.get, getattr(aiohttp.ClientSession, "_request")  # noqa: B009 - nothing public tells
 
 
-def untouched() -> object:
-    """The same; None where it is not known, or not aiohttp's own."""
-    request = request_of_sessions()
-    is_own = isinstance(request, FunctionType) and (
-        request.__globals__.get("__name__") == "aiohttp.client"
+def untouched() -> tuple[object, object] | None:
+    """The same; None where they are not known, or not aiohttp's own."""
+    methods = methods_of_sessions()
+    is_known = aiohttp.__version__.startswith(KNOWN) and all(map(_is_aiohttps, methods))
+    return methods if is_known else None
+
+
+def _is_aiohttps(method: object) -> bool:
+    return isinstance(method, FunctionType) and (
+        method.__globals__.get("__name__") == "aiohttp.client"
     )
-    return request if is_own and aiohttp.__version__.startswith(KNOWN) else None
 
 
 UNTOUCHED = untouched()
