@@ -15,7 +15,7 @@ import msgspec
 from attrs import define, field
 from bulk_runs import WAYS, Taken
 from outcome import Outcome, Table, Target, parse, publish
-from resuming import seconds_to_resume
+from resuming import RATE, seconds_to_resume
 from rounds import QUICK, Results, Spent, play
 from server import serving
 
@@ -56,7 +56,9 @@ def measure(rounds: Mapping[int, int], *, resumed: int, resumes: int = 5) -> Out
             ),
             Target(f"memory for {most:,} ids, x {least:,}", growth, at_most=1.1),
             Target(
-                f"ms until an export killed after {resumed:,} ids goes on", resuming, at_most=50
+                f"ms until an export killed after {resumed:,} ids at {RATE:,.0f}/s goes on",
+                resuming,
+                at_most=50,
             ),
         ],
     )

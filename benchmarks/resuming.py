@@ -22,18 +22,24 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[str], Awaitable[bytes]]
 
-AHEAD = 1000
-"""Ids that the killed export had before it."""
+AT_ONCE = 32
+
+RATE = 1000.0
+"""Ids a second before each kill: above any limit that is likely, so that much is left to settle."""
+
+STRETCH = 1500
+"""Ids at that rate: a checkpoint or two, and what comes after the last."""
 
 
 def seconds_to_resume(folder: Path, count: int, rounds: int) -> float:
     """Kill an export after `count` ids, then time how long others take to ask for their first id.
 
     The export is a real one but for its requests, which a function of the same process answers:
-    every record, checkpoint and fsync is as always. The resumed runs are killed as well, at their
-    first request.
+    every record, checkpoint and fsync is as always. Before the last ids it answers as fast as it
+    is asked; what is written after the last checkpoint, which the next run has to look at, is that
+    of the rate. Each resumed run goes on for a stretch, and is killed as well.
     """
-    _write_ids(folder, count + AHEAD)
+    _write_ids(folder, count + STRETCH * (rounds + 1))
     _step("kill", folder, count)
     return median([float(_step("resume", folder, count)) for _ in range(rounds)])
 
@@ -54,29 +60,41 @@ def _step(step: str, folder: Path, count: int) -> str:
 
 
 async def _kill(folder: Path, count: int) -> None:
-    answered = 0
-
-    async def fetch(conversation_id: str) -> bytes:
-        nonlocal answered
-        if answered == count:
-            _die()
-        answered += 1
-        return b'{"object":"conversation","id":"%s"}' % conversation_id.encode()
-
-    await _job(folder, fetch).run()
+    await _job(folder, _Answers(count)).run()
 
 
 async def _resume(folder: Path) -> None:
-    async def fetch(_: str) -> bytes:
-        os.write(1, str(time.perf_counter() - started).encode())
-        _die()
-
+    answers = _Answers(STRETCH)
     started = time.perf_counter()
+
+    async def fetch(conversation_id: str) -> bytes:
+        if not answers.given:
+            os.write(1, str(time.perf_counter() - started).encode())
+        return await answers(conversation_id)
+
     await _job(folder, fetch).run()
 
 
+class _Answers:
+    """Answers so many requests, the last of them at the rate, and kills the process."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.given = 0
+
+    async def __call__(self, conversation_id: str) -> bytes:
+        if self.given >= self._count:
+            _die()
+        self.given += 1
+        if self.given > self._count - STRETCH:
+            await asyncio.sleep(AT_ONCE / RATE)
+        return b'{"object":"conversation","id":"%s"}' % conversation_id.encode()
+
+
 def _job(folder: Path, fetch: Fetch) -> ExportJob:
-    return ExportJob(Source(folder / "ids.txt"), folder / "conversations.jsonl", fetch=fetch)
+    return ExportJob(
+        Source(folder / "ids.txt"), folder / "conversations.jsonl", fetch=fetch, limit=AT_ONCE
+    )
 
 
 def _die() -> NoReturn:
