@@ -152,6 +152,8 @@ class _Pool(Generic[K, V]):
             self._settle(index, (key, result))
 
     def _settle(self, index: int, outcome: tuple[K, V | SiteAssistError]) -> None:
+        if self._fault is not None:
+            return  # it comes in place of all that is to come
         if self._ordered:
             self._early[index] = outcome
             while self._settled in self._early:

@@ -51,6 +51,27 @@ async def test_an_error_that_ends_all_is_raised_at_once(
     assert len(asyncio.all_tasks()) == 1
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_comes_after_an_error_that_ends_all_is_not_given(*, ordered: bool) -> None:
+    """Not even where it came while the caller was busy with an outcome before it."""
+    late = asyncio.Event()
+
+    async def fetch(key: int) -> int:
+        if key == 1:
+            raise AuthenticationError
+        if key == 2:
+            await late.wait()
+        return key
+
+    async with aclosing(each([0, 1, 2], fetch, limit=3, ordered=ordered)) as outcomes:
+        assert await anext(outcomes) == (0, 0)
+        await settle()
+        late.set()
+        await settle()
+        with pytest.raises(AuthenticationError):
+            await anext(outcomes)
+
+
 def test_401_and_402_end_all() -> None:
     """No other error does: 403 may be one conversation's."""
     assert ends_all(AuthenticationError())
