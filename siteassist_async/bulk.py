@@ -61,6 +61,22 @@ async def each(
         await pool.stop()
 
 
+async def batches(
+    keys: AsyncIterable[K], fetch: Callable[[K], Awaitable[V]], *, limit: int
+) -> AsyncGenerator[list[tuple[K, V | SiteAssistError]], None]:
+    """As `each`, but yield all outcomes at once that wait; they count until the next are taken."""
+    pool = _Pool(keys, fetch, limit=limit, ordered=False, fatal=ends_all)
+    try:
+        while await pool.has_outcomes():
+            taken = list(pool.outcomes)
+            pool.outcomes.clear()
+            yield taken
+            for _ in taken:
+                pool.room.release()
+    finally:
+        await pool.stop()
+
+
 class _Pool(Generic[K, V]):
     """Workers that share one input, and the outcomes that wait for the caller.
 

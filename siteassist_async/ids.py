@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from uuid import UUID
 
 from siteassist_async.errors import InvalidIdError
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# A regular expression takes four times as long, and every request asks.
+_SHAPE = b"00000000-0000-0000-0000-000000000000"
+_DIGITS_TO_0 = bytes.maketrans(b"123456789abcdef", b"0" * 15)
 
 
 def parse_id(value: object) -> str:
@@ -18,7 +19,7 @@ def parse_id(value: object) -> str:
     """
     if isinstance(value, str):
         canonical = value.lower()
-        if _UUID.fullmatch(canonical):
+        if canonical.isascii() and canonical.encode().translate(_DIGITS_TO_0) == _SHAPE:
             return canonical
     elif isinstance(value, UUID):
         return str(value)

@@ -169,16 +169,21 @@ def reading(name: str) -> Generator[None]:
 
 def _entries(data: bytes, position: int, line: int) -> Iterator[Entry]:
     block_end = position + len(data)
-    for number, raw in enumerate(data.split(b"\n"), line):
+    texts = data.decode(errors="replace").split("\n")
+    for number, (raw, text) in enumerate(zip(data.split(b"\n"), texts, strict=True), line):
         end = min(position + len(raw) + 1, block_end)
-        text = _text(raw, position)
-        if text:
-            yield _entry(text, position, number, end)
+        stripped = _stripped(text, position)
+        if stripped:
+            yield _entry(stripped, position, number, end)
         position = end
 
 
 def _text(raw: bytes, position: int) -> str:
-    text = raw.decode(errors="replace").strip()
+    return _stripped(raw.decode(errors="replace"), position)
+
+
+def _stripped(text: str, position: int) -> str:
+    text = text.strip()
     return text if position else text.removeprefix("\ufeff").strip()
 
 

@@ -14,6 +14,8 @@ from siteassist_async.export.store import Store
 from siteassist_async.pacing.learned import LearnedRate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from siteassist_async.errors import SiteAssistError
     from siteassist_async.export.id_list import Entry
 
@@ -74,15 +76,16 @@ class Ledger:
         self.feed.settle(entry)
         self.counts.duplicates += 1
 
-    def export(self, entry: Entry, record: bytes) -> None:
-        """Settle an entry by its record."""
-        self.records.append(record)
-        self.adopt_record(entry)
+    def export(self, records: Sequence[tuple[Entry, bytes]]) -> None:
+        """Settle entries by their records."""
+        self.records.append([record for _, record in records])
+        for entry, _ in records:
+            self.adopt_record(entry)
 
     def bury(self, entry: Entry, error: SiteAssistError) -> None:
         """Settle an entry by a dead letter."""
         letter = DeadLetter.of(entry, error)
-        self.letters.append(encode(letter))
+        self.letters.append([encode(letter)])
         self.adopt_letter(entry, letter)
 
     def adopt_record(self, entry: Entry) -> None:

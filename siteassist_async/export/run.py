@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.bulk import each, ends_all
+from siteassist_async.bulk import batches, ends_all
 from siteassist_async.errors import (
     AuthenticationError,
     PaymentRequiredError,
@@ -93,13 +93,16 @@ class Run:
         """Ask for all ids of the list that is to be read now; return what ends the run, if any."""
         async with (
             aclosing(self._entries()) as entries,
-            aclosing(each(entries, self._ask, limit=self._limit)) as outcomes,
+            aclosing(batches(entries, self._ask, limit=self._limit)) as rounds,
         ):
-            async for entry, outcome in outcomes:
-                if isinstance(outcome, bytes):
-                    self._ledger.export(entry, outcome)
-                    self._bury(self._breaker.succeeded())
-                else:
+            async for outcomes in rounds:
+                self._ledger.export(
+                    [(e, record) for e, record in outcomes if isinstance(record, bytes)]
+                )
+                for entry, outcome in outcomes:
+                    if isinstance(outcome, bytes):
+                        self._bury(self._breaker.succeeded())
+                        continue
                     self._note(Failure(entry, outcome))
                     if self._breaker.is_tripped() and (error := await self._look_closer()):
                         return error
