@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import aiohttp
 import pytest
 from fakes import ID, ONCE, TOKEN, client_of, settle
+from yarl import URL
 
 from siteassist_async import ConnectionFailedError, SiteAssist
 from siteassist_async.transport import exchange
@@ -106,6 +107,18 @@ async def test_a_links_header_replaces_ours_in_any_case(
         await client.conversations.get(ID)
     headers = emulator.counters.recent[-1].headers
     assert [value for name, value in headers.items() if name.lower() == "user-agent"] == ["mine"]
+
+
+def test_headers_are_made_anew_where_they_or_the_host_change() -> None:
+    """What one request adds to its own, or the giver changes later, is no other request's."""
+    headers = exchange.Headers()
+    here, there = URL("http://127.0.0.1:1/a"), URL("http://127.0.0.1:2/a")
+    given = {"Authorization": "Bearer 1"}
+    headers.made(here, given)["Connection"] = "close"
+    assert dict(headers.made(here, given)) == {"Host": "127.0.0.1:1", "Authorization": "Bearer 1"}
+    given["Authorization"] = "Bearer 2"
+    assert dict(headers.made(here, given)) == {"Host": "127.0.0.1:1", "Authorization": "Bearer 2"}
+    assert dict(headers.made(there, given)) == {"Host": "127.0.0.1:2", "Authorization": "Bearer 2"}
 
 
 async def test_a_header_that_cannot_be_sent_closes_the_connection(

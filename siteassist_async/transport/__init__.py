@@ -13,7 +13,7 @@ from yarl import URL
 from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
-from siteassist_async.transport.exchange import is_watched, send_get
+from siteassist_async.transport.exchange import Headers, is_watched, send_get
 from siteassist_async.transport.failure import failure, fit_to_chain
 from siteassist_async.transport.timers import AttemptTimer
 from siteassist_async.wire import Request, Response, Timeout
@@ -49,6 +49,7 @@ class Transport:
             aiohttp.ClientTimeout(),
         )
         self._origin, self._root = "", URL()
+        self._headers = Headers()
 
     async def __call__(self, request: Request) -> Response:
         """Send the request once."""
@@ -91,7 +92,7 @@ class Transport:
     ) -> Awaitable[aiohttp.ClientResponse]:
         url, timeout = self._url(request.url), self._timeout(request.timeout)
         if session is not self._users and not is_watched(session):
-            return send_get(session, url, request.headers.items(), timeout)
+            return send_get(session, url, self._headers.made(url, request.headers), timeout)
         return session.get(
             url,
             headers=request.headers,

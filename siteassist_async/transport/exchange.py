@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from siteassist_async.transport.connections import own_middlewares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.typedefs import LooseHeaders
@@ -31,10 +31,8 @@ def is_watched(session: aiohttp.ClientSession) -> bool:
     Tools that trace add something to every session that is made. Those that mock, as aioresponses
     and many a test, put methods of their own into the class.
     """
-    return (
-        methods_of_sessions() != UNTOUCHED
-        or bool(session.trace_configs)
-        or bool(own_middlewares(session))
+    return bool(
+        methods_of_sessions() != UNTOUCHED or session.trace_configs or own_middlewares(session)
     )
 
 
@@ -59,20 +57,36 @@ def _is_aiohttps(method: object) -> bool:
 UNTOUCHED = untouched()
 
 
+class Headers:
+    """Makes what is sent as headers, anew only where they are not those of the last request."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, Mapping[str, str]] | None = None
+        self._made: CIMultiDict[str] = CIMultiDict()
+
+    def made(self, url: URL, headers: Mapping[str, str]) -> CIMultiDict[str]:
+        """Give the host and the headers, the later of two names that differ in case only."""
+        this = url.raw_authority, headers
+        if this != self._last:
+            self._last = url.raw_authority, dict(headers)
+            self._made = CIMultiDict({"Host": url.host_port_subcomponent or ""})
+            for name, value in headers.items():
+                self._made[name] = value
+        return self._made.copy()
+
+
 class _Get(aiohttp.ClientRequest):
-    """A GET whose headers are each sent once, as a session sees to it."""
+    """A GET with no headers but those that it is given."""
 
     def update_headers(self, headers: LooseHeaders | None) -> None:
-        """Set them, the later of two names that differ in case only; the URL is the host."""
-        self.headers = CIMultiDict({"Host": self.url.host_port_subcomponent or ""})
-        for name, value in cast("Iterable[tuple[str, str]]", headers):
-            self.headers[name] = value
+        """Take them as they are; the host is one of them."""
+        self.headers = cast("CIMultiDict[str]", headers)
 
 
 async def send_get(
     session: aiohttp.ClientSession,
     url: URL,
-    headers: Iterable[tuple[str, str]],
+    headers: CIMultiDict[str],
     timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
 ) -> aiohttp.ClientResponse:
     """Send a GET once and wait for the head of its answer; raises the errors of aiohttp."""
