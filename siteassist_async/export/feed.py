@@ -38,14 +38,23 @@ class Feed:
         return [self.ids.entry(at, line) for at, line in sorted(self.cursor.open.items())]
 
     def blocks(self) -> Iterator[Block]:
-        """Read what was not taken, marking duplicates; each step writes to the store."""
+        """Read what was not taken, marking duplicates, and enter each block."""
+        for block in self.ahead():
+            self.enter(block)
+            yield block
+
+    def ahead(self) -> Iterator[Block]:
+        """Read the blocks without entering them; each step writes to the store."""
         at, line = self.prefix(), self.cursor.line
         while block := self.ids.block(at, line):
-            self._block = block
             if self.seen is not None:
                 self._mark_duplicates(block, self.seen)
             yield block
             at, line = block.end, block.line
+
+    def enter(self, block: Block) -> None:
+        """Note that what is taken next stands in this block."""
+        self._block = block
 
     def prefix(self) -> Prefix:
         """Describe the list up to the cursor's front."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.export.checkpoint import Checkpoint
+from siteassist_async.export.checkpoint import Checkpoint, boot_id
 from siteassist_async.export.disk import sync_folder, writing
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList, reading
@@ -127,11 +127,13 @@ class Opening:
 
     def _go_on(self, ledger: Ledger, known: Checkpoint) -> None:
         recover(ledger, known)
-        if not known.clean:
-            ledger.sync()
         if not (ledger.records.offset and ledger.letters.offset):  # they may be new
             sync_folder(self.layout.output.parent)
-        ledger.commit(ledger.snapshot())
+        # After a kill the last checkpoint still holds, and the next is due within a second.
+        was_killed = known.boot and known.boot == boot_id() and not known.clean
+        if self.retry_failed or not was_killed:
+            ledger.sync()
+            ledger.commit(ledger.snapshot())
         if not known.boot:  # the first checkpoint of all, in a new file
             sync_folder(self.layout.folder)
         if self.retry_failed:

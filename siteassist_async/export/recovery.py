@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeGuard
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import frozen
 
 from siteassist_async.codec.text import NotJsonError, parse
 from siteassist_async.errors import InvalidIdError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from siteassist_async.export.checkpoint import Checkpoint
     from siteassist_async.export.feed import Feed
-    from siteassist_async.export.id_list import Entry
+    from siteassist_async.export.id_list import Block, Entry
     from siteassist_async.export.ledger import Ledger
     from siteassist_async.export.log import Log
 
@@ -46,12 +46,13 @@ def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
     else:
         written = list(_answers(ledger.records, records, _record))
         buried = list(_answers(ledger.letters, letters, _letter))
-        open_keys = _locate(evolve(ledger.feed), {answer.key for answer in (*written, *buried)})
+        pending = _Pending(ledger.feed)
+        open_keys = _locate(pending, {answer.key for answer in (*written, *buried)})
         kept = [
             *_keep(written, open_keys, ledger.records, records),
             *_keep(buried, open_keys, ledger.letters, letters),
         ]
-        _adopt(ledger, {answer.key: answer for answer in kept})
+        _adopt(ledger, pending, {answer.key: answer for answer in kept})
 
 
 @frozen
@@ -114,10 +115,43 @@ def _letter(line: bytes) -> DeadLetter | None:
         return None
 
 
-def _locate(feed: Feed, keys: set[Key]) -> set[Key]:
+HELD = 64
+"""Blocks that are not read twice: some 28,000 ids, more than come between two checkpoints."""
+
+
+class _Pending:
+    """The entries of a feed without an outcome, in the order of the input, once and once more."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._held: list[Block] = []
+
+    def look(self) -> Iterator[Entry]:
+        """Read them; nothing is taken meanwhile."""
+        yield from self._feed.open_entries()
+        for block in self._feed.ahead():
+            if len(self._held) < HELD:
+                self._held.append(block)
+            yield from block.entries
+
+    def take(self) -> Iterator[Entry]:
+        """Give them again, each to be taken before the next."""
+        yield from self._feed.open_entries()
+        for block in self._blocks():
+            yield from block.entries
+            self._feed.finish(block)
+
+    def _blocks(self) -> Iterator[Block]:
+        for block in self._held:
+            self._feed.enter(block)
+            yield block
+        yield from self._feed.blocks()
+
+
+def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
     """Find which keys belong to entries without an outcome; reads no further than to the last."""
     found: set[Key] = set()
-    for entry in _pending(feed):
+    for entry in pending.look():
         if len(found) == len(keys):
             break
         if _key(entry) in keys and not entry.duplicate:
@@ -139,8 +173,8 @@ def _keep(
     log.cut(end)
 
 
-def _adopt(ledger: Ledger, answers: dict[Key, _Answer]) -> None:
-    for entry in _pending(ledger.feed) if answers else ():
+def _adopt(ledger: Ledger, pending: _Pending, answers: dict[Key, _Answer]) -> None:
+    for entry in pending.take() if answers else ():
         if entry.position not in ledger.feed.cursor.open:
             ledger.take(entry)
         if entry.duplicate:
@@ -156,13 +190,6 @@ def _settle(ledger: Ledger, entry: Entry, answer: _Answer) -> None:
         ledger.adopt_record(entry)
     else:
         ledger.adopt_letter(entry, answer.letter)
-
-
-def _pending(feed: Feed) -> Iterator[Entry]:
-    """Read the entries without an outcome, in the order of the input."""
-    yield from feed.open_entries()
-    for block in feed.blocks():
-        yield from block.entries
 
 
 def _key(entry: Entry) -> Key:

@@ -23,14 +23,11 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 # Exclusive: the write-ahead log then needs no shared memory, which network file systems lack.
 # Full: a commit is on the disk when it returns. The cache is what the index costs in memory.
-# The log is copied into the file after 4,000 pages, not 1,000: ids come in no order, so that each
-# second changes as many pages, and the first commit of a run that goes on would pay for it.
 _SETTINGS = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA cache_size = -4000;
-PRAGMA wal_autocheckpoint = 4000;
 """
 
 _TABLES = f"""

@@ -20,7 +20,9 @@ from siteassist_async.export import (
     Source,
     StateError,
     exit_code,
+    recovery,
 )
+from siteassist_async.export.id_list import BLOCK
 from siteassist_async.pacing.learned import LearnedRate
 
 from .export_fakes import missing, new_ids
@@ -105,6 +107,33 @@ async def test_a_cancelled_run_goes_on(bench: Workbench) -> None:
     assert summary.already_there == len(written)
     assert not written & set(bench.api.asked[asked:])
     bench.check(IDS)
+
+
+@pytest.mark.parametrize("held", [0, 1, 3, 64])
+async def test_however_much_was_written_since_the_last_checkpoint_is_adopted(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """More of the input than is held, a stretch without any id in it, and two kills in a row."""
+    monkeypatch.setattr(recovery, "HELD", held)
+    ids = new_ids(2500, seed=4)
+    lines = [*ids[:500], ids[7], *[""] * 3 * BLOCK, ids[499], "none", *ids[500:]]
+    bench.write(lines)
+
+    def kill(_: str) -> None:
+        if len(bench.api.asked) in {1800, 1900}:
+            raise ZeroDivisionError
+
+    bench.api.each = kill
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await bench.job().run()
+    written = set(bench.records())
+    assert len(written) > 1800
+    asked = len(bench.api.asked)
+    bench.append([ids[0]])  # so that the input is compared with what is known of it
+    await bench.finish()
+    assert not written & set(bench.api.asked[asked:])
+    bench.check([*lines, ids[0]])
 
 
 async def test_ids_may_be_appended(bench: Workbench) -> None:
