@@ -27,8 +27,8 @@ AT_ONCE = 32
 RATE = 1000.0
 """Ids a second before each kill: above any limit that is likely, so that much is left to settle."""
 
-STRETCH = 1500
-"""Ids at that rate: a checkpoint or two, and what comes after the last."""
+STRETCH = 3000
+"""Ids at that rate: so many checkpoints that nothing is left of a faster time, and a tail."""
 
 
 def seconds_to_resume(folder: Path, count: int, rounds: int) -> float:
