@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from fakes import ID, ONCE, TOKEN, client_of, settle
-from yarl import URL
+from fakes import ID, ONCE, TOKEN, FakePacer, client_of, settle
 
-from siteassist_async import ConnectionFailedError, SiteAssist
-from siteassist_async.transport import exchange
+from siteassist_async import ConnectionFailedError, Request, SiteAssist
+from siteassist_async.codec import check_asked
+from siteassist_async.emulator import Emulator
+from siteassist_async.transport import Transport, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fakes import FakeClock
 
-    from siteassist_async import Request, Response, Send
-    from siteassist_async.emulator import Emulator
+    from siteassist_async import Response, Send
 
 Sent = list[str]
 
@@ -42,7 +44,7 @@ def by_session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 async def test_this_release_is_known() -> None:
     """With another the client would still work, and cost more: read its code, then `KNOWN`."""
     async with aiohttp.ClientSession() as session:
-        assert not exchange.is_watched(session)
+        assert not exchange.Exchange(session).is_watched()
 
 
 async def test_what_wraps_a_method_of_sessions_sees_each_request(
@@ -109,16 +111,44 @@ async def test_a_links_header_replaces_ours_in_any_case(
     assert [value for name, value in headers.items() if name.lower() == "user-agent"] == ["mine"]
 
 
-def test_headers_are_made_anew_where_they_or_the_host_change() -> None:
-    """What one request adds to its own, or the giver changes later, is no other request's."""
-    headers = exchange.Headers()
-    here, there = URL("http://127.0.0.1:1/a"), URL("http://127.0.0.1:2/a")
-    given = {"Authorization": "Bearer 1"}
-    headers.made(here, given)["Connection"] = "close"
-    assert dict(headers.made(here, given)) == {"Host": "127.0.0.1:1", "Authorization": "Bearer 1"}
-    given["Authorization"] = "Bearer 2"
-    assert dict(headers.made(here, given)) == {"Host": "127.0.0.1:1", "Authorization": "Bearer 2"}
-    assert dict(headers.made(there, given)) == {"Host": "127.0.0.1:2", "Authorization": "Bearer 2"}
+async def test_requests_at_once_have_each_their_own_url_and_headers(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """Those with the same headers share what is made of them, be there a connection or not."""
+    ids = [f"{number:x}{ID[1:]}" for number in range(16)]
+
+    async def tagged(request: Request, send: Send) -> Response:
+        tag = {"X-Tag": request.conversation_id} if request.conversation_id < "8" else {}
+        return await send(request.with_headers(tag))
+
+    async with SiteAssist(
+        TOKEN,
+        base_url=emulator.url,
+        middleware=[tagged],
+        concurrency=8,
+        clock=clock,
+        pacer=FakePacer(),
+    ) as client:
+        got = await asyncio.gather(*map(client.conversations.get, ids * 3))
+    assert [conversation.id for conversation in got] == ids * 3
+    seen = emulator.counters.recent
+    assert len(seen) == 48
+    for one in seen:
+        conversation_id = one.target.rpartition("/")[2]
+        assert one.headers.get("X-Tag") == (conversation_id if conversation_id < "8" else None)
+
+
+async def test_a_request_goes_to_its_own_host(emulator: Emulator) -> None:
+    """Whichever host the last one with the same headers went to."""
+    transport = Transport(connections=4)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with Emulator(token=TOKEN) as other:
+        for server in (emulator, other, emulator):
+            url = f"{server.url}/conversations/{ID}"
+            assert (await transport(Request(url, ID, check_asked, headers))).status == 200
+        await transport.close()
+    hosts = [seen.headers["Host"] for seen in (*emulator.counters.recent, *other.counters.recent)]
+    assert hosts == [urlsplit(server.url).netloc for server in (emulator, emulator, other)]
 
 
 async def test_a_header_that_cannot_be_sent_closes_the_connection(

@@ -64,6 +64,7 @@ async def test_what_is_not_http_is_chained_without_the_token(
     assert isinstance(caught.value.__cause__, aiohttp.ClientResponseError)
     for error in chained(caught.value):
         assert TOKEN not in f"{error!r} {error} {vars(error)}"
+        assert TOKEN not in repr(list(our_locals(error)))
 
 
 async def give_token() -> str:

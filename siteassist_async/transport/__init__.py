@@ -13,7 +13,7 @@ from yarl import URL
 from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
 from siteassist_async.transport.body import read_body
 from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
-from siteassist_async.transport.exchange import Headers, is_watched, send_get
+from siteassist_async.transport.exchange import Exchange
 from siteassist_async.transport.failure import failure, fit_to_chain
 from siteassist_async.transport.timers import AttemptTimer
 from siteassist_async.wire import Request, Response, Timeout
@@ -49,7 +49,7 @@ class Transport:
             aiohttp.ClientTimeout(),
         )
         self._origin, self._root = "", URL()
-        self._headers = Headers()
+        self._exchange: Exchange | None = None
 
     async def __call__(self, request: Request) -> Response:
         """Send the request once."""
@@ -91,8 +91,8 @@ class Transport:
         self, session: aiohttp.ClientSession, request: Request
     ) -> Awaitable[aiohttp.ClientResponse]:
         url, timeout = self._url(request.url), self._timeout(request.timeout)
-        if session is not self._users and not is_watched(session):
-            return send_get(session, url, self._headers.made(url, request.headers), timeout)
+        if self._exchange is not None and not self._exchange.is_watched():
+            return self._exchange.get(url, request, timeout)
         return session.get(
             url,
             headers=request.headers,
@@ -107,6 +107,7 @@ class Transport:
         if self._closed:
             raise _closed()
         self._session = new_session(self._connections, self._tls)
+        self._exchange = Exchange(self._session)
         return self._session
 
     def _url(self, url: str) -> URL:

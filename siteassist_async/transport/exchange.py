@@ -1,4 +1,4 @@
-"""One request over one connection, without what a session does that this client never needs."""
+"""Requests over connections, without what a session does that this client never needs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,14 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
+    from siteassist_async.wire import Request
+
 KNOWN = "3.14."
 """Releases of aiohttp that are met below the session; with any other all goes by `session.get`.
 
 What a session stands on has public names, but nobody promises how they are called. To go around
 it saves a fifth of a small request: redirects, cookies, proxies and bodies to send.
 """
-
-
-def is_watched(session: aiohttp.ClientSession) -> bool:
-    """Whether anyone would miss a request that does not go by the session.
-
-    Tools that trace add something to every session that is made. Those that mock, as aioresponses
-    and many a test, put methods of their own into the class.
-    """
-    return bool(
-        methods_of_sessions() != UNTOUCHED or session.trace_configs or own_middlewares(session)
-    )
 
 
 def methods_of_sessions() -> tuple[object, object]:
@@ -57,57 +48,73 @@ def _is_aiohttps(method: object) -> bool:
 UNTOUCHED = untouched()
 
 
-class Headers:
-    """Makes what is sent as headers, anew only where they are not those of the last request."""
-
-    def __init__(self) -> None:
-        self._last: tuple[str, Mapping[str, str]] | None = None
-        self._made: CIMultiDict[str] = CIMultiDict()
-
-    def made(self, url: URL, headers: Mapping[str, str]) -> CIMultiDict[str]:
-        """Give the host and the headers, the later of two names that differ in case only."""
-        this = url.raw_authority, headers
-        if this != self._last:
-            self._last = url.raw_authority, dict(headers)
-            self._made = CIMultiDict({"Host": url.host_port_subcomponent or ""})
-            for name, value in headers.items():
-                self._made[name] = value
-        return self._made.copy()
-
-
 class _Get(aiohttp.ClientRequest):
-    """A GET with no headers but those that it is given."""
+    """A GET whose headers are each sent once, as a session sees to it."""
 
     def update_headers(self, headers: LooseHeaders | None) -> None:
-        """Take them as they are; the host is one of them."""
-        self.headers = cast("CIMultiDict[str]", headers)
+        """Set them, the later of two names that differ in case only; the URL is the host."""
+        self.headers = CIMultiDict({"Host": self.url.host_port_subcomponent or ""})
+        for name, value in cast("Mapping[str, str]", headers).items():
+            self.headers[name] = value
 
 
-async def send_get(
-    session: aiohttp.ClientSession,
-    url: URL,
-    headers: CIMultiDict[str],
-    timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
-) -> aiohttp.ClientResponse:
-    """Send a GET once and wait for the head of its answer; raises the errors of aiohttp."""
-    connector = cast("aiohttp.BaseConnector", session.connector)  # None once it is closed
-    request = _Get("GET", url, headers=headers, session=session)
-    try:
-        connection = await connector.connect(request, traces=[], timeout=timeout)
-    except TimeoutError as error:
-        raise aiohttp.ConnectionTimeoutError from error
-    try:
-        cast("ResponseHandler", connection.protocol).set_response_params(
-            read_until_eof=True,
-            auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
-            read_timeout=timeout.sock_read,
-        )
-        response = await request.send(connection)
-    except BaseException:
-        connection.close()
-        raise
-    try:
-        return await response.start(connection)
-    except BaseException:
-        response.close()
-        raise
+class Exchange:
+    """Sends requests over a session, below it where nobody would miss them."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._is_traced = bool(session.trace_configs or own_middlewares(session))
+        self._host = "", ""
+        self._headers: Mapping[str, str] = {}
+        self._request: _Get | None = None
+
+    def is_watched(self) -> bool:
+        """Whether anyone would miss a request that does not go by the session.
+
+        Tools that trace add something to every session that is made. Those that mock, as
+        aioresponses and many a test, put methods of their own into the class.
+        """
+        return self._is_traced or methods_of_sessions() != UNTOUCHED
+
+    async def get(
+        self,
+        url: URL,
+        asked: Request,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
+    ) -> aiohttp.ClientResponse:
+        """Send a GET once and wait for the head of its answer; raises the errors of aiohttp."""
+        connector = cast("aiohttp.BaseConnector", self._session.connector)  # None once it is closed
+        request = self._made(url, asked)
+        try:
+            connection = await connector.connect(request, traces=[], timeout=timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+        try:
+            cast("ResponseHandler", connection.protocol).set_response_params(
+                read_until_eof=True,
+                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+                read_timeout=timeout.sock_read,
+            )
+            # With no body to wait for it is sent before another sets the URL of its own.
+            request.url = request.original_url = url
+            response = await request.send(connection)
+            request.response = None
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            return await response.start(connection)
+        except BaseException:
+            response.close()
+            raise
+
+    def _made(self, url: URL, asked: Request) -> _Get:
+        """Give what all requests to this host with these headers share: making it takes long."""
+        if (
+            self._request is None
+            or self._host != (url.scheme, url.raw_authority)
+            or self._headers != asked.headers
+        ):
+            self._host, self._headers = (url.scheme, url.raw_authority), dict(asked.headers)
+            self._request = _Get("GET", url, headers=asked.headers, session=self._session)
+        return self._request
