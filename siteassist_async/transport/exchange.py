@@ -115,6 +115,6 @@ class Exchange:
             or self._host != (url.scheme, url.raw_authority)
             or self._headers != asked.headers
         ):
-            self._host, self._headers = (url.scheme, url.raw_authority), dict(asked.headers)
             self._request = _Get("GET", url, headers=asked.headers, session=self._session)
+            self._host, self._headers = (url.scheme, url.raw_authority), dict(asked.headers)
         return self._request
