@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from siteassist_async.export import ExitCode, OutputError, exit_code
+from siteassist_async.export import ExitCode, OutputError, exit_code, log
+from siteassist_async.export.checkpoint import Mark
+from siteassist_async.export.log import Log
 from siteassist_async.export.store import Store
 
 from .export_fakes import Options, Workbench, missing, new_ids
@@ -87,6 +89,31 @@ def fails_at(step: int, bench: Workbench, options: Options) -> None:
         assert exit_code(error) is ExitCode.ACT
     bench.records()
     bench.letters()
+
+
+def test_lines_are_written_together_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more is copied at once, and where the disk is full whole lines stay and all counts."""
+    monkeypatch.setattr(log, "LONGEST_WRITE", 100)
+    lines = [b"x" * size for size in (30, 60, 11, 500, 0, 100)]
+    steps: list[str] = []
+
+    def fail(_: int, name: str) -> None:
+        steps.append(name)
+        if len(steps) == 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "log"
+    with closing(Log(path, Mark())) as opened, watched() as disk:
+        disk.before = fail
+        opened.append(lines)
+        assert path.read_bytes() == b"".join(line + b"\n" for line in lines)
+        with pytest.raises(OutputError, match="No space left"):
+            opened.append(lines)
+        assert path.read_bytes() == b"".join(line + b"\n" for line in [*lines, *lines[:2]])
+        assert opened.mark().offset == path.stat().st_size
+    assert steps == ["write"] * 6 + ["ftruncate"]
 
 
 @pytest.mark.parametrize("size", [0, 5_000, 20_000, 50_000, 150_000, 500_000])
