@@ -60,6 +60,16 @@ async def our_get(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
 
 
 @asynccontextmanager
+async def our_get_by_a_session(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
+    """`conversations.get` over a session of the user's, as where tools trace or mock aiohttp."""
+    async with (
+        _session(site, at_once) as session,
+        SiteAssist(TOKEN, base_url=site.base_url, concurrency=at_once, session=session) as client,
+    ):
+        yield by_workers(client.conversations.get, at_once)
+
+
+@asynccontextmanager
 async def our_get_many(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """`conversations.get_many`."""
     async with _ours(site, at_once) as client:
@@ -227,6 +237,7 @@ OPENAI = Client("OpenAI-style client", "objects", openai_style, ("openai",))
 CLIENTS = (
     PLAIN,
     GET,
+    Client("siteassist_async, session", "objects", our_get_by_a_session),
     Client("siteassist_async, get_many", "objects", our_get_many),
     Client("siteassist_async, get_record", "bytes", our_get_record),
     Client("tuned aiohttp loop", "dicts", tuned_loop, ("orjson",)),
