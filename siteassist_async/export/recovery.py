@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeGuard
 
 import msgspec
@@ -137,15 +139,11 @@ class _Pending:
     def take(self) -> Iterator[Entry]:
         """Give them again, each to be taken before the next."""
         yield from self._feed.open_entries()
-        for block in self._blocks():
-            yield from block.entries
-            self._feed.finish(block)
-
-    def _blocks(self) -> Iterator[Block]:
         for block in self._held:
             self._feed.enter(block)
-            yield block
-        yield from self._feed.blocks()
+            yield from block.entries
+            self._feed.finish(block)
+        yield from chain.from_iterable(map(attrgetter("entries"), self._feed.blocks()))
 
 
 def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
