@@ -64,7 +64,10 @@ async def each(
 async def batches(
     keys: AsyncIterable[K], fetch: Callable[[K], Awaitable[V]], *, limit: int
 ) -> AsyncGenerator[list[tuple[K, V | SiteAssistError]], None]:
-    """As `each`, but yield all outcomes at once that wait; they count until the next are taken."""
+    """As `each`, but yield all outcomes at once that wait.
+
+    They hold their slots, and their list its content, until the next are asked for.
+    """
     pool = _Pool(keys, fetch, limit=limit, ordered=False, fatal=ends_all)
     try:
         while await pool.has_outcomes():
@@ -73,6 +76,7 @@ async def batches(
             yield taken
             for _ in taken:
                 pool.room.release()
+            taken.clear()  # whoever waits for the next still has it
     finally:
         await pool.stop()
 
