@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the tables and of the checkpoint's fields."""
 
+LONGEST_LOG = 2**24
+"""Bytes of SQLite's write-ahead log that are kept: whoever opens the file next reads all of it."""
+
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 # Exclusive: the write-ahead log then needs no shared memory, which network file systems lack.
@@ -51,6 +54,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._log = path.with_name(f"{path.name}-wal")
         with self._naming_path():
             self._database = sqlite3.connect(
                 path, timeout=0.5, isolation_level=None, check_same_thread=False
@@ -77,6 +81,8 @@ class Store:
                 "INSERT OR REPLACE INTO checkpoint VALUES (1, ?)", [msgspec.json.encode(checkpoint)]
             )
             self._database.execute("COMMIT")
+            if self._log_size() > LONGEST_LOG:
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._database.execute("BEGIN")
 
     def add(self, ids: Sequence[tuple[str, int]]) -> bool:
@@ -104,6 +110,12 @@ class Store:
     def close(self) -> None:
         """Forget what was not committed."""
         self._database.close()
+
+    def _log_size(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:  # the file system made SQLite keep a journal of another kind
+            return 0
 
     def _prepare(self) -> None:
         with self._naming_path():

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from siteassist_async.export import ExitCode, OutputError, exit_code, log
-from siteassist_async.export.checkpoint import Mark
+from siteassist_async.export import ExitCode, OutputError, exit_code, log, store
+from siteassist_async.export.checkpoint import Checkpoint, Mark
 from siteassist_async.export.log import Log
 from siteassist_async.export.store import Store
 
@@ -89,6 +89,30 @@ def fails_at(step: int, bench: Workbench, options: Options) -> None:
         assert exit_code(error) is ExitCode.ACT
     bench.records()
     bench.letters()
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_the_log_of_the_store_is_emptied_when_it_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str
+) -> None:
+    """Else the next to open it reads it all; where there is another journal, nothing is amiss."""
+    monkeypatch.setattr(store, "_SETTINGS", f"PRAGMA journal_mode = {journal}")
+    monkeypatch.setattr(store, "LONGEST_LOG", 40_000)
+    folder, path = tmp_path / "copy", tmp_path / "store" / "checkpoint.db"
+    path.parent.mkdir()
+    ids = new_ids(1000)
+    with closing(Store(path)) as opened:
+        sizes: list[int] = []
+        for number, conversation_id in enumerate(ids):
+            opened.add([(conversation_id, number)])
+            opened.commit(Checkpoint(boot=conversation_id))
+            sizes += [log.stat().st_size for log in path.parent.glob("*-wal")]
+        assert max(sizes, default=0) <= 40_000
+        assert (0 in sizes) == (journal == "WAL")
+        shutil.copytree(path.parent, folder)  # as it is after a kill
+    with closing(Store(folder / path.name)) as after:
+        assert after.load() == Checkpoint(boot=ids[-1])
+        assert after.positions(ids) == {text: number for number, text in enumerate(ids)}
 
 
 def test_lines_are_written_together_up_to_a_limit(
