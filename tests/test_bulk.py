@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from many import MISSING, Fetch, Input, collect, expected
 
-from siteassist_async.bulk import each
+from siteassist_async.bulk import batches, each
 
 if TYPE_CHECKING:
     from siteassist_async import (
@@ -102,6 +102,18 @@ async def test_a_slow_key_in_order_bounds_the_reading_too() -> None:
         assert keys.read == 8
         first.set()
         assert await head == (0, 0)
+
+
+async def test_batches_hold_slots_and_content_until_the_next_is_asked_for() -> None:
+    """A caller that waits for more holds nothing of what it was given."""
+    keys = Input(range(20))
+    async with aclosing(batches(keys.asynchronous(), Fetch(), limit=3)) as rounds:
+        first = await anext(rounds)
+        await settle()
+        assert 0 < len(first) <= keys.read == 6
+        second = await anext(rounds)
+        assert not first
+        assert second
 
 
 async def test_nothing_is_read_before_the_first_outcome_is_asked_for() -> None:

@@ -115,7 +115,7 @@ async def test_requests_at_once_have_each_their_own_url_and_headers(
     emulator: Emulator, clock: FakeClock
 ) -> None:
     """Those with the same headers share what is made of them, be there a connection or not."""
-    ids = [f"{number:x}{ID[1:]}" for number in range(16)]
+    ids = [f"{number:x}{ID[1:]}" for number in reversed(range(16))]
 
     async def tagged(request: Request, send: Send) -> Response:
         tag = {"X-Tag": request.conversation_id} if request.conversation_id < "8" else {}

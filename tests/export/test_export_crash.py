@@ -45,7 +45,9 @@ def run(bench: Workbench, *, retry_failed: bool = False) -> Summary:
         return asyncio.run(bench.finish(retry_failed=retry_failed))
 
 
-def copies_of_each_step(bench: Workbench, to: Path, *, retry_failed: bool = False) -> list[Path]:
+def copies_of_each_step(
+    bench: Workbench, to: Path, *, retry_failed: bool = False, limit: int = 4
+) -> list[Path]:
     """Run an export; copy all files before each change that it makes to one of them."""
     copies: list[Path] = []
 
@@ -55,7 +57,7 @@ def copies_of_each_step(bench: Workbench, to: Path, *, retry_failed: bool = Fals
 
     with watched() as disk:
         disk.before = copy
-        asyncio.run(bench.finish(retry_failed=retry_failed))
+        asyncio.run(bench.finish(retry_failed=retry_failed, limit=limit))
     return copies
 
 
@@ -69,10 +71,13 @@ def started(tmp_path: Path) -> Workbench:
     return bench
 
 
-def test_a_kill_before_any_change_loses_nothing(started: Workbench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "steps"), [(1, 50), (4, 30)])
+def test_a_kill_before_any_change_loses_nothing(
+    started: Workbench, tmp_path: Path, limit: int, steps: int
+) -> None:
     """From the files as they are at each step, the export is completed without asking twice."""
-    copies = copies_of_each_step(started, tmp_path)
-    assert len(copies) > 30
+    copies = copies_of_each_step(started, tmp_path, limit=limit)
+    assert len(copies) > steps  # fewer where more records come at once, and are written at once
     for copy in copies:
         bench = Workbench(copy)
         trouble(bench)
@@ -188,6 +193,31 @@ def test_every_history_of_crashes_ends_with_every_id_once(
         with watched():
             asyncio.run(bench.finish(limit=limit))
         bench.check(lines)
+
+
+def test_what_was_killed_is_durable_before_the_failed_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That commits the lines of the killed run, which nothing had synced: then the power goes."""
+    bench = Workbench(tmp_path)
+    bench.write(LINES)
+    bench.api.errors = {IDS[0]: missing(IDS[0])}
+
+    def end(_: str) -> None:
+        if len(bench.api.asked) > 20:
+            raise PowerLossError
+
+    bench.api.each = end
+    with watched() as disk:
+        for retry_failed in (False, True):
+            with pytest.raises(PowerLossError):
+                asyncio.run(bench.job(limit=1, retry_failed=retry_failed).run())
+        for path in outputs(bench):
+            Damage(kept=0, rest=b"").apply(path, disk)
+    monkeypatch.setattr(checkpoint, "_BOOT_ID", start_of_machine(bench, 1))
+    bench.api.each = lambda _: None
+    run(bench)
+    bench.check(LINES)
 
 
 def run_to(crash: Crash, bench: Workbench, limit: int) -> None:

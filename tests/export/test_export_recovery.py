@@ -144,3 +144,60 @@ async def test_after_a_start_of_the_machine_nothing_is_adopted(
     monkeypatch.setattr(checkpoint, "_BOOT_ID", boot)
     assert (await bench.finish()).already_there == 0
     bench.check(LINES)
+
+
+async def killed(bench: Workbench, after: int) -> set[str]:
+    """Run an export that is killed after so many answers, before its next checkpoint."""
+    bench.api.asked.clear()
+
+    def kill(_: str) -> None:
+        if len(bench.api.asked) > after:
+            raise BugError
+
+    bench.api.each = kill
+    with pytest.raises(BugError):
+        await bench.job(limit=1).run()
+    bench.api.each = lambda _: None
+    bench.api.asked.clear()
+    return set(bench.records())
+
+
+async def test_a_kill_after_an_orderly_end_loses_nothing(bench: Workbench) -> None:
+    """What that run wrote is its own, though the run before it had ended in order."""
+    bench.write(IDS[:5])
+    await bench.finish()
+    bench.append(IDS[5:])
+    written = await killed(bench, 8)
+    assert len(written) == 13
+    await bench.finish()
+    assert not written & set(bench.api.asked)
+    bench.check(IDS)
+
+
+async def test_a_kill_after_a_start_of_the_machine_loses_nothing(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written since that start is adopted."""
+    bench.write(IDS)
+    await killed(bench, 5)
+    boot = bench.folder / "boot_id"
+    boot.write_text("another start")
+    monkeypatch.setattr(checkpoint, "_BOOT_ID", boot)
+    written = await killed(bench, 8)
+    assert len(written) == 8
+    await bench.finish()
+    assert not written & set(bench.api.asked)
+    bench.check(IDS)
+
+
+async def test_a_line_for_what_is_a_duplicate_is_cut(bench: Workbench) -> None:
+    """Its id has a record before the checkpoint, so no export wrote another."""
+    lines = [*IDS[:10], IDS[0]]
+    bench.write(lines[:5])
+    await bench.finish()
+    bench.append(lines[5:])
+    await killed(bench, 3)
+    with bench.output.open("ab") as output:
+        output.write(record(0))
+    await bench.finish()
+    bench.check(lines)
