@@ -15,7 +15,7 @@ import msgspec
 from attrs import define, field
 from bulk_runs import WAYS, Taken
 from outcome import Outcome, Table, Target, parse, publish
-from resuming import RATE, seconds_to_resume
+from resuming import RATE, STRETCH, seconds_to_resume
 from rounds import QUICK, Results, Spent, play
 from server import serving
 
@@ -35,14 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     publish(measure(rounds, resumed=most if quick else 50 * most), options.json)
 
 
-def measure(rounds: Mapping[int, int], *, resumed: int, resumes: int = 5) -> Outcome:
+def measure(
+    rounds: Mapping[int, int], *, resumed: int, resumes: int = 5, stretch: int = STRETCH
+) -> Outcome:
     """Run each number of ids in so many rounds; then resume an export of `resumed` ids."""
     with serving([MESSAGES]) as server:
         url = server.sites[MESSAGES].base_url
         runs = {count: _Runs(count, url) for count in rounds}
         results = {count: run.rounds(rounds[count]) for count, run in runs.items()}
     with tempfile.TemporaryDirectory() as folder:
-        resuming = seconds_to_resume(Path(folder), resumed, resumes) * 1000
+        resuming = seconds_to_resume(Path(folder), resumed, resumes, stretch) * 1000
     least, most = min(rounds), max(rounds)
     growth = runs[most].peak(EXPORT) / runs[least].peak(EXPORT)
     return Outcome(

@@ -1,4 +1,4 @@
-"""How long a killed export takes to go on: `resuming.py STEP FOLDER IDS` runs one step."""
+"""How long a killed export takes to go on: `resuming.py STEP FOLDER IDS STRETCH` runs one step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STRETCH = 3000
 """Ids at that rate: so many checkpoints that nothing is left of a faster time, and a tail."""
 
 
-def seconds_to_resume(folder: Path, count: int, rounds: int) -> float:
+def seconds_to_resume(folder: Path, count: int, rounds: int, stretch: int = STRETCH) -> float:
     """Kill an export after `count` ids, then time how long others take to ask for their first id.
 
     The export is a real one but for its requests, which a function of the same process answers:
@@ -39,9 +39,9 @@ def seconds_to_resume(folder: Path, count: int, rounds: int) -> float:
     is asked; what is written after the last checkpoint, which the next run has to look at, is that
     of the rate. Each resumed run goes on for a stretch, and is killed as well.
     """
-    _write_ids(folder, count + STRETCH * (rounds + 1))
-    _step("kill", folder, count)
-    return median([float(_step("resume", folder, count)) for _ in range(rounds)])
+    _write_ids(folder, count + stretch * (rounds + 1))
+    _step("kill", folder, count, stretch)
+    return median([float(_step("resume", folder, stretch, stretch)) for _ in range(rounds)])
 
 
 def _write_ids(folder: Path, count: int) -> None:
@@ -51,20 +51,19 @@ def _write_ids(folder: Path, count: int) -> None:
             file.write("\n".join(some) + "\n")
 
 
-def _step(step: str, folder: Path, count: int) -> str:
-    command = [sys.executable, __file__, step, str(folder), str(count)]
+def _step(step: str, folder: Path, count: int, stretch: int) -> str:
+    command = [sys.executable, __file__, step, str(folder), str(count), str(stretch)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != -signal.SIGKILL:
         raise RuntimeError(f"{step} ended with {done.returncode}")
     return done.stdout
 
 
-async def _kill(folder: Path, count: int) -> None:
-    await _job(folder, _Answers(count)).run()
+async def _kill(folder: Path, answers: _Answers) -> None:
+    await _job(folder, answers).run()
 
 
-async def _resume(folder: Path) -> None:
-    answers = _Answers(STRETCH)
+async def _resume(folder: Path, answers: _Answers) -> None:
     started = time.perf_counter()
 
     async def fetch(conversation_id: str) -> bytes:
@@ -76,17 +75,18 @@ async def _resume(folder: Path) -> None:
 
 
 class _Answers:
-    """Answers so many requests, the last of them at the rate, and kills the process."""
+    """Answers so many requests, the last `stretch` at the rate, and kills the process."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, stretch: int) -> None:
         self._count = count
+        self._stretch = stretch
         self.given = 0
 
     async def __call__(self, conversation_id: str) -> bytes:
         if self.given >= self._count:
             _die()
         self.given += 1
-        if self.given > self._count - STRETCH:
+        if self.given > self._count - self._stretch:
             await asyncio.sleep(AT_ONCE / RATE)
         return b'{"object":"conversation","id":"%s"}' % conversation_id.encode()
 
@@ -103,5 +103,6 @@ def _die() -> NoReturn:
 
 
 if __name__ == "__main__":
-    step, folder, count = sys.argv[1:]
-    asyncio.run(_kill(Path(folder), int(count)) if step == "kill" else _resume(Path(folder)))
+    step, folder, *counts = sys.argv[1:]
+    run = _kill if step == "kill" else _resume
+    asyncio.run(run(Path(folder), _Answers(*map(int, counts))))

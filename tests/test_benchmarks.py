@@ -52,7 +52,7 @@ def test_tls_without_nginx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bulk_runs() -> None:
     """A plain loop, get_many and an export go through all ids, and a killed export goes on."""
-    outcome = import_module("bulk").measure({70: 1}, resumed=50, resumes=1)
+    outcome = import_module("bulk").measure({70: 1}, resumed=50, resumes=1, stretch=20)
     assert len(outcome.targets) == 3
 
 

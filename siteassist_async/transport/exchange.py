@@ -60,7 +60,7 @@ class _Get(aiohttp.ClientRequest):
 
 
 class Exchange:
-    """Sends requests over a session, below it where nobody would miss them."""
+    """Sends requests below a session, and tells whether anyone would miss them there."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -99,7 +99,7 @@ class Exchange:
             # With no body to wait for it is sent before another sets the URL of its own.
             request.url = request.original_url = url
             response = await request.send(connection)
-            request.response = None
+            request.response = None  # it would last until the next
         except BaseException:
             connection.close()
             raise

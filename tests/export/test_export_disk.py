@@ -106,7 +106,7 @@ def test_the_log_of_the_store_is_emptied_when_it_is_long(
         for number, conversation_id in enumerate(ids):
             opened.add([(conversation_id, number)])
             opened.commit(Checkpoint(boot=conversation_id))
-            sizes += [log.stat().st_size for log in path.parent.glob("*-wal")]
+            sizes += [wal.stat().st_size for wal in path.parent.glob("*-wal")]
         assert max(sizes, default=0) <= 40_000
         assert (0 in sizes) == (journal == "WAL")
         shutil.copytree(path.parent, folder)  # as it is after a kill
