@@ -3,32 +3,113 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-)
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
-from siteassist_async.errors import (
-    AuthenticationError,
-    ClientClosedError,
-    PaymentRequiredError,
-    SiteAssistError,
+from attrs import define, frozen
+
+from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.errors import CertificateError, OutageError, SiteAssistError
+from siteassist_async.outage import (
+    WAIT,
+    WINDOW,
+    Guard,
+    Held,
+    Job,
+    ends_all,
+    is_final,
+    is_own_word,
+    is_refusal_of_all,
+    needs_a_person,
+    probe_delays,
 )
-from siteassist_async.slots import Slots
+from siteassist_async.parking import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Coroutine,
+        Iterable,
+        Iterator,
+    )
 
 K = TypeVar("K")
 V = TypeVar("V")
 
+_LOG = logging.getLogger("siteassist_async")
 
-def ends_all(error: SiteAssistError) -> bool:
-    """Whether every further request must fail the same way: 401, 402, a closed client."""
-    return isinstance(error, AuthenticationError | PaymentRequiredError | ClientClosedError)
+MOST_PARKED = 1000
+"""Keys that may wait for their own sake at once, beside those in flight."""
+
+UNPROVEN = 5
+"""So many times as many failures in a row are needed where nothing was ever answered: those further
+on in the input may be."""
+
+
+@frozen
+class Options(Generic[K]):
+    """How bulk work deals with trouble.
+
+    Attributes:
+        wait: Seconds to wait while nothing is answered, before giving up.
+        strict: Let no failure be an outcome before anything was answered, not of a few keys
+            either: it may be the token's or the URL's.
+        proven: A key that was answered by an earlier run.
+        elsewhere: Gives keys from all over the input, to be asked where none was ever answered.
+        stopped: Whether to begin nothing more.
+    """
+
+    wait: float = WAIT
+    strict: bool = False
+    proven: K | None = None
+    elsewhere: Callable[[], Sequence[K]] | None = None
+    stopped: Callable[[], bool] = lambda: False
+    clock: Clock = SYSTEM_CLOCK
+
+
+class Input(Protocol[K]):
+    """Where keys come from, one at a time.
+
+    Attributes:
+        key: The one taken last.
+        exhausted: No more will come.
+        fault: What reading them raised.
+    """
+
+    key: K
+    exhausted: bool
+    fault: Exception | None
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """Call `wake` from now on where there are keys again, or no more."""
+        ...
+
+    def take(self) -> bool:
+        """Take the next key, if there is one at the moment."""
+        ...
+
+    async def stop(self) -> None:
+        """Read no more."""
+        ...
+
+
+@define
+class Outage:
+    """Nothing is answered any more.
+
+    Attributes:
+        since: When that began, by the clock.
+        error: What came last.
+    """
+
+    since: float
+    error: SiteAssistError
 
 
 async def each(
@@ -37,93 +118,92 @@ async def each(
     *,
     limit: int,
     ordered: bool = False,
-    fatal: Callable[[SiteAssistError], bool] = ends_all,
+    options: Options[K] | None = None,
 ) -> AsyncGenerator[tuple[K, V | SiteAssistError], None]:
     """Fetch every key, at most `limit` at once, and yield one outcome a key as it comes.
 
     A key is read from the input only when there is a slot for it, and at most `limit` outcomes
     wait for the caller, so that memory does not depend on the input's length; a slow caller slows
     the fetching. With `ordered` the outcomes come in the keys' order, which holds back those
-    behind a slow one.
+    behind a slow one. Keys that wait because the API asked them to make room for others, up to
+    `MOST_PARKED`.
 
-    Leaving early (close the generator, as `contextlib.aclosing` does) or being cancelled cancels
-    what is in flight and waits for its end. An error for which `fatal` holds is raised at once in
-    place of all that is to come, and so is whatever `fetch` raises beside a `SiteAssistError`.
-    What the input itself raises comes after the outcomes of the keys before it.
+    A failure that may be everyone's is held until it is known whether others are answered: see
+    `Guard`. Where nothing is answered any more, nothing further is read, one key that was answered
+    is asked for now and then, and what failed meanwhile is asked for again afterwards; after
+    `options.wait` seconds an OutageError ends it all.
+
+    The input is read in one task and one context. Leaving early (close the generator, as
+    `contextlib.aclosing` does) or being cancelled cancels what is in flight and waits for its end.
+    In place of all that is to come a ClientClosedError is raised at once, and so is whatever
+    `fetch` raises beside a `SiteAssistError`, and a 401 or 402 of a key that was answered before,
+    or twice of one where none was. What the input itself raises comes after the outcomes of the
+    keys before it.
     """
-    pool = _Pool(keys, fetch, limit=limit, ordered=ordered, fatal=fatal)
+    pool = Pool(input_of(keys), fetch, limit=limit, ordered=ordered, options=options)
     try:
         while await pool.has_outcomes():
             while pool.outcomes:
-                pool.room.release()
-                yield pool.outcomes.popleft()
+                outcome = pool.outcomes.popleft()
+                pool.fill()
+                yield outcome
     finally:
         await pool.stop()
 
 
-async def batches(
-    keys: AsyncIterable[K], fetch: Callable[[K], Awaitable[V]], *, limit: int
-) -> AsyncGenerator[list[tuple[K, V | SiteAssistError]], None]:
-    """As `each`, but yield all outcomes at once that wait.
+class Pool(Generic[K, V]):
+    """Tasks that share one input, and the outcomes that wait for the caller.
 
-    They hold their slots, and their list its content, until the next are asked for.
-    """
-    pool = _Pool(keys, fetch, limit=limit, ordered=False, fatal=ends_all)
-    try:
-        while await pool.has_outcomes():
-            taken = list(pool.outcomes)
-            pool.outcomes.clear()
-            yield taken
-            for _ in taken:
-                pool.room.release()
-            taken.clear()  # whoever waits for the next still has it
-    finally:
-        await pool.stop()
-
-
-class _Pool(Generic[K, V]):
-    """Workers that share one input, and the outcomes that wait for the caller.
+    Whoever takes an outcome calls `fill` after it.
 
     Attributes:
-        outcomes: Those that the caller may take; for each it gives back one slot of `room`.
-        room: Slots for the keys that are in flight or wait for the caller.
+        outcomes: Those that the caller may take.
+        outage: Where nothing is answered at the moment.
     """
 
     def __init__(
         self,
-        keys: Iterable[K] | AsyncIterable[K],
+        keys: Input[K],
         fetch: Callable[[K], Awaitable[V]],
         *,
         limit: int,
-        ordered: bool,
-        fatal: Callable[[SiteAssistError], bool],
+        ordered: bool = False,
+        options: Options[K] | None = None,
     ) -> None:
         self.outcomes: deque[tuple[K, V | SiteAssistError]] = deque()
-        self.room = Slots(2 * limit)
-        self._keys = aiter(keys) if isinstance(keys, AsyncIterable) else iter(keys)
+        self.outage: Outage | None = None
+        self._input = keys
         self._fetch = fetch
         self._limit = limit
         self._ordered = ordered
-        self._fatal = fatal
-        self._turn = Slots(1)  # two __anext__ at once break an async generator
-        self._workers: set[asyncio.Task[None]] = set()
+        self._options = options = options or Options()
+        answered = options.proven is not None
+        window = WINDOW if answered or options.elsewhere else WINDOW * UNPROVEN
+        self._guard = Guard[K](window, options.proven, answered)
+        self._answered_at = options.clock.now()
+        self._again: deque[Job[K]] = deque()
         self._early: dict[int, tuple[K, V | SiteAssistError]] = {}
+        # Keys that are being fetched, that wait for their own sake, and in all.
+        self._active = self._parked = self._taken = 0
+        self._settled = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checking = self._stopped = False
         self._changed = asyncio.Event()
-        self._read = self._settled = 0
-        self._exhausted: _End | None = None
-        self._stopped = False
-        self._input_fault: Exception | None = None
         self._fault: BaseException | None = None
-        self._spawn()
+        self._context = copy_context()
+        self._hosted = self._context.copy()
+        self._hosted.run(HOST.set, self)
+        self._input.begin(self._wake)
+        self.fill()
 
     async def has_outcomes(self) -> bool:
         """Wait until there are some; False where no more will come."""
         while self._fault is None:
             if self.outcomes:
                 return True
-            if not self._workers:
-                if self._input_fault is not None:
-                    raise self._input_fault
+            if self._is_done():
+                if self._input.fault is not None:
+                    raise self._input.fault
                 return False
             self._changed.clear()
             await self._changed.wait()
@@ -132,80 +212,314 @@ class _Pool(Generic[K, V]):
     async def stop(self) -> None:
         """Cancel what is in flight, and wait for its end."""
         self._stopped = True  # a fetch may swallow the cancellation
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._input.stop()
 
-    def _spawn(self) -> None:
-        worker = asyncio.create_task(self._work())
-        self._workers.add(worker)
-        worker.add_done_callback(self._ended)
+    def fill(self) -> None:
+        """Begin as many as there are keys and room for."""
+        while (job := self._next()) is not None:
+            self._spawn(self._work(job), self._hosted)
 
-    def _ended(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
-        fault = asyncio.CancelledError() if worker.cancelled() else worker.exception()
+    def park(self) -> None:
+        """As `Host.park`."""
+        self._active -= 1
+        self._parked += 1
+        self.fill()
+
+    def unpark(self) -> None:
+        """As `Host.unpark`."""
+        self._active += 1
+        self._parked -= 1
+
+    def _wake(self) -> None:
+        self.fill()
+        self._look_if_idle()
+        self._changed.set()
+
+    def _spawn(self, work: Coroutine[object, object, None], context: Context) -> None:
+        task = asyncio.get_running_loop().create_task(work, context=context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        fault = asyncio.CancelledError() if task.cancelled() else task.exception()
         if fault is not None:
             self._fault = self._fault or fault
+            self._stopped = True
             self.outcomes.clear()
         self._changed.set()
 
-    async def _work(self) -> None:
-        room = self.room
-        while not self._stopped:
-            if room.free:
-                room.free -= 1
-            else:
-                await room.wait()
-            key = await self._next()
-            if isinstance(key, _End):
-                return
-            index = self._read
-            self._read += 1
-            if len(self._workers) < self._limit:
-                self._spawn()
-            try:
-                result: V | SiteAssistError = await self._fetch(key)
-            except SiteAssistError as error:
-                if self._fatal(error):
-                    raise
-                result = error
-            self._settle(index, (key, result))
+    def _is_done(self) -> bool:
+        if self._tasks:
+            return False
+        left = self._again or self._guard.held or not self._input.exhausted
+        return not left or self._options.stopped()
 
-    def _settle(self, index: int, outcome: tuple[K, V | SiteAssistError]) -> None:
+    def _next(self) -> Job[K] | None:
+        """Take a key, if there is room and there is one."""
+        if self._active >= self._limit or self._checking or self._stopped:
+            return None
+        if self._again:
+            self._active += 1
+            return self._again.popleft()
+        if not self._has_room() or not self._input.take():
+            return None
+        self._active += 1
+        self._taken += 1
+        return Job(self._input.key, self._taken - 1)
+
+    def _has_room(self) -> bool:
+        waiting = len(self.outcomes) + len(self._early)
+        return self._active + waiting < 2 * self._limit and self._parked < MOST_PARKED
+
+    async def _work(self, job: Job[K] | None) -> None:
+        while job is not None:
+            try:
+                value = await self._fetch(job.key)
+            except SiteAssistError as error:
+                self._active -= 1
+                self._failed(job, error)
+            except BaseException:
+                self._active -= 1
+                raise
+            else:
+                self._active -= 1
+                self._answered(job, value)
+            job = self._next()
+        self._look_if_idle()
+
+    def _answered(self, job: Job[K], value: V) -> None:
+        self._answered_at = self._options.clock.now()
+        released = self._guard.succeeded(job)
+        self._settle(job, value)
+        if released:
+            self._let_go(released)
+
+    def _failed(self, job: Job[K], error: SiteAssistError) -> None:
+        if ends_all(error):
+            raise error
+        if is_final(error):
+            self._settle(job, error)
+        elif self._guard.hold(job, error, self._taken):
+            self._look()
+
+    def _settle(self, job: Job[K], result: V | SiteAssistError) -> None:
         if self._fault is not None:
             return  # it comes in place of all that is to come
         if self._ordered:
-            self._early[index] = outcome
+            self._early[job.index] = job.key, result
             while self._settled in self._early:
                 self.outcomes.append(self._early.pop(self._settled))
                 self._settled += 1
         else:
-            self.outcomes.append(outcome)
+            self.outcomes.append((job.key, result))
         self._changed.set()
 
-    async def _next(self) -> K | _End:
+    def _let_go(self, released: list[Held[K]]) -> None:
+        """Settle what failed while others are answered, or ask for it once more."""
+        for held in released:
+            if held.is_settled():
+                self._settle(held.job, held.error)
+            else:
+                held.job.strikes += 1
+                self._again.append(held.job)
+
+    def _look_if_idle(self) -> None:
+        """Look closer where nothing else is under way that could tell."""
+        if self._guard.held and not (self._active or self._parked or self._again):
+            self._look()
+
+    def _look(self) -> None:
+        if not (self._checking or self._stopped or self._options.stopped()):
+            self._checking = True
+            self._spawn(self._check(), self._context)
+
+    async def _check(self) -> None:
+        """Find out whether anything is answered, and wait until it is."""
+        guard = self._guard
         try:
-            if isinstance(self._keys, AsyncIterator):
-                return await self._read_in_turn(self._keys)
-            return next(self._keys) if self._exhausted is None else self._exhausted
-        except (StopIteration, StopAsyncIteration):
+            if self._is_a_handful():
+                for held in guard.release(guard.held):
+                    self._settle(held.job, held.error)
+            else:
+                self._let_go(guard.release(await self._wait_for_answer()))
+        finally:
+            self._checking = False
+            self.outage = None
+        self.fill()
+        self._look_if_idle()
+
+    def _is_a_handful(self) -> bool:
+        """Whether a few keys failed and nothing else is known: then that is their outcome."""
+        guard = self._guard
+        return (
+            not (self._options.strict or guard.answered)
+            and self._input.exhausted
+            and len(guard.held) < WINDOW
+            and not any(is_refusal_of_all(held.error) for held in guard.held)
+        )
+
+    async def _wait_for_answer(self) -> list[Held[K]]:
+        """Ask until something is answered; returns the failures that came before that was asked."""
+        options, clock = self._options, self._options.clock
+        began = clock.now()
+        for delay in probe_delays():
+            before = list(self._guard.held)
+            error = await self._ask()
+            if error is None:
+                break
+            self._give_up_if_hopeless(error, waited=clock.now() - began)
+            if self.outage is None:
+                self.outage = Outage(self._answered_at, error)
+                _LOG.warning("nothing is answered: waiting up to %g s: %s", options.wait, error)
+            if not await self._pause(min(delay, began + options.wait - clock.now())):
+                return []
+        if self.outage is not None:
+            _LOG.warning("answered again after %.0f s", clock.now() - self.outage.since)
+        return before
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait before the next probe; False where all is to end."""
+        clock = self._options.clock
+        until = clock.now() + seconds
+        while not self._options.stopped():
+            left = until - clock.now()
+            if left <= 0:
+                return True
+            await clock.sleep(min(left, 1.0))
+        return False
+
+    async def _ask(self) -> SiteAssistError | None:
+        """Ask for a key that was answered, or where there is none for others; why none was."""
+        guard, options = self._guard, self._options
+        last: SiteAssistError | None = None
+        for key in self._candidates():
+            try:
+                await self._fetch(key)
+            except SiteAssistError as error:
+                if ends_all(error):
+                    raise
+                lenient = not (options.strict or guard.answered)
+                if is_final(error) or (lenient and is_own_word(error)):
+                    return None
+                last = error
+            else:
+                guard.proven, guard.answered, guard.window = key, True, WINDOW
+                return None
+        return last
+
+    def _candidates(self) -> Sequence[K]:
+        guard = self._guard
+        if guard.answered:
+            return [cast("K", guard.proven)]
+        others = self._options.elsewhere() if self._options.elsewhere else ()
+        return [guard.held[-1].job.key, *others]
+
+    def _give_up_if_hopeless(self, error: SiteAssistError, *, waited: float) -> None:
+        guard, options = self._guard, self._options
+        if is_refusal_of_all(error):
+            raise error
+        if not guard.answered and (
+            isinstance(error, CertificateError) or (options.strict and needs_a_person(error))
+        ):
+            raise error
+        if waited >= options.wait:
+            seconds = options.clock.now() - self._answered_at
+            raise OutageError(error, seconds) from error
+
+
+def input_of(keys: Iterable[K] | AsyncIterable[K]) -> Input[K]:
+    """Read keys from an iterable, an async iterable or an async iterator."""
+    if hasattr(keys, "__aiter__"):
+        return AsyncInput(_one_by_one(aiter(cast("AsyncIterable[K]", keys))))
+    if hasattr(keys, "__anext__"):
+        return AsyncInput(_one_by_one(cast("AsyncIterator[K]", keys)))
+    return _PlainInput(iter(keys))
+
+
+async def _one_by_one(keys: AsyncIterator[K]) -> AsyncGenerator[Sequence[K], None]:
+    while True:
+        try:
+            key = await anext(keys)
+        except StopAsyncIteration:
+            return
+        yield [key]
+
+
+class _PlainInput(Generic[K]):
+    """Keys of an iterator, each step in one context."""
+
+    key: K
+
+    def __init__(self, keys: Iterator[K]) -> None:
+        self.exhausted = False
+        self.fault: Exception | None = None
+        self._keys = keys
+        self._context = copy_context()
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """There is nothing to wait for."""
+
+    def take(self) -> bool:
+        """As `Input.take`."""
+        if self.exhausted:
+            return False
+        try:
+            self.key = self._context.run(next, self._keys)
+        except StopIteration:
+            self.exhausted = True
+        except Exception as error:  # noqa: BLE001 - the input is the caller's code; told to them last
+            self.exhausted, self.fault = True, error
+        return not self.exhausted
+
+    async def stop(self) -> None:
+        """There is nothing to end."""
+
+
+class AsyncInput(Generic[K]):
+    """Keys of an async iterator of sequences, read in one task: the next when none is left."""
+
+    key: K
+
+    def __init__(self, blocks: AsyncIterator[Sequence[K]]) -> None:
+        self.exhausted = False
+        self.fault: Exception | None = None
+        self._blocks = blocks
+        self._ready: deque[K] = deque()
+        self._wanted = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """As `Input.begin`."""
+        self._reader = asyncio.get_running_loop().create_task(self._read(wake))
+
+    def take(self) -> bool:
+        """As `Input.take`."""
+        if self._ready:
+            self.key = self._ready.popleft()
+            return True
+        self._wanted.set()
+        return False
+
+    async def stop(self) -> None:
+        """As `Input.stop`."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _read(self, wake: Callable[[], None]) -> None:
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                self._ready.extend(await anext(self._blocks))
+                wake()
+        except StopAsyncIteration:
             pass
         except Exception as error:  # noqa: BLE001 - the input is the caller's code; told to them last
-            self._input_fault = error
-        self._exhausted = _End()
-        return self._exhausted
-
-    async def _read_in_turn(self, keys: AsyncIterator[K]) -> K | _End:
-        turn = self._turn
-        if turn.free:
-            turn.free -= 1
-        else:
-            await turn.wait()
-        try:
-            return await anext(keys) if self._exhausted is None else self._exhausted
-        finally:
-            turn.release()
-
-
-class _End:
-    """The input has no more keys."""
+            self.fault = error
+        self.exhausted = True
+        wake()

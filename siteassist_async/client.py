@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.closing import Closing
 from siteassist_async.conversations import Conversations
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.middleware.auth import Auth, Token
@@ -108,21 +109,31 @@ class SiteAssist:
         self.pacer: Pacer = pacer or pacer_for(
             self._base_url, token, concurrency=concurrency, max_rate=max_rate, clock=clock
         )
-        self._pacing = Pacing(self.pacer, concurrency, clock)
+        self._closing = Closing()
+        self._pacing = Pacing(self.pacer, concurrency, clock, self._closing)
         self._transport = Transport(connections=concurrency, session=session, tls=tls)
         self._link(_Options(timeout, retry, _positive(deadline), tuple(middleware)))
 
     def _link(self, options: _Options) -> Self:
         self._options = options
         links: list[Middleware] = [
-            Retrying(options.retry, self._clock, budget=self._budget, stats=self.retry_stats),
+            Retrying(
+                options.retry,
+                self._clock,
+                budget=self._budget,
+                stats=self.retry_stats,
+                closing=self._closing,
+            ),
             *options.middleware,
             self._pacing,
             self._auth,
             decode,
         ]
         self.conversations = Conversations(
-            self._request, chain(links, self._transport), concurrency=self._concurrency
+            self._request,
+            chain(links, self._transport),
+            concurrency=self._concurrency,
+            clock=self._clock,
         )
         return self
 
@@ -152,7 +163,8 @@ class SiteAssist:
         return view._link(options)  # noqa: SLF001 - as above
 
     async def close(self) -> None:
-        """Close the connections; what is in flight fails, and so does what comes after."""
+        """Close the connections; what is in flight or waits fails at once, as does what follows."""
+        self._closing.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -168,8 +180,10 @@ class SiteAssist:
         self,
         conversation_id: str,
         accept: Callable[[bytes, str], object],
-        patience: float | None = None,
+        *,
+        bulk: bool = False,
     ) -> Request:
+        """Count the deadline from now; bulk work waits as long as the API asks."""
         options = self._options
         return Request(
             f"{self._base_url}/conversations/{conversation_id}",
@@ -178,7 +192,8 @@ class SiteAssist:
             _HEADERS,
             options.timeout,
             None if options.deadline is None else self._clock.now() + options.deadline,
-            options.retry.patience if patience is None else patience,
+            math.inf if bulk else options.retry.patience,
+            bulk,
         )
 
 

@@ -6,19 +6,22 @@ import asyncio
 import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol, cast
+from uuid import UUID
 
 from attrs import frozen
 
-from siteassist_async.bulk import each
+from siteassist_async.bulk import Options, each
 from siteassist_async.codec import check_asked, decode_asked, record_asked
-from siteassist_async.errors import SiteAssistError
+from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.ids import parse_id
 from siteassist_async.models import Conversation
+from siteassist_async.outage import WAIT
+from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-    from uuid import UUID
 
+    from siteassist_async.clock import Clock
     from siteassist_async.wire import Request, Response, Send
 
 
@@ -29,9 +32,10 @@ class NewRequest(Protocol):
         self,
         conversation_id: str,
         accept: Callable[[bytes, str], object],
-        patience: float | None = None,
+        *,
+        bulk: bool = False,
     ) -> Request:
-        """Count the deadline from now."""
+        """Count the deadline from now; `bulk` is for one of many."""
         ...
 
 
@@ -58,10 +62,13 @@ class Conversations:
     pace. Beside what is named, each raises the errors of `siteassist_async.errors` as they come.
     """
 
-    def __init__(self, new_request: NewRequest, send: Send, *, concurrency: int) -> None:
+    def __init__(
+        self, new_request: NewRequest, send: Send, *, concurrency: int, clock: Clock
+    ) -> None:
         self._new_request = new_request
         self._send = send
         self._concurrency = concurrency
+        self._clock = clock
 
     async def get(self, conversation_id: str | UUID) -> Conversation:
         """Fetch one conversation with its messages.
@@ -86,33 +93,69 @@ class Conversations:
         """Fetch one conversation as a line of a JSON-lines file, without its line break.
 
         The JSON is what the server sent, unknown fields and all; only line breaks between its
-        tokens are gone. It waits as long as the API asks it to.
+        tokens are gone. It is made for bulk work: it waits as long as the API asks it to, and lets
+        calls that somebody waits for go first.
         """
-        request = self._new_request(parse_id(conversation_id), record_asked, patience=math.inf)
+        request = self._new_request(parse_id(conversation_id), record_asked, bulk=True)
         return cast("bytes", (await self._send(request)).value)
 
-    async def get_many(
+    def get_many(
         self,
         ids: Iterable[str | UUID] | AsyncIterable[str | UUID],
         *,
         ordered: bool = False,
+        wait: float = WAIT,
     ) -> AsyncGenerator[Fetched | Failed, None]:
         """Fetch many conversations at once and yield one outcome an id, as they come.
 
         The ids are read as slots come free and outcomes wait for the caller in a bounded number,
         so that any number of ids needs the same memory. An id that is asked for again while it is
         in flight shares that request. With `ordered` the outcomes come in the ids' order. Each id
-        has the client's `deadline` for itself, and without one waits as long as the API asks.
+        has the client's `deadline` for itself, and without one waits as long as the API asks;
+        meanwhile others are fetched. Calls of `get` go before them.
+
+        A failure is an id's outcome only where the API said so of that id, or where others were
+        answered: what fails otherwise is requested once more when others are. Where 20 in a row
+        fail (100 where none was ever answered), one that was answered is requested again; if that
+        fails too it is an outage. Then nothing further is read, and all goes on as soon as there is
+        an answer.
 
         Leaving the loop ends what is in flight: at once where the generator is closed (as
         `contextlib.aclosing` does), else when it is collected.
 
+        Args:
+            ids: Any iterable, async iterable or async iterator; read in one task and one context.
+            ordered: Yield in the order of the ids.
+            wait: Seconds to wait through an outage. The ids that failed in it have no outcome then:
+                an OutageError ends the loop, for yielding the rest of the ids as failures would
+                say something of them that nobody knows.
+
         Raises:
-            AuthenticationError: The token is not accepted: every further request would fail.
+            AuthenticationError: The token is not accepted: an id that was answered before is
+                refused too, or where none was, the same id twice.
             PaymentRequiredError: As above, of the project's plan.
+            OutageError: Nothing was answered for `wait` seconds.
+            ConfigurationError: `ids` is a single id.
         """
+        if isinstance(ids, str | bytes | UUID):
+            raise ConfigurationError(
+                f"get_many takes an iterable of ids, not a single {type(ids).__name__}: "
+                "use get, or give a list"
+            )
+        return self._get_many(ids, ordered=ordered, wait=wait)
+
+    async def _get_many(
+        self,
+        ids: Iterable[str | UUID] | AsyncIterable[str | UUID],
+        *,
+        ordered: bool,
+        wait: float,
+    ) -> AsyncGenerator[Fetched | Failed, None]:
         flights = _Flights(self._new_request, self._send)
-        outcomes = each(ids, flights.fetch, limit=self._concurrency, ordered=ordered)
+        options = Options[str | UUID](wait=wait, clock=self._clock)
+        outcomes = each(
+            ids, flights.fetch, limit=self._concurrency, ordered=ordered, options=options
+        )
         async with aclosing(outcomes):
             async for given, result in outcomes:
                 if isinstance(result, SiteAssistError):
@@ -135,7 +178,7 @@ class _Flights:
         if conversation_id in self._flying:
             return await self._join(conversation_id)
         self._flying[conversation_id] = None
-        request = self._new_request(conversation_id, decode_asked, patience=math.inf)
+        request = self._new_request(conversation_id, decode_asked, bulk=True)
         try:
             conversation = cast("Conversation", (await self._send(request)).value)
         except BaseException as error:
@@ -152,7 +195,8 @@ class _Flights:
         joined = self._flying[conversation_id]
         if joined is None:
             joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(joined)
+        with parking(math.inf):  # it holds nothing, and the other may be asked to wait for long
+            return await asyncio.shield(joined)
 
 
 def _fail(joined: asyncio.Future[Conversation], error: BaseException) -> None:

@@ -22,6 +22,8 @@ SiteAssistError
 │   │   └── CertificateError       the server's certificate cannot be trusted
 │   └── TimedOutError              one attempt took too long (a TimeoutError)
 ├── DeadlineExceededError          the call took too long (a TimeoutError)
+├── ThrottledError                 this client did not send the request, for it would come too late
+├── OutageError                    nothing was answered any more, for longer than a bulk call waits
 ├── UnusableResponseError          an answer that is not what was asked for
 │   ├── WrongConversationError     another conversation than the one asked for
 │   └── ResponseTooLargeError      more bytes than the limit
@@ -58,10 +60,12 @@ class SiteAssistError(Exception):
     Attributes:
         attempts: Requests that were sent for this call; 0 where none was.
         elapsed: Seconds from the call's start to its failure.
+        isolated: Whether others were answered each time that this one was refused.
     """
 
     attempts: int = 0
     elapsed: float = 0.0
+    isolated: bool = False
 
     def __str__(self) -> str:
         line = printable(self._summary())
@@ -251,11 +255,7 @@ class ValidationError(ClientError):
 
 
 class RateLimitError(ClientError):
-    """429: the project's rate limit or its usage quota is reached.
-
-    Also raised without a request (`attempts` is 0) where the pause that the API asked for ends
-    after the call's deadline.
-    """
+    """429: the project's rate limit or its usage quota is reached."""
 
     status = 429
     details_class = RetryDetails
@@ -311,6 +311,57 @@ class TimedOutError(TransportError, TimeoutError):
 
 class DeadlineExceededError(SiteAssistError, TimeoutError):
     """The call's deadline passed before an answer came."""
+
+
+_HELD_FOR = {
+    "pace": "the rate limit leaves no room",
+    "gate": "the API asked all requests to wait",
+    "slots": "all of the client's connections are in use",
+    "retry_after": "the API asked to wait before this conversation is requested again",
+}
+
+
+class ThrottledError(SiteAssistError):
+    """This client did not send the request, because it could not be answered in time.
+
+    By what is known when it is raised, the request would have had to wait beyond the call's
+    deadline, or beyond `RetryPolicy.patience`. So it costs neither the caller nor the API anything.
+
+    Attributes:
+        reason: What it would have waited for: the learned rate ("pace"), a pause that the API asked
+            of all requests ("gate") or of this conversation's ("retry_after"), or a free
+            connection ("slots").
+        wait: Seconds that it would have waited.
+    """
+
+    def __init__(self, message: str = "", *, reason: str = "pace", wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.wait = wait
+
+    def _summary(self) -> str:
+        if self.args[0]:
+            return super()._summary()
+        return f"not sent: {_HELD_FOR[self.reason]} for {self.wait:.3g} s, which is too late"
+
+
+class OutageError(SiteAssistError):
+    """Nothing was answered any more, for longer than a bulk call waits.
+
+    IDs that failed meanwhile have no outcome: nothing is known of them.
+
+    Attributes:
+        error: What failed last.
+        seconds: For how long nothing was answered.
+    """
+
+    def __init__(self, error: SiteAssistError, seconds: float) -> None:
+        super().__init__(error, seconds)
+        self.error = error
+        self.seconds = seconds
+
+    def _summary(self) -> str:
+        return f"nothing was answered for {self.seconds:.0f} s; the last error: {self.error}"
 
 
 class UnusableResponseError(SiteAssistError):

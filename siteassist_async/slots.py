@@ -1,23 +1,31 @@
-"""Slots for so many at once, first come, first served."""
+"""Slots for so many at once."""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 from collections import deque
+from weakref import WeakSet
 
 
 class Slots:
     """A semaphore whose free slots are taken without a call: it is passed for each request.
 
-    Take a free one by `free -= 1`, else by `wait`; `release` follows either once.
+    Take a free one by `free -= 1` while `free > 0`, else by `wait`; `release` follows either once.
 
     Attributes:
-        free: Slots that nobody holds; above 0 only where nobody waits.
+        count: All slots.
+        free: Slots that nobody holds.
+        urgent_until: Until then bulk work leaves a share of the slots to calls that somebody waits
+            for; set by who starts those.
     """
 
     def __init__(self, count: int) -> None:
-        self.free = count
+        self.count = self.free = count
+        self.urgent_until = -math.inf
         self._waiting: deque[asyncio.Future[None]] = deque()
+        _ALL.add(self)
 
     async def wait(self) -> None:
         """Get a slot in turn; a cancelled call holds none."""
@@ -32,9 +40,25 @@ class Slots:
 
     def release(self) -> None:
         """Give the slot to who has waited longest."""
-        while self._waiting:
+        while self._waiting and self.free >= 0:
             given = self._waiting.popleft()
             if not given.done():
                 given.set_result(None)
                 return
-        self.free += 1
+        self.free = min(self.count, self.free + 1)  # those of a parent process are not ours
+
+    def reset(self) -> None:
+        """Start anew in a process that was forked: what is held is the parent's."""
+        self.free = self.count
+        self._waiting.clear()
+
+
+_ALL: WeakSet[Slots] = WeakSet()
+
+
+def _start_anew() -> None:
+    for slots in list(_ALL):
+        slots.reset()
+
+
+os.register_at_fork(after_in_child=_start_anew)

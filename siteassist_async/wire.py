@@ -37,6 +37,8 @@ class Tally:
 
     sent: int = 0
     """Requests that went to the transport."""
+    refused_alone: int = 0
+    """Those that were refused again while others were answered."""
 
 
 @frozen
@@ -52,6 +54,7 @@ class Request:
         timeout: For each attempt.
         deadline: A point of the client's clock, for the whole call.
         patience: Seconds that the call may still wait in all because the API asks it to.
+        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
         tally: Shared by all copies of one call's request.
     """
 
@@ -62,6 +65,7 @@ class Request:
     timeout: Timeout = Timeout()
     deadline: float | None = None
     patience: float = math.inf
+    bulk: bool = False
     tally: Tally = field(factory=Tally, eq=False, repr=False)
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
@@ -75,6 +79,7 @@ class Request:
             self.timeout,
             self.deadline,
             self.patience,
+            self.bulk,
             self.tally,
         )
 

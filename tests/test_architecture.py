@@ -25,7 +25,8 @@ FLOORS = (
     ("client", "export"),
     ("conversations", "middleware", "transport"),
     ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
-    ("clock", "contract", "errors", "models", "retry_after", "slots", "version"),
+    ("closing", "outage"),
+    ("clock", "contract", "errors", "models", "parking", "retry_after", "slots", "version"),
 )
 """The highest first. A module imports from lower floors and from its own package only."""
 

@@ -105,6 +105,17 @@ class IdList:
         raw, _, _ = self._read(position).partition(b"\n")
         return _entry(_text(raw, position), position, line, position + len(raw) + 1)
 
+    def sample(self, count: int) -> list[Entry]:
+        """Read so many ids from all over the list, or fewer."""
+        size, found = self.size(), list[Entry]()
+        for part in range(1, count + 1):
+            at = size * part // (count + 1)
+            _, line_break, rest = self._read(at).partition(b"\n")
+            entry = _entry(_text(rest.partition(b"\n")[0], at), at, 0, at)
+            if line_break and entry.id:
+                found.append(entry)
+        return found
+
     def holds(self, position: int, conversation_id: str) -> bool:
         """Tell whether a line begins at this offset and is this id."""
         before = self._read(position - 1)[:1] if position else b"\n"

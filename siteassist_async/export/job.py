@@ -18,6 +18,7 @@ from siteassist_async.export.run import Conclusion, Run
 from siteassist_async.export.spool import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.export.threads import in_thread
+from siteassist_async.outage import WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,14 +40,16 @@ class ExportJob:
         source: The ids. More may be appended between runs; what was read must stay as it is.
         output: The records; made where it is missing, never overwritten.
         fetch: Gives the JSON text of one conversation, without a line break, or raises a
-            `SiteAssistError`. It gets canonical ids, each once; where 20 in a row get no answer,
-            it gets one that was answered, to learn whether it is the ids or the server.
+            `SiteAssistError`. It gets canonical ids, each once; one that failed in a way that may
+            not be its own once more; and where 20 in a row fail, one that was answered, to learn
+            whether it is the ids or the server.
         limit: How many fetches run at once.
         restart: Delete what earlier runs of this export wrote, and begin anew. A file that no
             export wrote is refused all the same.
         retry_failed: First ask again for the ids in the dead letters that are UUIDs.
         pacer: Its learned rate is kept with the state and given back to it.
-        clock: For the time between two checkpoints and the time elapsed.
+        wait: Seconds to wait while nothing is answered, before the run ends.
+        clock: For the time between two checkpoints, the time elapsed and the waits of an outage.
 
     Raises:
         ConfigurationError: The limit is not positive.
@@ -63,6 +66,7 @@ class ExportJob:
         restart: bool = False,
         retry_failed: bool = False,
         pacer: Learner | None = None,
+        wait: float = WAIT,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if limit < 1:
@@ -78,10 +82,12 @@ class ExportJob:
         )
         self._fetch = fetch
         self._limit = limit
+        self._wait = wait
         self._clock = clock
         self._started = clock.now()
         self._stopping = False
         self._ledger: Ledger | None = None
+        self._run: Run | None = None
         self._exported_before = self._size_before = 0
         self._last = _at_rest(Counts())
 
@@ -104,10 +110,11 @@ class ExportJob:
                 return self._summary(Conclusion(Ending.STOPPED), stopped.counts)
             self._open(ledger)
             stack.callback(self._close, ledger)
-            run = Run(
+            run = self._run = Run(
                 ledger,
                 fetch=self._fetch,
                 limit=self._limit,
+                wait=self._wait,
                 stopped=self._is_stopped,
                 clock=self._clock,
             )
@@ -139,6 +146,7 @@ class ExportJob:
 
     def _measure(self, ledger: Ledger) -> Progress:
         counts, in_flight = ledger.counts, ledger.in_flight()
+        outage = self._run.outage if self._run else None
         return evolve(
             _at_rest(counts),
             asked=counts.taken - in_flight,
@@ -148,6 +156,8 @@ class ExportJob:
             total=counts.taken + ledger.remaining(),
             bytes_written=ledger.records.offset - self._size_before,
             elapsed=self._clock.now() - self._started,
+            outage=self._clock.now() - outage.since if outage else 0.0,
+            outage_error=outage.error if outage else None,
         )
 
     def _drop_empty_letters(self, ledger: Ledger) -> None:

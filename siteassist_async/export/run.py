@@ -8,22 +8,30 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.bulk import batches, ends_all
-from siteassist_async.errors import (
-    AuthenticationError,
-    PaymentRequiredError,
-    SiteAssistError,
-)
-from siteassist_async.export.breaker import Breaker, Failure, is_foreign, is_silent
+from siteassist_async.bulk import AsyncInput, Options, Outage, Pool
+from siteassist_async.errors import CertificateError, OutageError, SiteAssistError
 from siteassist_async.export.checkpointer import Checkpointer
+from siteassist_async.export.errors import ExportError
+from siteassist_async.export.id_list import Entry
 from siteassist_async.export.summary import Ending
+from siteassist_async.outage import ends_all, needs_a_person
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Sequence,
+    )
 
     from siteassist_async.clock import Clock
-    from siteassist_async.export.id_list import Block, Entry
+    from siteassist_async.export.id_list import Block
     from siteassist_async.export.ledger import Ledger
+
+ELSEWHERE = 10
+"""So many ids from all over the list are asked for where none was ever answered."""
 
 
 @frozen
@@ -40,26 +48,33 @@ class Run:
     Args:
         fetch: Gives the record of an id.
         limit: How many fetches run at once.
+        wait: Seconds to wait while nothing is answered.
         stopped: Whether to take no further ids.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run depends on, each by its name
         self,
         ledger: Ledger,
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int,
+        wait: float,
         stopped: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._fetch = fetch
         self._limit = limit
+        self._wait = wait
         self._stopped = stopped
+        self._clock = clock
         self._checkpointer = Checkpointer(ledger, clock)
-        had_answers = ledger.counts.exported or ledger.counts.failed or ledger.retry
-        self._breaker = Breaker(trusted=bool(had_answers))
-        self._exhausted = False
+        self._pool: Pool[Entry, bytes] | None = None
+
+    @property
+    def outage(self) -> Outage | None:
+        """Where nothing is answered at the moment."""
+        return None if self._pool is None else self._pool.outage
 
     async def execute(self) -> Conclusion:
         """Work until the input ends or something ends it before; leaves a checkpoint.
@@ -77,101 +92,110 @@ class Run:
 
     async def _until_end(self) -> Conclusion:
         try:
-            while (error := await self._pass()) is None and self._exhausted:
+            while await self._pass():
                 if self._ledger.retry is None:
                     return Conclusion(Ending.FINISHED)
                 self._ledger.finish_retry()
                 await self._checkpointer.save()
-        except (AuthenticationError, PaymentRequiredError) as refusal:
-            return Conclusion(Ending.BLOCKED, refusal)
-        if error is None:
-            return Conclusion(Ending.STOPPED)
-        blocked = is_foreign(error)
-        return Conclusion(Ending.BLOCKED if blocked else Ending.UNREACHABLE, error)
+        except OutageError as outage:
+            return _concluded(outage.error)
+        except SiteAssistError as error:
+            if isinstance(error, ExportError) or ends_all(error):
+                raise
+            return _concluded(error)
+        return Conclusion(Ending.STOPPED)
 
-    async def _pass(self) -> SiteAssistError | None:
-        """Ask for all ids of the list that is to be read now; return what ends the run, if any."""
-        async with (
-            aclosing(self._entries()) as entries,
-            aclosing(batches(entries, self._ask, limit=self._limit)) as rounds,
-        ):
-            async for outcomes in rounds:
-                self._ledger.export(
-                    [(e, record) for e, record in outcomes if isinstance(record, bytes)]
-                )
-                for entry, outcome in outcomes:
-                    if isinstance(outcome, bytes):
-                        self._bury(self._breaker.succeeded())
-                        continue
-                    self._note(Failure(entry, outcome))
-                    if self._breaker.is_tripped() and (error := await self._look_closer()):
-                        return error
-                self._checkpointer.tick()
-        return await self._look_closer() if self._exhausted else None
+    async def _pass(self) -> bool:
+        """Ask for all ids of the list that is to be read now; whether all have their outcome."""
+        async with aclosing(self._blocks()) as blocks:
+            entries = _Entries(blocks, self._ledger, self._stopped)
+            self._pool = pool = Pool(entries, self._ask, limit=self._limit, options=self._options())
+            try:
+                while await pool.has_outcomes():
+                    self._write(list(pool.outcomes))
+                    pool.outcomes.clear()
+                    pool.fill()
+                    self._checkpointer.tick()
+            finally:
+                await pool.stop()
+        return not self._ledger.in_flight() and not entries.cut_short
 
-    def _note(self, failure: Failure) -> None:
-        if not is_silent(failure.error):
-            self._ledger.last_answered = failure.entry.id
-        self._bury(self._breaker.failed(failure))
+    def _options(self) -> Options[Entry]:
+        proven = self._ledger.last_answered
+        return Options(
+            wait=self._wait,
+            strict=True,
+            proven=None if proven is None else Entry(-1, 0, 0, proven, proven),
+            elsewhere=self._elsewhere,
+            stopped=self._stopped,
+            clock=self._clock,
+        )
+
+    def _elsewhere(self) -> Sequence[Entry]:
+        """Ids from all over the list, for those at its beginning may be another project's."""
+        return self._ledger.feed.ids.sample(ELSEWHERE)
+
+    def _write(self, outcomes: Sequence[tuple[Entry, bytes | SiteAssistError]]) -> None:
+        self._ledger.export([(e, record) for e, record in outcomes if isinstance(record, bytes)])
+        for entry, outcome in outcomes:
+            if not isinstance(outcome, bytes):
+                self._ledger.bury(entry, outcome)
 
     def _ask(self, entry: Entry) -> Awaitable[bytes]:
         return self._fetch(entry.id)
 
-    async def _look_closer(self) -> SiteAssistError | None:
-        """Return what ends the run, if what is held is not about its ids; else settle that."""
-        error = self._breaker.held()
-        if error is None or (is_silent(error) and await self._is_served()):
-            self._bury(self._breaker.release())
-            return None
-        return error
-
-    async def _is_served(self) -> bool:
-        """Ask again for an id that was answered for: if it is again, the server is there."""
-        if self._ledger.last_answered is None:
-            return False
-        try:
-            await self._fetch(self._ledger.last_answered)
-        except SiteAssistError as error:
-            if ends_all(error):
-                raise
-            return not is_silent(error)
-        return True
-
-    def _bury(self, failures: list[Failure]) -> None:
-        for failure in failures:
-            self._ledger.bury(failure.entry, failure.error)
-
-    async def _entries(self) -> AsyncGenerator[Entry, None]:
-        """Yield the ids to ask for; duplicates and what is no id get their outcome here."""
+    async def _blocks(self) -> AsyncGenerator[Sequence[Entry], None]:
+        """Yield the ids without an outcome; after each block all of it was taken."""
         feed = self._ledger.feed
-        self._exhausted = False
-        for entry in feed.open_entries():
-            if self._stopped():
-                return
-            if self._is_due(entry):
-                yield entry
+        yield feed.open_entries()
         blocks = feed.blocks()
         while block := await self._next(blocks):
-            idle = True
-            for entry in block.entries:
-                if self._stopped():
-                    return
-                self._ledger.take(entry)
-                if self._is_due(entry):
-                    idle = False
-                    yield entry
+            yield block.entries
             feed.finish(block)
-            if idle:  # a long stretch of duplicates must not stall the loop
-                await asyncio.sleep(0)
-        self._exhausted = True
+            await asyncio.sleep(0)  # a long stretch of duplicates must not stall the loop
 
     async def _next(self, blocks: Iterator[Block]) -> Block | None:
         async with self._checkpointer.store_use:
             return next(blocks, None)
 
-    def _is_due(self, entry: Entry) -> bool:
-        if entry.duplicate:
-            self._ledger.skip(entry)
-        elif entry.fault is not None:
-            self._ledger.bury(entry, entry.fault)
-        return not entry.duplicate and entry.fault is None
+
+class _Entries(AsyncInput["Entry"]):
+    """The entries to ask for; duplicates and what is no id get their outcome as they are taken.
+
+    Attributes:
+        cut_short: The run was stopped before the last.
+    """
+
+    def __init__(
+        self,
+        blocks: AsyncIterator[Sequence[Entry]],
+        ledger: Ledger,
+        stopped: Callable[[], bool],
+    ) -> None:
+        super().__init__(blocks)
+        self.cut_short = False
+        self._ledger = ledger
+        self._is_stopped = stopped
+
+    def take(self) -> bool:
+        """As `Input.take`."""
+        while not self._is_stopped():
+            if not super().take():
+                return False
+            entry = self.key
+            if entry.position not in self._ledger.feed.cursor.open:
+                self._ledger.take(entry)
+            if entry.duplicate:
+                self._ledger.skip(entry)
+            elif entry.fault is not None:
+                self._ledger.bury(entry, entry.fault)
+            else:
+                return True
+        self.cut_short = self.cut_short or not self.exhausted
+        self.exhausted = True
+        return False
+
+
+def _concluded(error: SiteAssistError) -> Conclusion:
+    blocked = needs_a_person(error) or isinstance(error, CertificateError)
+    return Conclusion(Ending.BLOCKED if blocked else Ending.UNREACHABLE, error)

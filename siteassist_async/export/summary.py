@@ -22,7 +22,7 @@ class Ending(Enum):
     """Nothing is answered any more: the server is gone or overloaded, or a quota is used up; the
     next run goes on."""
     BLOCKED = "blocked"
-    """Every further request would be refused: 401, 402, or 403 or a foreign 404 on all."""
+    """A person must act: 401, 402, 403 or a foreign 404 on all, an untrusted certificate."""
 
 
 @frozen
@@ -70,6 +70,8 @@ class Progress:
 
     Attributes:
         total: Ids in the input, estimated from its size until it is read; None before it is open.
+        outage: Seconds for which nothing has been answered, while the run waits for that; else 0.
+        outage_error: Why the last request had no answer then.
     """
 
     asked: int
@@ -82,6 +84,8 @@ class Progress:
     total: int | None
     bytes_written: int
     elapsed: float
+    outage: float = 0.0
+    outage_error: SiteAssistError | None = None
 
 
 class ExitCode(IntEnum):

@@ -1,4 +1,4 @@
-"""A slot and a start time for each attempt; a refusal closes the gate for all."""
+"""A slot and a start time for each attempt; a refusal may close the gate for all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from siteassist_async.errors import (
     APIError,
     RateLimitError,
     ServiceUnavailableError,
+    ThrottledError,
     UnusableResponseError,
 )
-from siteassist_async.pacing import Pacer, RateLimitHint, StartTooLateError
+from siteassist_async.pacing import Pacer, Permit, RateLimitHint, StartTooLateError
 from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from siteassist_async.clock import Clock
+    from siteassist_async.closing import Closing
     from siteassist_async.wire import Request, Response, Send
 
 
@@ -29,79 +31,65 @@ LONGEST_INTERVAL = 1.0
 class Pacing:
     """Lets an attempt start when one of the client's slots is free and the pacer says so.
 
-    A start that would lie past the call's deadline, or further off than its patience, is not
-    waited for: a RateLimitError comes at once, with the seconds left as its `retry_after`.
+    An attempt that could not be answered before the call's deadline, by the wait ahead of it and
+    the time that answers take of late, is not made: a ThrottledError comes at once, and so where
+    its start is further off than the call's patience.
     """
 
-    def __init__(self, pacer: Pacer, concurrency: int, clock: Clock) -> None:
+    def __init__(self, pacer: Pacer, concurrency: int, clock: Clock, closing: Closing) -> None:
         self._pacer = pacer
         self._slots = Slots(concurrency)
         self._clock = clock
+        self._closing = closing
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""
         slots = self._slots
-        if slots.free:
-            slots.free -= 1
-        else:
-            self._refuse_what_is_too_late(request)  # those before it may hold all slots till then
-            await slots.wait()
+        permit = self._pacer.acquire_nowait(request.conversation_id, slots, bulk=request.bulk)
+        if permit is None:
+            permit = await self._wait(request)
         try:
-            sent = self._pacer.acquire_nowait()
-            if sent is None:
-                sent = await self._wait(request)
-            try:
-                response = await send(request)
-            except BaseException as error:
-                self._learn(sent, error)
-                raise
-            hint = RateLimitHint.from_headers(response.headers, epoch=time.time())
-            self._pacer.granted(sent, hint)
-            return response
-        finally:
+            response = await send(request)
+        except BaseException as error:
             slots.release()
+            _settle(permit, request, error)
+            raise
+        slots.release()  # first, so that who waits for it finds it
+        permit.succeeded(RateLimitHint.from_headers(response.headers, epoch=time.time()))
+        return response
 
-    async def _wait(self, request: Request) -> float:
+    async def _wait(self, request: Request) -> Permit:
+        latest = math.inf
+        if request.patience < math.inf:
+            latest = self._clock.now() + max(request.patience, LONGEST_INTERVAL)
         try:
-            return await self._pacer.acquire(self._latest(request))
-        except StartTooLateError as error:
-            raise _too_late(error.retry_after) from error
-
-    def _refuse_what_is_too_late(self, request: Request) -> None:
-        opens_in = self._pacer.opens_in()
-        if not opens_in:
-            return
-        left = request.patience
-        if request.deadline is not None:
-            left = min(left, request.deadline - self._clock.now())
-        if opens_in > left:
-            raise _too_late(opens_in)
-
-    def _latest(self, request: Request) -> float | None:
-        if request.patience == math.inf:
-            return request.deadline
-        latest = self._clock.now() + max(request.patience, LONGEST_INTERVAL)
-        return latest if request.deadline is None else min(latest, request.deadline)
-
-    def _learn(self, sent: float, error: BaseException) -> None:
-        match error:
-            case RateLimitError() | ServiceUnavailableError():
-                self._pacer.refused(
-                    sent,
-                    error.retry_after,
-                    limited=isinstance(error, RateLimitError),
-                    hint=_hint(error.headers),
+            with self._closing.interrupting():
+                return await self._pacer.acquire(
+                    request.conversation_id,
+                    self._slots,
+                    bulk=request.bulk,
+                    deadline=math.inf if request.deadline is None else request.deadline,
+                    latest=latest,
                 )
-            case APIError():
-                self._pacer.granted(sent, _hint(error.headers))
-            case UnusableResponseError():
-                self._pacer.granted(sent)
-            case _:
-                self._pacer.released(sent)
+        except StartTooLateError as error:
+            raise ThrottledError(reason=error.reason, wait=error.wait) from error
 
 
-def _too_late(retry_after: float) -> RateLimitError:
-    return RateLimitError("the API asks to wait longer than this call may", retry_after=retry_after)
+def _settle(permit: Permit, request: Request, error: BaseException) -> None:
+    match error:
+        case RateLimitError() | ServiceUnavailableError():
+            alone = permit.throttled(
+                error.retry_after,
+                limited=isinstance(error, RateLimitError),
+                hint=_hint(error.headers),
+            )
+            request.tally.refused_alone += alone
+        case APIError():
+            permit.succeeded(_hint(error.headers))
+        case UnusableResponseError():
+            permit.succeeded()
+        case _:
+            permit.abandoned()
 
 
 def _hint(headers: Mapping[str, str]) -> RateLimitHint | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
+from siteassist_async.closing import Closing
 from siteassist_async.errors import DeadlineExceededError, SiteAssistError
 from siteassist_async.middleware.retry_policy import Progress, Retry, RetryPolicy, asked, decide
+from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,19 +60,21 @@ class Retrying:
     would end past the deadline is not begun: the error is raised at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what retrying depends on, each by its name
         self,
         policy: RetryPolicy,
         clock: Clock,
         *,
         budget: RetryBudget,
         stats: RetryStats,
+        closing: Closing | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
         self._clock = clock
         self._budget = budget
         self._stats = stats
+        self._closing = closing or Closing()
         self._jitter = jitter
 
     async def __call__(self, request: Request, send: Send) -> Response:
@@ -87,6 +92,7 @@ class Retrying:
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
+            error.isolated = 0 < request.tally.refused_alone >= self._policy.refusals - 1
             raise
         self._budget.earn()
         return response
@@ -127,19 +133,26 @@ class Retrying:
         retrying = AsyncRetrying(
             retry=may_help,
             wait=lambda _: progress.delay,
-            sleep=self._clock.sleep,
+            # Only a wait that the API asked for makes room: in an outage all would wait.
+            sleep=lambda seconds: self._sleep(seconds, parked=progress.is_parked),
             stop=stop_never,
             reraise=True,
         )
         return await retrying(attempt)
 
+    async def _sleep(self, seconds: float, *, parked: bool) -> None:
+        with self._closing.interrupting(), parking(seconds) if parked else nullcontext():
+            await self._clock.sleep(seconds)
+
     def _plan(self, request: Request, progress: Progress, error: SiteAssistError) -> bool:
         progress.last_error = error
-        retry = decide(self._policy, error, progress, self._jitter())
+        progress.refused_alone = request.tally.refused_alone
+        retry = decide(self._policy, error, progress, self._jitter(), bulk=request.bulk)
         if retry is None or self._is_too_late(request, retry):
             return False
         if retry.spends_attempt:
-            if not self._budget.spend():
+            # The budget spares callers who wait, and bulk work has none.
+            if not (request.bulk or self._budget.spend()):
                 return False
             progress.spent += 1
         else:
@@ -147,6 +160,7 @@ class Retrying:
         if asked(error):
             progress.patience = max(0.0, progress.patience - retry.delay)
         progress.delay = retry.delay
+        progress.is_parked = not retry.spends_attempt
         self._stats.retries += 1
         self._stats.waited += retry.delay
         _LOG.info("%s: again in %.2f s after: %s", request.conversation_id, retry.delay, error)

@@ -39,6 +39,8 @@ class RetryPolicy:
         first_delay: Seconds.
         longest_delay: Seconds.
         patience: Seconds that one call may wait in all because the API asked it to.
+        refusals: How often one ID may be refused (429 or 503, with a time to wait) while others
+            are answered, before that is its outcome. In bulk calls, 503s count in any case.
         budget: Retries that a client may have in hand; each costs one, and each success earns a
             fifth of one back, so that an outage is not answered by five times the load. None: no
             bound, as a job wants it.
@@ -48,13 +50,14 @@ class RetryPolicy:
     first_delay: float = 0.5
     longest_delay: float = 20.0
     patience: float = 600.0
+    refusals: int = 3
     budget: float | None = 100.0
 
     def __attrs_post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigurationError(
-                f"RetryPolicy.attempts must be at least 1, not {self.attempts}"
-            )
+        for name in ("attempts", "refusals"):
+            count = getattr(self, name)
+            if count < 1:
+                raise ConfigurationError(f"RetryPolicy.{name} must be at least 1, not {count}")
         for name in ("first_delay", "longest_delay", "patience", "budget"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -79,22 +82,38 @@ class Progress:
     """Attempts that count."""
     refused: int = 0
     """Attempts that do not, because the API named a time to wait."""
+    refused_alone: int = 0
+    """Of these, those where others were answered meanwhile."""
     delay: float = 0.0
     """Seconds before the next attempt."""
+    is_parked: bool = False
+    """Whether the API asked for them."""
     last_error: SiteAssistError | None = None
 
 
+# In bulk calls so many 429s in a row, with a time to wait, are not for one ID to wait out: the
+# caller looks whether others are answered.
+MOST_429S = 8
+
+
 def decide(
-    policy: RetryPolicy, error: SiteAssistError, progress: Progress, jitter: float
+    policy: RetryPolicy,
+    error: SiteAssistError,
+    progress: Progress,
+    jitter: float,
+    *,
+    bulk: bool = False,
 ) -> Retry | None:
     """Choose what follows a failure; None: the error is the outcome.
 
-    `jitter` is drawn from [0, 1).
+    `jitter` is drawn from [0, 1). `bulk` is for one of many.
     """
     seconds = asked(error)
     if seconds > progress.patience:
         return None
     if seconds and isinstance(error, RateLimitError | ServiceUnavailableError):
+        if _was_refused_enough(policy, error, progress, bulk=bulk):
+            return None
         # The jitter parts the many processes that were all told the same second.
         backoff = jitter * _longest(policy, progress.refused - policy.attempts)
         delay = max(seconds * (1 + jitter / 10), backoff)
@@ -104,6 +123,15 @@ def decide(
     if isinstance(error, DisconnectedError) and progress.spent == 1:
         return Retry(0.0)  # an idle connection that the server had closed: a new one will do
     return Retry(max(jitter * _longest(policy, progress.spent - 1), seconds))
+
+
+def _was_refused_enough(
+    policy: RetryPolicy, error: SiteAssistError, progress: Progress, *, bulk: bool
+) -> bool:
+    if progress.refused_alone >= policy.refusals - 1:
+        return True
+    most = policy.refusals if isinstance(error, ServiceUnavailableError) else MOST_429S
+    return bulk and progress.refused + 1 >= most
 
 
 def _longest(policy: RetryPolicy, doublings: int) -> float:

@@ -6,7 +6,9 @@ from siteassist_async.pacing.events import GateClosed, PaceEvent, RateChanged, W
 from siteassist_async.pacing.hints import RateLimitHint
 from siteassist_async.pacing.learned import LearnedRate
 from siteassist_async.pacing.pace import Pace, PaceSnapshot
-from siteassist_async.pacing.pacer import AdaptivePacer, Pacer, StartTooLateError
+from siteassist_async.pacing.pacer import AdaptivePacer, Pacer
+from siteassist_async.pacing.permit import Permit
+from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue
 from siteassist_async.pacing.registry import pacer_for
 
 __all__ = [
@@ -17,9 +19,12 @@ __all__ = [
     "PaceEvent",
     "PaceSnapshot",
     "Pacer",
+    "Permit",
     "RateChanged",
     "RateLimitHint",
     "StartTooLateError",
+    "WaitQueue",
+    "Waiter",
     "WindowChanged",
     "pacer_for",
 ]

@@ -124,7 +124,12 @@ def is_pause_long(seen: Episode) -> bool:
     return min(seen.rest, max(seen.pause, 1.0)) > max(1.5, seen.active)
 
 
-def restored(limit: float, period: float) -> Rate:
-    """The rate that begins at a limit which was learned before."""
+def restored(limit: float, period: float, *, climbing: bool = False) -> Rate:
+    """The rate that begins at a limit which was learned before.
+
+    Where it is `climbing` it doubles within seconds, for the limit may be another by now.
+    """
     ceiling = within(limit)
+    if climbing:
+        return Rate(floor=ceiling, ceiling=ceiling, climbing=True)
     return Rate(floor=CUT * ceiling, ceiling=ceiling).after(period / PERIOD_PER_PAUSE)

@@ -14,21 +14,51 @@ FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_OUTAGE_BACKOFF = 0.5, 30.0, 12.0
 FIRST_EXTRA, LONGEST_EXTRA = 0.2, 1.0
 # Seconds: more than a day is a mistake, and infinity would close the gate for good.
 LONGEST_PAUSE = 86_400.0
+# Seconds between two requests that probe a gate which 503s closed.
+PROBE_INTERVAL = 60.0
 
 
 @define
 class Gate:
-    """Open, or closed until a time; counts how long it has been closed."""
+    """Open, or closed until a time; counts how long it has been closed.
+
+    What closes it is strict (a 429: the API named the time for all) or half open (503s: the API
+    may be back at any moment): then one request may probe it each minute.
+    """
 
     until: float = -math.inf
+    _strict: float = field(default=-math.inf, init=False)
+    _probe: float = field(default=-math.inf, init=False)
     _closed: float = field(default=0.0, init=False)
 
-    def close(self, now: float, seconds: float) -> bool:
+    def close(self, now: float, seconds: float, *, strict: bool = True) -> bool:
         """Close it for `seconds` from now; False where it is closed for longer already."""
         until = now + seconds
+        if strict:
+            self._strict = max(self._strict, until)
+        elif now >= self.until:
+            self._probe = now + PROBE_INTERVAL
         if until <= self.until:
             return False
         self._closed += until - max(now, self.until)
+        self.until = until
+        return True
+
+    def probes(self) -> float:
+        """When a request may start while it is closed; not before it opens where it is strict."""
+        return min(self.until, max(self._strict, self._probe))
+
+    def probe(self, now: float) -> None:
+        """Count a request that starts now; while it is closed that is a probe."""
+        if now < self.until:
+            self._probe = now + PROBE_INTERVAL
+
+    def open(self, now: float) -> bool:
+        """Open it for what a probe showed; False where it was open or is strict for longer."""
+        until = max(now, self._strict)
+        if until >= self.until:
+            return False
+        self._closed -= self.until - until
         self.until = until
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 from attrs import define, field
@@ -104,6 +105,18 @@ class Learner:
         if limited:
             self.rate = self.rate.after(until - self._cut)
         self._since, self.current = until, self._within(self.rate.at(0.0))
+
+    def copy(self) -> Learner:
+        """What is known now, to come back to."""
+        return copy.copy(self)
+
+    def resume(self, now: float) -> None:
+        """Go on from what was known before a pause that taught nothing."""
+        self._begin, self._idle_from, self.started = now, now + IDLE, 0
+        if self.rate is None:
+            self.current = self.max_rate
+        else:
+            self._since, self.current = now, self._within(self.rate.at(0.0))
 
     def cut(self, now: float) -> None:
         """Let what was sent before now count no more."""

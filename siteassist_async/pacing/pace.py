@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random as random_module
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -11,9 +12,12 @@ from attrs import frozen
 from siteassist_async.pacing.episode import restored
 from siteassist_async.pacing.events import GateClosed, PaceEvent, RateChanged, WindowChanged
 from siteassist_async.pacing.foresight import Foresight
-from siteassist_async.pacing.gate import Backoff, Gate, is_usable, pause_after
+from siteassist_async.pacing.gate import LONGEST_PAUSE, Backoff, Gate, is_usable, pause_after
+from siteassist_async.pacing.isolation import Isolation
+from siteassist_async.pacing.latency import Latency
 from siteassist_async.pacing.learned import LearnedRate
 from siteassist_async.pacing.learner import CREDIT, Learner
+from siteassist_async.pacing.permit import Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +30,15 @@ if TYPE_CHECKING:
 # near full speed, and a refusal, which takes some 25 ms to come back, does not find a whole window
 # of requests on their way.
 FIRST_WINDOW, FIRST_BURST, FIRST_RATE, SLOW_START = 32, 14, 420.0, 128
-# From this many refusals in a row on, one request goes ahead alone.
-ALONE = 2
+# From this many refusals in a row on, one request goes ahead alone; another follows where it has
+# had no answer for so many seconds, so that a slow answer never holds up all others.
+ALONE, ALONE_FOR = 2, 2.0
+# While calls come that somebody waits for, one in so many seconds, bulk work leaves them one in so
+# many of the requests that may be in flight.
+URGENT_FOR, RESERVED = 10.0, 4
+# Seconds after which a rate that an earlier run learned may be of another time of the API, and
+# after which it says nothing.
+STALE, FORGOTTEN = 300.0, 86_400.0
 
 
 @frozen
@@ -42,6 +53,7 @@ class PaceSnapshot:
         limit: Requests that may be in flight.
         granted: Requests, as are those `refused`.
         waited: Seconds for which the gate has been closed.
+        parked: Ids that were refused by themselves, and not answered since.
     """
 
     rate: float | None
@@ -52,13 +64,22 @@ class PaceSnapshot:
     granted: int
     refused: int
     waited: float
+    parked: int = 0
+
+
+@frozen
+class _Blamed:
+    """The id whose 429 taught the rate, and what was known before it."""
+
+    subject: Hashable
+    learner: Learner
 
 
 class Pace:
     """A gate, a window and a rate; no I/O, no clock, no lock.
 
-    Each `start` is followed by exactly one `granted`, `refused` or `released`. `random` gives
-    numbers from [0, 1).
+    Each permit that `start` gives is followed by exactly one `succeeded`, `throttled` or
+    `abandoned`. `random` gives numbers from [0, 1).
     """
 
     def __init__(
@@ -74,11 +95,19 @@ class Pace:
         self._limit = self._window
         self._in_flight = 0
         self._in_a_row = 0
+        # Of those in flight, those that started after the last refusal of everyone; the last start.
+        self._since_cut = self._cut_number = self._forgotten = 0
+        self._last_start = -math.inf
         self._earliest = -math.inf
+        self._urgent_until = -math.inf
         self._gate = Gate()
         self._backoff = Backoff()
         self._learner = Learner(max_rate)
+        self._blamed: _Blamed | None = None
         self._foresight = Foresight()
+        self._isolation = Isolation()
+        self._latency = Latency()
+        self._started = 0
         self._granted = 0
         self._refused = 0
 
@@ -89,8 +118,8 @@ class Pace:
 
     @property
     def opens(self) -> float:
-        """The time at which the gate opens, or did."""
-        return self._gate.until
+        """The time at which the next request may pass the gate, or might have."""
+        return self._gate.probes()
 
     def adjust(self, *, concurrency: int, max_rate: float | None) -> None:
         """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
@@ -98,39 +127,67 @@ class Pace:
         if max_rate is not None:
             self._learner.max_rate = max_rate
 
-    def start_at(self, now: float) -> float:
+    def forget_flights(self) -> None:
+        """Count nothing as in flight, as in a process that was forked."""
+        self._in_flight = self._since_cut = 0
+        self._cut_number = self._forgotten = self._started
+
+    def parked_until(self, subject: Hashable) -> float:
+        """When an id that was refused may be asked again, as it asked; 0 where it was not."""
+        return self._isolation.parked_until(subject) if self._isolation.parked else 0.0
+
+    def start_at(self, now: float, *, bulk: bool = False) -> float:
         """The earliest time for the next start; infinite until a slot is free."""
-        if self._in_flight >= self._limit:
+        limit = self._limit
+        if bulk and now < self._urgent_until:
+            limit -= limit // RESERVED
+        if self._in_a_row >= ALONE:
+            if self._since_cut:
+                return max(self._from(now), self._last_start + ALONE_FOR)
+        elif self._in_flight >= limit:
             return math.inf
-        return max(now, self._earliest)
+        return self._from(now)
 
-    def try_start(self, now: float) -> bool:
-        """Count a request that starts now, if one may."""
-        if self._in_flight >= self._limit or now < self._earliest:
-            return False
-        self.start(now)
-        return True
-
-    def start(self, now: float) -> None:
-        """Count a request that starts now."""
+    def start(self, now: float, subject: Hashable = None, *, bulk: bool = False) -> Permit:
+        """Count a request that starts now; without a subject it is about something of its own."""
+        if not bulk:
+            self._urgent_until = now + URGENT_FOR
         self._in_flight += 1
+        self._since_cut += 1
+        self._started += 1
+        self._last_start = now
+        if now < self._gate.until:
+            self._gate.probe(now)
         self._learner.start(now, self._earliest)
-        rate, credit = self._learner.current, CREDIT
-        if rate is None:
-            if self._granted >= SLOW_START:
-                return
-            rate = FIRST_RATE * 2.0 ** (self._granted // FIRST_WINDOW)
-            credit = FIRST_BURST / FIRST_RATE
-        self._earliest = max(self._earliest, now - credit) + 1 / rate
+        self._plan(now)
+        return Permit(now, subject or object(), bulk, self._started)
 
-    def granted(
-        self, sent: float, now: float, hint: RateLimitHint | None = None
+    def expected_start(self, now: float, ahead: int, *, shared: bool = False) -> float:
+        """When a request would start behind `ahead` others, as it looks now.
+
+        `shared` where bulk work waits too, for it has a share of the starts.
+        """
+        rate = min(self._learner.current or math.inf, self._limit / self._latency.mean)
+        if shared:
+            rate *= 1 - 1 / RESERVED
+        return self._from(now) + ahead / rate
+
+    def answer_time(self) -> float:
+        """Seconds that nearly all answers have taken of late; 0 before the first."""
+        return self._latency.high
+
+    def succeeded(
+        self, permit: Permit, now: float, hint: RateLimitHint | None = None
     ) -> tuple[PaceEvent, ...]:
-        """An answer that is no refusal came to a request started at `sent`."""
-        self._in_flight -= 1
+        """An answer that is no refusal came."""
+        self._settle(permit)
         self._granted += 1
-        counts = self._learner.granted(sent, now)
-        events = () if hint is None else self._heed(sent, now, hint)
+        self._latency.add(now - permit.sent)
+        reopened = self._isolation.granted(permit) and self._gate.open(now)
+        if reopened:
+            self._earliest = now
+        counts = self._learner.granted(permit.sent, now)
+        events = () if hint is None else self._heed(permit.sent, now, hint)
         if self._window == self._concurrency and not (counts and self._in_a_row):
             return events
         self._window = min(self._concurrency, self._window + 1)
@@ -139,55 +196,62 @@ class Pace:
             self._backoff.end(now)
         return (*events, *self._window_change())
 
-    def refused(
+    def throttled(
         self,
-        sent: float,
+        permit: Permit,
         now: float,
         retry_after: float | None,
         *,
         limited: bool,
         hint: RateLimitHint | None = None,
-    ) -> tuple[PaceEvent, ...]:
-        """A refusal came to a request started at `sent`; `limited` for a 429, else a 503.
+    ) -> tuple[bool, tuple[PaceEvent, ...]]:
+        """A refusal came: `limited` for a 429, else a 503. Whether it is this subject's alone.
 
-        One to a request sent before the last refusal only extends the gate, and a 503 only closes
-        it. Where `retry_after` names no time, a header's is taken, or a backoff.
+        One that is not everyone's parks its id and changes nothing else. Of everyone's, one to a
+        request sent before the last only extends the gate, and a 503 only closes it. Where
+        `retry_after` names no time, a header's is taken, or a backoff.
         """
-        rate = self._learner.rate
-        self._in_flight -= 1
+        self._settle(permit)
         self._refused += 1
-        counts = self._learner.refused(sent, now)
-        self._in_a_row += counts
-        self._foresight.refused(sent)
         if not is_usable(retry_after) and hint is not None:
             retry_after = self._foresight.wait(hint)
-        pause = self._pause(retry_after, now, limited=limited)
-        closed = self._gate.close(now, pause)
-        if counts and limited:
-            named = is_usable(retry_after)
-            self._learner.learn(sent, now, self._gate.until, self._in_flight, named=named)
-        if counts:
-            self._learner.cut(now)
-        if counts or closed:
-            self._rest(limited=limited)
-        gate = GateClosed(pause, asked=is_usable(retry_after))
-        return (*_if(gate, when=closed), *self._rate_change(rate), *self._window_change())
+        verdict = self._isolation.refused(
+            permit,
+            now,
+            now + min(retry_after, LONGEST_PAUSE)
+            if retry_after is not None and is_usable(retry_after)
+            else now,
+            limited=limited,
+            started=self._started,
+            in_a_row=self._in_a_row,
+        )
+        if verdict.alone and limited and self._blamed and self._blamed.subject == permit.subject:
+            return True, self._take_back(self._blamed, now)
+        if not verdict.general:
+            return verdict.alone, ()
+        return False, self._close(permit, now, retry_after, limited=limited)
 
-    def released(self) -> None:
+    def abandoned(self, permit: Permit) -> None:
         """A request ended in a way that teaches nothing."""
-        self._in_flight -= 1
+        self._settle(permit)
 
-    def learned(self) -> LearnedRate | None:
-        """What is worth keeping for the next run; None before the first 429."""
+    def learned(self, epoch: float) -> LearnedRate | None:
+        """What is worth keeping for the next run, at this Unix time; None before the first 429."""
         rate = self._learner.rate
-        return None if rate is None else LearnedRate(rate.ceiling, rate.period)
+        return None if rate is None else LearnedRate(rate.ceiling, rate.period, epoch)
 
-    def restore(self, learned: LearnedRate, now: float) -> tuple[PaceEvent, ...]:
-        """Begin at a rate that an earlier run learned, unless this one has learned one."""
+    def restore(self, learned: LearnedRate, now: float, *, epoch: float) -> tuple[PaceEvent, ...]:
+        """Begin at a rate that an earlier run learned, unless this one has learned one.
+
+        One that is older than a few minutes is probed upwards from the first grants on, and one of
+        another day is forgotten; `epoch` is the Unix time.
+        """
         rate = self._learner.rate
-        if rate is not None or not learned.is_usable():
+        age = epoch - learned.at
+        if rate is not None or not learned.is_usable() or not age < FORGOTTEN:
             return ()
-        self._learner.restore(restored(learned.rate, learned.period), now)
+        begun = restored(learned.rate, learned.period, climbing=not -STALE < age < STALE)
+        self._learner.restore(begun, now)
         self._window = self._concurrency
         return (*self._rate_change(rate), *self._window_change())
 
@@ -203,7 +267,67 @@ class Pace:
             granted=self._granted,
             refused=self._refused,
             waited=self._gate.waited(now),
+            parked=len(self._isolation.parked),
         )
+
+    def _from(self, now: float) -> float:
+        """The earliest time by the gate and the rate alone."""
+        earliest = max(now, self._earliest)
+        if earliest > now < self._gate.until:
+            probe = self._gate.probes()
+            if probe < self._gate.until:
+                return max(now, probe)
+        return earliest
+
+    def _plan(self, now: float) -> None:
+        rate, credit = self._learner.current, CREDIT
+        if rate is None:
+            if self._granted >= SLOW_START:
+                return
+            rate = FIRST_RATE * 2.0 ** (self._granted // FIRST_WINDOW)
+            credit = FIRST_BURST / FIRST_RATE
+        self._earliest = max(self._earliest, now - credit) + 1 / rate
+
+    def _settle(self, permit: Permit) -> None:
+        self._in_flight -= permit.number > self._forgotten
+        self._since_cut -= permit.number > self._cut_number
+
+    def _close(
+        self, permit: Permit, now: float, retry_after: float | None, *, limited: bool
+    ) -> tuple[PaceEvent, ...]:
+        """Take a refusal for everyone's."""
+        rate = self._learner.rate
+        counts = self._learner.refused(permit.sent, now)
+        self._in_a_row += counts
+        self._foresight.refused(permit.sent)
+        pause = self._pause(retry_after, now, limited=limited)
+        closed = self._gate.close(now, pause, strict=limited)
+        if counts and limited:
+            self._blamed = _Blamed(permit.subject, self._learner.copy())
+            named = is_usable(retry_after)
+            until, in_flight = self._gate.until, self._in_flight
+            self._learner.learn(permit.sent, now, until, in_flight, named=named)
+        if counts:
+            self._cut(now)
+        if counts or closed:
+            self._rest(limited=limited)
+        gate = GateClosed(pause, asked=is_usable(retry_after))
+        return (*_if(gate, when=closed), *self._rate_change(rate), *self._window_change())
+
+    def _cut(self, now: float) -> None:
+        """Let what was sent before now count no more."""
+        self._learner.cut(now)
+        self._since_cut, self._cut_number = 0, self._started
+
+    def _take_back(self, blamed: _Blamed, now: float) -> tuple[PaceEvent, ...]:
+        """Unlearn what an id taught that is refused alone."""
+        self._blamed = None
+        before = self._learner.rate
+        blamed.learner.resume(now)
+        self._learner = blamed.learner
+        self._cut(now)
+        self._earliest = min(self._earliest, now)
+        return self._rate_change(before)
 
     def _heed(self, sent: float, now: float, hint: RateLimitHint) -> tuple[PaceEvent, ...]:
         wait = self._foresight.granted(sent, now, hint)

@@ -5,156 +5,165 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
+import time
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
+
+from attrs import define, field
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.pacing.lane import Lane, Turn
 from siteassist_async.pacing.pace import Pace, PaceSnapshot
+from siteassist_async.pacing.permit import Permit
+from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Hashable, Sequence
 
     from siteassist_async.pacing.events import PaceEvent
     from siteassist_async.pacing.hints import RateLimitHint
     from siteassist_async.pacing.learned import LearnedRate
+    from siteassist_async.slots import Slots
 
 _LOG = logging.getLogger("siteassist_async")
 
+NOTICEABLE = 1.0
+"""Seconds: a wait that is longer is logged where it begins."""
 
-class StartTooLateError(Exception):
-    """The request could not start before its deadline; `retry_after` seconds are left to wait."""
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(f"the next request may start in {retry_after:.3g} s, past the deadline")
-        self.retry_after = retry_after
+_REASONS = {
+    "pace": "the rate limit",
+    "gate": "the pause that the API asked for",
+    "slots": "a free slot",
+    "retry_after": "the pause that the API asked for this id",
+}
 
 
 class Pacer(Protocol):
     """What the chain's pacing link talks to.
 
-    Each start time that it gives is followed by exactly one `granted`, `refused` or `released`,
-    with that time.
+    A start takes one of `slots`, which the caller releases: none is given while none is free. Each
+    permit is settled exactly once.
     """
 
-    def acquire_nowait(self) -> float | None:
-        """Start at once, where that is possible and nobody waits; returns the start time.
-
-        None: `acquire` must be awaited.
-        """
+    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
+        """Start at once, where that is possible and nobody waits; None: await `acquire`."""
         ...
 
-    async def acquire(self, deadline: float | None = None) -> float:
-        """Wait for a slot and a start time, first come, first served; returns the start time.
-
-        `deadline` is a time of the pacer's clock. Raises StartTooLateError at once when the start
-        would lie past it, also where that turns out during the wait. A wait for a free slot has
-        no known end: the caller's own timeout ends it. A cancelled call holds nothing.
-        """
-        ...
-
-    def opens_in(self) -> float:
-        """Seconds until a request may start again after a refusal; 0 where nothing was refused."""
-        ...
-
-    def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
-        """The API answered the request and did not refuse it, whatever the status."""
-        ...
-
-    def refused(
+    async def acquire(
         self,
-        sent: float,
-        retry_after: float | None,
+        subject: Hashable,
+        slots: Slots,
         *,
-        limited: bool,
-        hint: RateLimitHint | None = None,
-    ) -> None:
-        """The API refused the request: 429 where `limited`, else 503."""
-        ...
+        bulk: bool,
+        deadline: float = math.inf,
+        latest: float = math.inf,
+    ) -> Permit:
+        """Wait for a slot and a start time.
 
-    def released(self, sent: float) -> None:
-        """The request ended in a way that teaches nothing: an error, a cancellation."""
+        `subject` is what the request is about, `bulk` whether it is one of many. It must have
+        started by `latest`, and early enough to be answered by the `deadline`; both are times of
+        the pacer's clock. A cancelled call holds nothing.
+
+        Raises:
+            StartTooLateError: That is not possible, as it looks now or turned out in the wait.
+        """
         ...
 
 
 class AdaptivePacer:
     """The pacer of one process for one project: `Pace` decides, this waits.
 
-    Usable from any number of event loops, one after another, or at once in several threads: first
-    come, first served holds within each. What was learned outlives them.
+    Usable from any number of event loops, one after another, or at once in several threads: the
+    order of those who wait holds within each. What was learned outlives them.
     """
 
     def __init__(self, pace: Pace | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pace = pace or Pace()
         self._clock = clock
         # Two threads may share a pacer, and neither a decision nor its counts are atomic. The
-        # garbage collector may end an abandoned request, and so release it, inside the lock.
+        # garbage collector may end an abandoned request, and so settle it, inside the lock.
         self._lock = threading.RLock()
-        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._listeners: tuple[Callable[[PaceEvent], None], ...] = ()
+        _PACERS.add(self)
 
-    def acquire_nowait(self) -> float | None:
+    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
         """As `Pacer.acquire_nowait`."""
-        if self._lanes:
+        if self._lanes or slots.free <= 0:
             return None
         with self._lock:
             now = self._clock.now()
-            return now if self._pace.try_start(now) else None
+            pace = self._pace
+            if pace.start_at(now, bulk=bulk) > now or pace.parked_until(subject) > now:
+                return None
+            permit = pace.start(now, subject, bulk=bulk)
+        slots.free -= 1
+        permit.settler = self
+        return permit
 
-    async def acquire(self, deadline: float | None = None) -> float:
-        """As `Pacer.acquire`."""
-        now = self.acquire_nowait()
-        if now is not None:
-            return now
-        turn = Turn(deadline)
-        lane = self._enter(turn)
-        try:
-            return await self._wait(turn, lane)
-        except BaseException:
-            if turn.started is not None:  # by another, and cancelled before it knew
-                self.released(turn.started)
-            raise
-        finally:
-            self._leave(turn, lane)
-
-    def opens_in(self) -> float:
-        """As `Pacer.opens_in`."""
-        return max(0.0, self._pace.opens - self._clock.now())
-
-    def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
-        """As `Pacer.granted`."""
-        with self._lock:
-            events = self._pace.granted(sent, self._clock.now(), hint)
-        if events or self._lanes:
-            self._tell(events)
-
-    def refused(
+    async def acquire(
         self,
-        sent: float,
+        subject: Hashable,
+        slots: Slots,
+        *,
+        bulk: bool,
+        deadline: float = math.inf,
+        latest: float = math.inf,
+    ) -> Permit:
+        """As `Pacer.acquire`."""
+        latest = min(latest, self._latest(deadline))
+        await self._wait_while_parked(subject, latest)
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        waiter = Waiter(subject, bulk, latest, slots, partial(_tell, told))
+        lane = self._enter(waiter, loop)
+        try:
+            await told
+        except BaseException:
+            self._give_up(waiter, lane)
+            raise
+        if not isinstance(waiter.outcome, Permit):
+            raise waiter.outcome or AssertionError
+        waiter.outcome.settler = self
+        return waiter.outcome
+
+    def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
+        """As `Permit.succeeded`."""
+        with self._lock:
+            events = self._pace.succeeded(permit, self._clock.now(), hint)
+        if events or self._lanes:
+            self._changed(events)
+
+    def throttled(
+        self,
+        permit: Permit,
         retry_after: float | None,
         *,
         limited: bool,
-        hint: RateLimitHint | None = None,
-    ) -> None:
-        """As `Pacer.refused`."""
+        hint: RateLimitHint | None,
+    ) -> bool:
+        """As `Permit.throttled`."""
         with self._lock:
-            now = self._clock.now()
-            events = self._pace.refused(sent, now, retry_after, limited=limited, hint=hint)
-            opens = self._pace.opens
-        self._tell(events, opens)
+            alone, events = self._pace.throttled(
+                permit, self._clock.now(), retry_after, limited=limited, hint=hint
+            )
+        self._changed(events)
+        return alone
 
-    def released(self, sent: float) -> None:
-        """As `Pacer.released`."""
-        del sent
+    def abandoned(self, permit: Permit) -> None:
+        """As `Permit.abandoned`."""
         with self._lock:
-            self._pace.released()
-        self._tell(())
+            self._pace.abandoned(permit)
+        self._changed(())
 
     def adjust(self, *, concurrency: int, max_rate: float | None = None) -> None:
         """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
         with self._lock:
             self._pace.adjust(concurrency=concurrency, max_rate=max_rate)
-        self._tell(())
+        self._changed(())
 
     def snapshot(self) -> PaceSnapshot:
         """The state at this moment."""
@@ -164,16 +173,16 @@ class AdaptivePacer:
     def learned(self) -> LearnedRate | None:
         """What is worth keeping for the next run; None before the first 429."""
         with self._lock:
-            return self._pace.learned()
+            return self._pace.learned(time.time())
 
     def restore(self, learned: LearnedRate) -> None:
-        """Begin at a rate that an earlier run learned.
+        """Begin at a rate that an earlier run learned; one that is old is soon left upwards.
 
         What makes no sense is ignored, and so is all where this process has learned by itself.
         """
         with self._lock:
-            events = self._pace.restore(learned, self._clock.now())
-        self._tell(events)
+            events = self._pace.restore(learned, self._clock.now(), epoch=time.time())
+        self._changed(events)
 
     def subscribe(self, listener: Callable[[PaceEvent], None]) -> Callable[[], None]:
         """Call `listener` at each change; returns the call that ends it.
@@ -190,51 +199,63 @@ class AdaptivePacer:
 
         return unsubscribe
 
-    def _enter(self, turn: Turn) -> Lane:
-        loop = asyncio.get_running_loop()
+    def forget_flights(self) -> None:
+        """Start anew in a process that was forked: what is in flight is the parent's."""
+        self._lock = threading.RLock()  # a thread that is not here may have held it
+        self._lanes = {}
+        self._pace.forget_flights()
+
+    def _latest(self, deadline: float) -> float:
+        """When a call with this deadline must have started."""
+        if deadline == math.inf:
+            return deadline
+        # No more than half of the time is kept back: else, once answers took too long, none would
+        # ever be sent again to find out that they no longer do.
+        left = deadline - self._clock.now()
+        return deadline - min(self._pace.answer_time(), left / 2)
+
+    async def _wait_while_parked(self, subject: Hashable, latest: float) -> None:
+        while (until := self._pace.parked_until(subject)) > (now := self._clock.now()):
+            if until > latest:
+                raise StartTooLateError(until - now, "retry_after")
+            _log_wait(subject, until - now, "retry_after")
+            await self._clock.sleep(until - now)
+
+    def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> _Lane:
         with self._lock:
-            lane = self._lanes.setdefault(loop, Lane(loop))
-            lane.turns.append(turn)
+            now = self._clock.now()
+            lane = self._lanes.get(loop) or _Lane(loop)
+            was_empty = not len(lane.queue)
+            wait = lane.queue.enter(waiter, self._pace, now)
+            if wait > NOTICEABLE and (was_empty or not waiter.bulk):
+                _log_wait(waiter.subject, wait, lane.queue.reason(waiter, self._pace, now))
+            self._lanes[loop] = lane
+        self._advance(lane)
         return lane
 
-    def _leave(self, turn: Turn, lane: Lane) -> None:
+    def _give_up(self, waiter: Waiter, lane: _Lane) -> None:
+        """Leave the queue, or give back what came too late to be noticed."""
         with self._lock:
-            lane.leave(turn)
-            if not lane.turns and self._lanes.get(lane.loop) is lane:
-                del self._lanes[lane.loop]
+            lane.queue.leave(waiter)
+        if isinstance(waiter.outcome, Permit):
+            waiter.slots.release()
+            self.abandoned(waiter.outcome)
+        elif not lane.loop.is_closed():
+            self._advance(lane)
 
-    async def _wait(self, turn: Turn, lane: Lane) -> float:
-        while True:
-            turn.woken.clear()  # before the look, so that no change after it is missed
-            left = self._look(turn, lane)
-            if turn.started is not None:
-                return turn.started
-            if left == math.inf:
-                await turn.woken.wait()
-            else:
-                await self._clock.sleep(left)
-
-    def _look(self, turn: Turn, lane: Lane) -> float:
-        """Start whoever's time it is; seconds until this turn's: infinite for when woken."""
-        with self._lock:
-            if turn.started is not None:
-                return 0.0
-            now = self._clock.now()
-            start = self._pace.start_at(now) if lane.turns[0] is turn else math.inf
-            known = self._pace.opens if start == math.inf else start
-            if turn.deadline is not None and turn.deadline < known:
-                raise StartTooLateError(known - now)
-            # All of them at once: one in each round of the event loop would keep the lane full
-            # for good where answers come as fast.
-            while start <= now and lane.turns and not lane.turns[0].is_late(now):
-                self._pace.start(now)
-                lane.turns.popleft().start(now)
-                start = self._pace.start_at(now)
-            return start - now
-
-    def _tell(self, events: Sequence[PaceEvent], opens: float | None = None) -> None:
+    def _changed(self, events: Sequence[PaceEvent]) -> None:
+        """Let all who wait look again, and tell who listens."""
         if self._lanes:
-            self._wake(opens)
+            current = _running_loop()
+            for lane in list(self._lanes.values()):
+                if lane.loop is current:
+                    self._advance(lane)
+                    continue
+                try:
+                    lane.loop.call_soon_threadsafe(self._advance, lane)
+                except RuntimeError:
+                    # The loop was closed while a task of its own waited: nobody will come.
+                    self._lanes.pop(lane.loop, None)
         for event in events:
             for listener in self._listeners:
                 try:
@@ -242,11 +263,79 @@ class AdaptivePacer:
                 except Exception:  # noqa: BLE001 - the listener is the user's, pacing goes on
                     _LOG.exception("a listener to the pacer failed at %s", event)
 
-    def _wake(self, opens: float | None) -> None:
+    def _advance(self, lane: _Lane) -> None:
+        """Start and refuse all whose time it is, in their own loop, and plan the next look."""
         with self._lock:
-            for lane in list(self._lanes.values()):
-                try:
-                    lane.wake(opens)
-                except RuntimeError:
-                    # The loop was closed while a task of its own waited: nobody will come.
-                    self._lanes.pop(lane.loop, None)
+            now = self._clock.now()
+            at = lane.queue.advance(self._pace, now)
+            if not len(lane.queue):
+                if self._lanes.get(lane.loop) is lane:
+                    del self._lanes[lane.loop]
+                at = math.inf
+        lane.plan(at, self._look_later)
+
+    async def _look_later(self, lane: _Lane) -> None:
+        while lane.looks_at < math.inf:
+            await self._clock.sleep(lane.looks_at - self._clock.now())
+            lane.looks_at = math.inf
+            self._advance(lane)
+
+
+@define(eq=False)
+class _Lane:
+    """The waiting calls of one event loop, and the task that looks again when it is time.
+
+    Attributes:
+        looks_at: When it does; infinite where none sleeps.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    queue: WaitQueue = field(factory=WaitQueue, init=False)
+    looks_at: float = field(default=math.inf, init=False)
+    _looker: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def plan(self, at: float, look: Callable[[_Lane], Coroutine[object, object, None]]) -> None:
+        """Look again at a time, or earlier where that is planned already."""
+        if at >= self.looks_at:
+            if at == math.inf and not len(self.queue):
+                self._stop()
+            return
+        looking = self._looker is not None and self._looker is asyncio.current_task(self.loop)
+        self.looks_at = at
+        if not looking:
+            self._stop()
+            self.looks_at = at
+            self._looker = self.loop.create_task(look(self), context=Context())
+
+    def _stop(self) -> None:
+        looker, self._looker = self._looker, None
+        if looker is not None and looker is not asyncio.current_task(self.loop):
+            looker.cancel()
+        self.looks_at = math.inf
+
+
+def _tell(told: asyncio.Future[None]) -> None:
+    if not told.done():
+        told.set_result(None)
+
+
+def _log_wait(subject: Hashable, seconds: float, reason: str) -> None:
+    _LOG.info("%s: waiting about %.1f s for %s", subject, seconds, _REASONS[reason])
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+_PACERS: WeakSet[AdaptivePacer] = WeakSet()
+
+
+def _start_anew() -> None:
+    for pacer in list(_PACERS):
+        pacer.forget_flights()
+
+
+os.register_at_fork(after_in_child=_start_anew)

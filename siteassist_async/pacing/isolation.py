@@ -1,0 +1,156 @@
+"""Whose refusal it is: one id's own, or everyone's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from siteassist_async.pacing.permit import Permit
+
+MOST_PARKED = 10_000
+"""Ids that are remembered as refused; the one refused longest ago is forgotten first."""
+
+# So many ids, refused one after another, are no accident: 5 % of bad ids get there by chance once
+# in some ten thousand requests.
+OUTAGE = 5
+# So many requests granted between two 429s of an id, for each other 429, show that it is the id.
+SERVED = 5
+# Seconds after its wait in which another refusal of an id is still taken for the same trouble.
+FORGOTTEN = 600.0
+# Where single ids are known to answer 429, so many of the last outcomes must be refusals before
+# one is taken for the project's limit.
+WINDOW, LIMITED = 32, 8
+MOST_LONE = 20
+
+
+@define
+class _Parked:
+    """An id that was refused and not answered since."""
+
+    until: float
+    first: int
+    """The number of its first refused request."""
+    served: int
+    """Grants of all when it was last refused."""
+    limited: int
+    """429s of all when it was last refused, its own included."""
+    suspect: bool
+    """Whether its refusal was taken for its own on suspicion."""
+    alone: bool = False
+
+
+@frozen
+class Verdict:
+    """What a refusal means.
+
+    Attributes:
+        alone: The id was refused before, and others were answered since.
+        general: It is everyone's: the gate closes. Neither: nobody knows yet.
+    """
+
+    alone: bool
+    general: bool
+
+
+@define
+class Isolation:
+    """Remembers who was refused and who was answered meanwhile.
+
+    A 503 may be one id's or everyone's, and a 429 is everyone's, for limits are per project: until
+    the same id is refused again while others are answered. From then on a 429 of another id is
+    judged by how many of the last requests were refused, until such an id turns out to be
+    answered after its wait, as ids are that met a limit.
+    """
+
+    parked: dict[Hashable, _Parked] = field(factory=dict[Hashable, _Parked], init=False)
+    _served: int = field(default=0, init=False)
+    _latest: int = field(default=-1, init=False)  # the number of the last started that was granted
+    _streak: set[Hashable] = field(factory=set[Hashable], init=False)
+    _streak_from: int = field(default=0, init=False)
+    _lone: int = field(default=0, init=False)
+    _outcomes: deque[bool] = field(factory=lambda: deque[bool](maxlen=WINDOW), init=False)
+    _limited: int = field(default=0, init=False)
+
+    def parked_until(self, subject: Hashable) -> float:
+        """When the id may be asked again, as it asked itself; 0 where it has not."""
+        parked = self.parked.get(subject)
+        return 0.0 if parked is None else parked.until
+
+    def granted(self, permit: Permit) -> bool:
+        """Count an answer; whether it ends a streak of refusals that began before it was sent."""
+        self._served += 1
+        self._latest = max(self._latest, permit.number)
+        if self.parked:
+            parked = self.parked.pop(permit.subject, None)
+            if parked is not None and parked.suspect:
+                self._lone = max(0, self._lone - 1)
+        if self._lone:
+            self._outcomes.append(False)
+        if not self._streak or permit.number <= self._streak_from:
+            return False
+        self._streak.clear()
+        return True
+
+    def refused(  # noqa: PLR0913 - all that the verdict depends on
+        self,
+        permit: Permit,
+        now: float,
+        until: float,
+        *,
+        limited: bool,
+        started: int,
+        in_a_row: int,
+    ) -> Verdict:
+        """Judge a refusal that asks its id to wait `until` then.
+
+        `started` is the number of requests so far, `in_a_row` how many refusals of everyone came
+        since the last answer.
+        """
+        before = self.parked.pop(permit.subject, None)
+        if before is not None and now > before.until + FORGOTTEN:
+            before = None
+        self._limited += limited
+        alone = before is not None and not in_a_row and self._is_alone(before, limited=limited)
+        general = suspect = False
+        if alone:
+            self._lone = min(MOST_LONE, self._lone + limited)
+        elif limited:
+            general = self._is_limit()
+            suspect = not general
+        else:
+            general = in_a_row > 0 or self._is_outage(permit, started)
+        first = permit.number if before is None else before.first
+        self.parked[permit.subject] = _Parked(
+            until, first, self._served, self._limited, suspect, alone
+        )
+        if len(self.parked) > MOST_PARKED:
+            del self.parked[next(iter(self.parked))]
+        return Verdict(alone, general)
+
+    def _is_alone(self, before: _Parked, *, limited: bool) -> bool:
+        if not limited:
+            return self._latest > before.first
+        others = self._limited - before.limited - 1
+        return before.alone or self._served - before.served >= SERVED * (1 + others)
+
+    def _is_limit(self) -> bool:
+        if not self._lone:
+            return True
+        self._outcomes.append(True)
+        if self._outcomes.count(True) < LIMITED:
+            return False
+        self._outcomes.clear()
+        return True
+
+    def _is_outage(self, permit: Permit, started: int) -> bool:
+        if not self._streak:
+            self._streak_from = permit.number
+        self._streak.add(permit.subject)
+        # Refusals come back before answers do: as many as half of what was sent since are more
+        # than bad ids among good ones.
+        refused = len(self._streak)
+        return refused >= OUTAGE and 2 * refused >= started - self._streak_from

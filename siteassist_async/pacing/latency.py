@@ -1,0 +1,34 @@
+"""How long answers take of late."""
+
+from __future__ import annotations
+
+from attrs import define
+
+# The share of answers that come within `high`, and how fast it follows: by a tenth where an answer
+# took longer. So one answer of 20 s moves it by a tenth, however long it took.
+QUANTILE, STEP = 0.95, 0.1
+# Seconds: what is taken for the mean before the first answer.
+UNKNOWN = 0.1
+
+
+@define
+class Latency:
+    """A mean and a high quantile, each from the last answers only.
+
+    Attributes:
+        mean: Seconds from a start to its answer.
+        high: Seconds within which nearly all answers come; 0 before the first.
+    """
+
+    mean: float = UNKNOWN
+    high: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count an answer."""
+        seconds = max(seconds, 1e-3)
+        if not self.high:
+            self.mean = self.high = seconds
+            return
+        # What is far out counts as ten times the usual, so that it does not stand for all.
+        self.mean += 0.1 * (min(seconds, 10 * self.mean) - self.mean)
+        self.high *= 1 + STEP * QUANTILE if seconds > self.high else 1 - STEP * (1 - QUANTILE)

@@ -1,0 +1,212 @@
+"""Who waits for a start, and who is next: no I/O, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from attrs import define, field
+
+from siteassist_async.pacing.pace import RESERVED, URGENT_FOR
+from siteassist_async.pacing.permit import Permit
+from siteassist_async.slots import Slots
+
+if TYPE_CHECKING:
+    from siteassist_async.pacing.pace import Pace
+
+Reason: TypeAlias = Literal["pace", "gate", "slots", "retry_after"]
+"""What a call waits for: the learned rate, a refusal's pause, a free slot, its own id's pause."""
+
+
+class StartTooLateError(Exception):
+    """The request cannot start early enough.
+
+    Attributes:
+        wait: Seconds until it could have started.
+        reason: What it would have waited for.
+    """
+
+    def __init__(self, wait: float, reason: Reason = "pace") -> None:
+        super().__init__(f"the next request may start in {wait:.3g} s, which is too late")
+        self.wait = wait
+        self.reason = reason
+
+
+@define(eq=False)
+class Waiter:
+    """A call that waits; it is told once, by a permit or by an error.
+
+    Attributes:
+        subject: What it is about.
+        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
+        latest: When it must have started.
+        slots: Those of its client; one must be free.
+        told: Called once there is an outcome.
+        outcome: The permit, or why there is none.
+    """
+
+    subject: Hashable
+    bulk: bool
+    latest: float
+    slots: Slots
+    told: Callable[[], object] = lambda: None
+    outcome: Permit | StartTooLateError | None = field(default=None, init=False)
+    gone: bool = field(default=False, init=False)
+
+
+@define
+class _Line:
+    """Those of one client."""
+
+    urgent: list[tuple[float, int, Waiter]] = field(factory=list[tuple[float, int, "Waiter"]])
+    bulk: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
+
+
+@define
+class WaitQueue:
+    """The waiting calls of all clients that share a pace.
+
+    Calls that somebody waits for go first, the one that must start earliest before all others;
+    bulk work is first come, first served. While both wait, at least one start in four is bulk
+    work's, and while such calls come, one slot in four is kept free of bulk work.
+    """
+
+    _lines: dict[Slots, _Line] = field(factory=dict["Slots", _Line], init=False)
+    _arrivals: int = field(default=0, init=False)
+    _urgent_in_a_row: int = field(default=0, init=False)
+    _waiting: int = field(default=0, init=False)
+    _urgent: int = field(default=0, init=False)
+    _latest: float = field(default=-math.inf, init=False)  # of those that wait, and did
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def enter(self, waiter: Waiter, pace: Pace, now: float) -> float:
+        """Let a call wait; seconds until it starts, as it looks now.
+
+        Raises:
+            StartTooLateError: It could not start in time.
+        """
+        start = pace.expected_start(now, self._ahead(waiter), shared=self._has_bulk())
+        if start > waiter.latest:
+            raise StartTooLateError(start - now, self.reason(waiter, pace, now))
+        line = self._lines.setdefault(waiter.slots, _Line())
+        self._arrivals += 1
+        if waiter.bulk:
+            line.bulk.append((self._arrivals, waiter))
+        else:
+            heappush(line.urgent, (waiter.latest, self._arrivals, waiter))
+            self._urgent += 1
+        self._waiting += 1
+        return start - now
+
+    def reason(self, waiter: Waiter, pace: Pace, now: float) -> Reason:
+        """What a call waits for, first of all."""
+        if pace.opens > now:
+            return "gate"
+        return "pace" if waiter.slots.free > 0 and pace.start_at(now) < math.inf else "slots"
+
+    def leave(self, waiter: Waiter) -> None:
+        """Let a call wait no longer."""
+        if not waiter.gone:
+            waiter.gone = True
+            self._waiting -= 1
+            self._urgent -= not waiter.bulk
+
+    def advance(self, pace: Pace, now: float) -> float:
+        """Start all that may start, refuse all that no longer can; the next time to look.
+
+        It is infinite where only the end of a request can change anything.
+        """
+        self._refuse_late(pace, now)
+        while self._waiting:
+            at, waiter = min(self._candidates(pace, now), default=(math.inf, None), key=_time)
+            if waiter is None or at > now:
+                return min(at, self._first_latest())
+            self.leave(waiter)
+            if not waiter.bulk:
+                waiter.slots.urgent_until = now + URGENT_FOR
+            waiter.slots.free -= 1
+            self._urgent_in_a_row = 0 if waiter.bulk else self._urgent_in_a_row + 1
+            waiter.outcome = pace.start(now, waiter.subject, bulk=waiter.bulk)
+            waiter.told()
+        self._lines.clear()
+        self._latest = -math.inf
+        return math.inf
+
+    def _candidates(self, pace: Pace, now: float) -> Iterator[tuple[float, Waiter]]:
+        """The next of each kind that has a free slot, with its time; of equals the first goes."""
+        urgent, bulk = self._first_urgent(), self._first_bulk(now)
+        bulk_is_due = self._urgent_in_a_row >= RESERVED - 1
+        if bulk and bulk_is_due:
+            yield pace.start_at(now, bulk=True), bulk
+        if urgent:
+            yield pace.start_at(now), urgent
+        if bulk and not bulk_is_due:
+            yield pace.start_at(now, bulk=True), bulk
+
+    def _first_urgent(self) -> Waiter | None:
+        heads = [
+            line.urgent[0]
+            for slots, line in self._lines.items()
+            if _clean_heap(line.urgent) and slots.free > 0
+        ]
+        return min(heads)[2] if heads else None
+
+    def _first_bulk(self, now: float) -> Waiter | None:
+        heads = [
+            line.bulk[0]
+            for slots, line in self._lines.items()
+            if _clean_bulk(line.bulk) and slots.free > _kept(slots, now)
+        ]
+        return min(heads)[1] if heads else None
+
+    def _refuse_late(self, pace: Pace, now: float) -> None:
+        earliest = max(now, pace.opens)
+        for line in self._lines.values():
+            while _clean_heap(line.urgent) and line.urgent[0][0] < earliest:
+                waiter = line.urgent[0][2]
+                self.leave(waiter)
+                start = max(pace.expected_start(now, 0), earliest)
+                waiter.outcome = StartTooLateError(start - now, self.reason(waiter, pace, now))
+                waiter.told()
+
+    def _first_latest(self) -> float:
+        firsts = [line.urgent[0][0] for line in self._lines.values() if _clean_heap(line.urgent)]
+        return min(firsts, default=math.inf)
+
+    def _ahead(self, waiter: Waiter) -> int:
+        if waiter.latest >= self._latest:  # as nearly always: those of equal patience are in order
+            self._latest = waiter.latest
+            return self._urgent
+        return sum(
+            not other.gone and latest <= waiter.latest
+            for line in self._lines.values()
+            for latest, _, other in line.urgent
+        )
+
+    def _has_bulk(self) -> bool:
+        return any(line.bulk for line in self._lines.values())
+
+
+def _time(candidate: tuple[float, Waiter | None]) -> float:
+    return candidate[0]
+
+
+def _kept(slots: Slots, now: float) -> int:
+    return slots.count // RESERVED if now < slots.urgent_until else 0
+
+
+def _clean_heap(urgent: list[tuple[float, int, Waiter]]) -> bool:
+    while urgent and urgent[0][2].gone:
+        heappop(urgent)
+    return bool(urgent)
+
+
+def _clean_bulk(bulk: deque[tuple[int, Waiter]]) -> bool:
+    while bulk and bulk[0][1].gone:
+        bulk.popleft()
+    return bool(bulk)
