@@ -227,6 +227,8 @@ class Pool(Generic[K, V]):
         self._active -= 1
         self._parked += 1
         self.fill()
+        if self._input.exhausted and not (self._active or self._again):
+            self._look()  # one answer tells the pacer whose refusals these are
 
     def unpark(self) -> None:
         """As `Host.unpark`."""
@@ -301,7 +303,8 @@ class Pool(Generic[K, V]):
     def _failed(self, job: Job[K], error: SiteAssistError) -> None:
         if ends_all(error):
             raise error
-        if is_final(error):
+        if is_final(error) or error.isolated:
+            self._guard.heard(job, error)
             self._settle(job, error)
         elif self._guard.hold(job, error, self._taken):
             self._look()
@@ -318,10 +321,13 @@ class Pool(Generic[K, V]):
             self.outcomes.append((job.key, result))
         self._changed.set()
 
-    def _let_go(self, released: list[Held[K]]) -> None:
-        """Settle what failed while others are answered, or ask for it once more."""
+    def _let_go(self, released: list[Held[K]], *, in_outage: bool = False) -> None:
+        """Settle what failed while others are answered, or ask for it once more.
+
+        What failed in an outage is asked for again, whatever it was.
+        """
         for held in released:
-            if held.is_settled():
+            if held.is_settled() and not in_outage:
                 self._settle(held.job, held.error)
             else:
                 held.job.strikes += 1
@@ -345,7 +351,8 @@ class Pool(Generic[K, V]):
                 for held in guard.release(guard.held):
                     self._settle(held.job, held.error)
             else:
-                self._let_go(guard.release(await self._wait_for_answer()))
+                failed = await self._wait_for_answer()
+                self._let_go(guard.release(failed), in_outage=self.outage is not None)
         finally:
             self._checking = False
             self.outage = None
@@ -368,7 +375,7 @@ class Pool(Generic[K, V]):
         began = clock.now()
         for delay in probe_delays():
             before = list(self._guard.held)
-            error = await self._ask()
+            error = await self._ask(self._candidates())
             if error is None:
                 break
             self._give_up_if_hopeless(error, waited=clock.now() - began)
@@ -392,11 +399,11 @@ class Pool(Generic[K, V]):
             await clock.sleep(min(left, 1.0))
         return False
 
-    async def _ask(self) -> SiteAssistError | None:
-        """Ask for a key that was answered, or where there is none for others; why none was."""
+    async def _ask(self, keys: Sequence[K]) -> SiteAssistError | None:
+        """Ask for keys until one is answered; why none was."""
         guard, options = self._guard, self._options
         last: SiteAssistError | None = None
-        for key in self._candidates():
+        for key in keys:
             try:
                 await self._fetch(key)
             except SiteAssistError as error:
@@ -412,11 +419,12 @@ class Pool(Generic[K, V]):
         return last
 
     def _candidates(self) -> Sequence[K]:
-        guard = self._guard
+        """One that was answered; where none was, one that failed and, at first, others."""
+        guard, elsewhere = self._guard, self._options.elsewhere
         if guard.answered:
             return [cast("K", guard.proven)]
-        others = self._options.elsewhere() if self._options.elsewhere else ()
-        return [guard.held[-1].job.key, *others]
+        failed = [held.job.key for held in guard.held[-1:]]
+        return failed if self.outage or elsewhere is None else [*failed, *elsewhere()]
 
     def _give_up_if_hopeless(self, error: SiteAssistError, *, waited: float) -> None:
         guard, options = self._guard, self._options

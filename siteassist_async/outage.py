@@ -14,6 +14,8 @@ from siteassist_async.errors import (
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
+    RateLimitError,
+    ServiceUnavailableError,
     SiteAssistError,
 )
 
@@ -42,7 +44,7 @@ _OWN_CODES = {
 
 def is_own_word(error: SiteAssistError) -> bool:
     """Whether an error is the API's word on the id asked for, by its documented code."""
-    return isinstance(error, APIError) and _OWN_CODES.get(error.status) == error.code
+    return isinstance(error, APIError) and error.code == _OWN_CODES.get(error.status, "")
 
 
 def is_final(error: SiteAssistError) -> bool:
@@ -73,6 +75,10 @@ def needs_a_person(error: SiteAssistError) -> bool:
     return is_refusal_of_all(error) or isinstance(error, PermissionDeniedError)
 
 
+def _names_a_time(error: SiteAssistError) -> bool:
+    return isinstance(error, RateLimitError | ServiceUnavailableError) and bool(error.retry_after)
+
+
 @define(eq=False)
 class Job(Generic[K]):
     """A key, and how often it failed in a way that may not be its own.
@@ -97,10 +103,10 @@ class Held(Generic[K]):
     def is_settled(self) -> bool:
         """Whether it is the id's outcome once others are known to be answered.
 
-        The API's own word is, and so is a failure that came while others were answered. All else
-        is so the second time: the first may have been the end of an outage.
+        The API's own word is, and so is a refusal, for the id waited and was refused again. All
+        else is so the second time: the first may have been the end of an outage.
         """
-        return is_own_word(self.error) or self.error.isolated or self.job.strikes > 0
+        return is_own_word(self.error) or _names_a_time(self.error) or self.job.strikes > 0
 
 
 @define(eq=False)
@@ -124,6 +130,11 @@ class Guard(Generic[K]):
         if not self.held:
             return []
         return self.release([held for held in self.held if held.mark <= job.index])
+
+    def heard(self, job: Job[K], error: SiteAssistError) -> None:
+        """Note an error that is the API's answer: where it has given no other, this will do."""
+        if not self.answered and isinstance(error, NotFoundError):
+            self.proven, self.answered, self.window = job.key, True, WINDOW
 
     def hold(self, job: Job[K], error: SiteAssistError, taken: int) -> bool:
         """Hold a failure; whether it is time to look closer."""

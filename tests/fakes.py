@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import deque
+from heapq import heappop, heappush
+from random import Random
 from typing import TYPE_CHECKING, Protocol
+from unittest import mock
 
 from siteassist_async import Failed, Fetched, Request, Response, RetryPolicy, Send, SiteAssist
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Delay
+from siteassist_async.pacing import AdaptivePacer, Pace, Permit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 
     from aiohttp import ClientSession
     from yarl import URL
 
-    from siteassist_async.emulator import Answer
+    from siteassist_async.emulator import Answer, Service
     from siteassist_async.pacing import RateLimitHint
+    from siteassist_async.slots import Slots
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 """The id of the documented conversation."""
@@ -88,51 +94,128 @@ class FakeClock:
         await asyncio.sleep(0)
 
 
+class VirtualClock(FakeClock):
+    """A clock on which several may sleep at once: it goes on when nothing else is to be done.
+
+    For tests without sockets: what waits for one is not seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+        self._waking: asyncio.Task[None] | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until all who wake before have woken."""
+        self._count += 1
+        woken = asyncio.get_running_loop().create_future()
+        heappush(self._sleepers, (self.time + max(0.0, seconds), self._count, woken))
+        if self._waking is None:
+            self._waking = asyncio.create_task(self._wake())
+        await woken
+
+    async def _wake(self) -> None:
+        while self._sleepers:
+            await settle()
+            at, _, woken = heappop(self._sleepers)
+            if not woken.done():
+                self.time = max(self.time, at)
+                woken.set_result(None)
+        self._waking = None
+
+
+class FakeTransport:
+    """The emulator's answers without a socket, each after `latency` seconds of a virtual clock."""
+
+    def __init__(self, service: Service, clock: VirtualClock, latency: float = 0.05) -> None:
+        self.service = service
+        self._clock = clock
+        self._latency = latency
+
+    async def __call__(self, request: Request) -> Response:
+        """As a transport."""
+        request.tally.sent += 1
+        target = f"/v2/conversations/{request.conversation_id}"
+        answer = self.service.answer("GET", target, authorized=True)
+        await self._clock.sleep(self._latency)
+        return Response(answer.status, dict(answer.headers), answer.body)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def virtual_client(
+    service: Service, clock: VirtualClock, *, deadline: float | None = None
+) -> SiteAssist:
+    """A client of the emulator's decisions, in virtual time and without a socket."""
+    transport = FakeTransport(service, clock)
+    with mock.patch("siteassist_async.client.Transport", return_value=transport):
+        return SiteAssist(
+            service.token,
+            base_url="http://127.0.0.1:1/v2",
+            clock=clock,
+            pacer=AdaptivePacer(Pace(concurrency=32, random=Random(1).random), clock=clock),
+            deadline=deadline,
+        )
+
+
 class FakePacer:
     """Lets all start at once, or raises `refusal`, and writes down what it is told."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal = refusal
-        self.deadlines: list[float | None] = []
+        self.asked: list[tuple[float, float]] = []
         self.told: list[tuple[object, ...]] = []
         self.hints: list[RateLimitHint | None] = []
-        self.closed_for = 0.0
+        self.alone = False
 
-    def opens_in(self) -> float:
-        """As told by `closed_for`."""
-        return self.closed_for
-
-    def acquire_nowait(self) -> float | None:
+    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
         """Let all wait, so that the deadline is told."""
+        del subject, slots, bulk
         return None
 
-    async def acquire(self, deadline: float | None = None) -> float:
+    async def acquire(
+        self,
+        subject: Hashable,
+        slots: Slots,
+        *,
+        bulk: bool,
+        deadline: float = math.inf,
+        latest: float = math.inf,
+    ) -> Permit:
         """Give 1.0 as the first start time, 2.0 as the second, and so on."""
-        self.deadlines.append(deadline)
+        self.asked.append((deadline, latest))
         if self.refusal is not None:
             raise self.refusal
-        return float(len(self.deadlines))
+        if slots.free > 0:
+            slots.free -= 1
+        else:
+            await slots.wait()
+        count = len(self.asked)
+        return Permit(float(count), subject, bulk, count, self)
 
-    def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
-        """As `Pacer.granted`."""
-        self.told.append(("granted", sent))
+    def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
+        """As `Permit.succeeded`."""
+        self.told.append(("succeeded", permit.sent))
         self.hints.append(hint)
 
-    def refused(
+    def throttled(
         self,
-        sent: float,
+        permit: Permit,
         retry_after: float | None,
         *,
         limited: bool,
-        hint: RateLimitHint | None = None,
-    ) -> None:
-        """As `Pacer.refused`."""
-        self.told.append(("refused", sent, retry_after, limited))
+        hint: RateLimitHint | None,
+    ) -> bool:
+        """As `Permit.throttled`."""
+        self.told.append(("throttled", permit.sent, retry_after, limited))
         self.hints.append(hint)
+        return self.alone
 
-    def released(self, sent: float) -> None:
-        """As `Pacer.released`."""
-        self.told.append(("released", sent))
+    def abandoned(self, permit: Permit) -> None:
+        """As `Permit.abandoned`."""
+        self.told.append(("abandoned", permit.sent))
 
 
 class FakeSend:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Outcome = tuple[int, int | SiteAssistError]
 
 
-MISSING = NotFoundError("no")
+MISSING = NotFoundError("no", code="CONVERSATION_NOT_FOUND")
 
 
 class Input:

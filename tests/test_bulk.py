@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from many import MISSING, Fetch, Input, collect, expected
 
-from siteassist_async.bulk import batches, each
+from siteassist_async.bulk import each
 
 if TYPE_CHECKING:
     from siteassist_async import (
@@ -72,8 +72,11 @@ async def test_one_at_a_time_is_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_the_input_is_read_no_further_than_twice_the_limit_ahead(*, ordered: bool) -> None:
-    """A caller that takes its time slows the reading: memory is bounded, whatever the input."""
-    for form in (Input.plain, Input.asynchronous):
+    """A caller that takes its time slows the reading: memory is bounded, whatever the input.
+
+    Of an async input one more may be read, which was asked for while there was room.
+    """
+    for form, further in ((Input.plain, 0), (Input.asynchronous, 1)):
         keys = Input(itertools.count())
         taken = 0
         async with aclosing(each(form(keys), Fetch(), limit=4, ordered=ordered)) as outcomes:
@@ -81,7 +84,7 @@ async def test_the_input_is_read_no_further_than_twice_the_limit_ahead(*, ordere
                 taken += 1
                 await settle()
                 await settle()
-                assert keys.read == taken + 8
+                assert taken + 8 <= keys.read <= taken + 8 + further
                 if taken == 20:
                     break
 
@@ -102,18 +105,6 @@ async def test_a_slow_key_in_order_bounds_the_reading_too() -> None:
         assert keys.read == 8
         first.set()
         assert await head == (0, 0)
-
-
-async def test_batches_hold_slots_and_content_until_the_next_is_asked_for() -> None:
-    """A caller that waits for more holds nothing of what it was given."""
-    keys = Input(range(20))
-    async with aclosing(batches(keys.asynchronous(), Fetch(), limit=3)) as rounds:
-        first = await anext(rounds)
-        await settle()
-        assert 0 < len(first) <= keys.read == 6
-        second = await anext(rounds)
-        assert not first
-        assert second
 
 
 async def test_nothing_is_read_before_the_first_outcome_is_asked_for() -> None:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes import settle
-from many import MISSING, Fetch, Input, collect, expected
+from many import Fetch, Input, collect, expected
 
 from siteassist_async import (
     AuthenticationError,
-    NotFoundError,
+    ClientClosedError,
     PaymentRequiredError,
-    PermissionDeniedError,
     SiteAssistError,
 )
-from siteassist_async.bulk import each, ends_all
+from siteassist_async.bulk import each
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -33,12 +32,15 @@ if TYPE_CHECKING:
 async def test_an_error_that_ends_all_is_raised_at_once(
     error: SiteAssistError, *, ordered: bool
 ) -> None:
-    """What is in flight is cancelled, and nothing more is read or fetched."""
+    """Once the same key is refused again; what is in flight is cancelled, nothing more is read."""
     keys = Input(itertools.count())
     fetch = Fetch(lambda _: 10_000)
+    refused = 0
 
     async def fail_at_three(key: int) -> int:
+        nonlocal refused
         if key == 3:
+            refused += 1
             raise error
         return await fetch(key)
 
@@ -48,17 +50,19 @@ async def test_an_error_that_ends_all_is_raised_at_once(
     assert fetch.flying == 0
     assert fetch.cancelled == len(fetch.keys)
     assert keys.read <= 7
+    assert refused == 2
     assert len(asyncio.all_tasks()) == 1
 
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_what_comes_after_an_error_that_ends_all_is_not_given(*, ordered: bool) -> None:
     """Not even where it came while the caller was busy with an outcome before it."""
-    late = asyncio.Event()
+    late, closed = asyncio.Event(), asyncio.Event()
 
     async def fetch(key: int) -> int:
         if key == 1:
-            raise AuthenticationError
+            closed.set()
+            raise ClientClosedError
         if key == 2:
             await late.wait()
         return key
@@ -68,29 +72,9 @@ async def test_what_comes_after_an_error_that_ends_all_is_not_given(*, ordered: 
         await settle()
         late.set()
         await settle()
-        with pytest.raises(AuthenticationError):
+        assert closed.is_set()
+        with pytest.raises(ClientClosedError):
             await anext(outcomes)
-
-
-def test_401_and_402_end_all() -> None:
-    """No other error does: 403 may be one conversation's."""
-    assert ends_all(AuthenticationError())
-    assert ends_all(PaymentRequiredError())
-    assert not ends_all(PermissionDeniedError())
-    assert not ends_all(SiteAssistError())
-
-
-async def test_what_ends_all_can_be_chosen() -> None:
-    """`fatal` takes the place of 401 and 402."""
-
-    async def fetch(key: int) -> int:
-        raise AuthenticationError if key else MISSING
-
-    outcomes = each([1, 0, 2], fetch, limit=1, fatal=lambda error: error is MISSING)
-    assert isinstance((await anext(outcomes))[1], AuthenticationError)
-    with pytest.raises(NotFoundError):
-        await anext(outcomes)
-    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_what_is_none_of_ours_is_raised_at_once() -> None:

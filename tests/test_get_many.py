@@ -8,15 +8,19 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
 from fakes import (
     CONVERSATION_URL,
     ID,
     TOKEN,
     FakeClock,
+    VirtualClock,
     get_all,
+    virtual_client,
 )
 
 from siteassist_async import (
+    ConfigurationError,
     Conversation,
     Failed,
     Fetched,
@@ -26,12 +30,14 @@ from siteassist_async import (
     SiteAssist,
 )
 from siteassist_async.contract import documented_body
-from siteassist_async.emulator import Emulator, Status, conversation_ids
+from siteassist_async.emulator import Emulator, Service, Status, conversation_ids
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from fakes import Mocked
+
+    from siteassist_async.emulator import Answer
 
 
 async def test_every_id_has_one_outcome(client: SiteAssist, emulator: Emulator) -> None:
@@ -128,9 +134,9 @@ async def test_an_id_that_has_landed_is_asked_for_again(
 
 
 async def test_one_bad_id_costs_that_id(client: SiteAssist, emulator: Emulator) -> None:
-    """What fails for good is an outcome, with the attempts that it took."""
+    """What fails while others are answered, and once more, is an outcome with its attempts."""
     ids = list(conversation_ids(20))
-    emulator.script(ids[7], *[Status(500)] * 5)
+    emulator.script(ids[7], *[Status(500)] * 10)
     outcomes = {outcome.id: outcome for outcome in await get_all(client, ids)}
     failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Failed)]
     assert len(outcomes) == 20
@@ -156,3 +162,62 @@ async def test_get_many_works_with_aioresponses(mocked: Mocked) -> None:
     async with SiteAssist(TOKEN) as client:
         (outcome,) = await get_all(client, [ID])
     assert isinstance(outcome, Fetched)
+
+
+@pytest.mark.parametrize("single", [ID, ID.encode(), UUID(ID)])
+async def test_a_single_id_is_not_many(client: SiteAssist, single: object) -> None:
+    """Its 36 characters are no ids: the call says what to do instead."""
+    with pytest.raises(ConfigurationError, match="use get, or give a list"):
+        client.conversations.get_many(single)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # the point
+
+
+@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_ids_that_are_always_refused_end_as_failures(status: int, *, ordered: bool) -> None:
+    """Three refusals of 30 s among good answers are an outcome, and the others do not wait."""
+    service, clock = Service(), VirtualClock()
+    ids = list(conversation_ids(1000))
+    bad = {ids[10], ids[500], ids[999]}
+
+    def refuse(answer: Answer) -> Answer:
+        return Status(status, retry_after=30)(answer) if answer.conversation_id in bad else answer
+
+    service.outage = refuse
+    began = clock.now()
+    async with virtual_client(service, clock) as client:
+        outcomes = await get_all(client, ids, ordered=ordered)
+    assert not ordered or [outcome.id for outcome in outcomes] == ids
+    failed = {outcome.id: outcome.error for outcome in outcomes if isinstance(outcome, Failed)}
+    assert failed.keys() == bad
+    assert len(outcomes) == 1000
+    # In order each is waited for before the next is read.
+    assert clock.now() - began < (210 if ordered else 130)
+    assert failed[ids[10]].isolated
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 522, 302])
+async def test_an_outage_loses_no_id(status: int) -> None:
+    """Not even with a client whose retries are those of an interactive one."""
+    service, clock = Service(), VirtualClock()
+    until = clock.now() + 20
+
+    def go_down(answer: Answer) -> Answer:
+        down = service.counters.requests > 200 and clock.now() < until
+        return Status(status)(answer) if down else answer
+
+    service.outage = go_down
+    async with virtual_client(service, clock) as client:
+        outcomes = await get_all(client, conversation_ids(500))
+    assert {type(outcome) for outcome in outcomes} == {Fetched}
+    assert len(outcomes) == 500
+
+
+async def test_a_refusal_longer_than_the_deadline_fails_no_other_id() -> None:
+    """They wait until the pause that the API asked of all is over."""
+    service, clock = Service(), VirtualClock()
+    ids = list(conversation_ids(100))
+    service.script(ids[20], Status(429, retry_after=30))
+    async with virtual_client(service, clock, deadline=10) as client:
+        outcomes = await get_all(client, ids)
+    assert {type(outcome) for outcome in outcomes} == {Fetched}
+    assert len(outcomes) == 100

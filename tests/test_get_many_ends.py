@@ -31,6 +31,8 @@ from siteassist_async.emulator import Emulator, Status, conversation_ids
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from siteassist_async.emulator import Answer
+
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_a_token_that_is_not_accepted_stops_at_once(
@@ -47,11 +49,14 @@ async def test_a_token_that_is_not_accepted_stops_at_once(
 async def test_a_plan_that_does_not_include_it_stops_at_once(
     client: SiteAssist, emulator: Emulator
 ) -> None:
-    """As above; what else is in flight is cancelled."""
+    """Once the id was refused again; what else is in flight is cancelled."""
     ids = list(conversation_ids(3))
-    for id_ in ids:
-        emulator.script(id_, Silence())
-    emulator.script(ID, Status(402))
+    silence = Silence()
+
+    def refuse(answer: Answer) -> Answer:
+        return silence(answer) if answer.conversation_id in ids else Status(402)(answer)
+
+    emulator.outage = refuse
     with pytest.raises(PaymentRequiredError):
         await get_all(client, [*ids, ID, *conversation_ids(1000, seed=1)])
     await settle()

@@ -135,7 +135,8 @@ class Isolation:
         if not limited:
             return self._latest > before.first
         others = self._limited - before.limited - 1
-        return before.alone or self._served - before.served >= SERVED * (1 + others)
+        needed = (1 if self._lone else SERVED) * (1 + others)
+        return before.alone or self._served - before.served >= needed
 
     def _is_limit(self) -> bool:
         if not self._lone:

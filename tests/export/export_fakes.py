@@ -79,6 +79,7 @@ class Options(TypedDict, total=False):
     restart: bool
     retry_failed: bool
     pacer: Learner | None
+    wait: float
 
 
 class Workbench:

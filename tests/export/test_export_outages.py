@@ -19,6 +19,9 @@ from siteassist_async.errors import (
     ServerError,
     ServiceUnavailableError,
     TimedOutError,
+    TokenError,
+    UnexpectedStatusError,
+    UnusableResponseError,
 )
 from siteassist_async.export import Ending, ExitCode, exit_code
 
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
 IDS = new_ids(200)
 GONE = ConnectionFailedError("cannot connect")
-FORBIDDEN = PermissionDeniedError("not yours")
+FORBIDDEN = PermissionDeniedError("not yours", code="FORBIDDEN")
+PROBES = 30
+"""Requests within the five minutes that a run waits."""
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,11 @@ FORBIDDEN = PermissionDeniedError("not yours")
         BadGatewayError("away"),
         ServiceUnavailableError("later"),
         ServerError("a gateway's", status=504),
+        InternalServerError("boom"),
+        ServerError("a proxy's", status=522),
+        UnexpectedStatusError("a login page", status=302),
+        UnusableResponseError("a maintenance page"),
+        TokenError("no token"),
     ],
     ids=repr,
 )
@@ -51,14 +61,15 @@ FORBIDDEN = PermissionDeniedError("not yours")
 async def test_a_server_that_answers_for_no_id_ends_the_run(
     bench: Workbench, error: SiteAssistError, count: int
 ) -> None:
-    """After 20 ids that nothing was said of, or all of fewer, no id is given up for it."""
+    """After five minutes, in which 20 ids were asked for, or all of fewer: none is given up."""
     bench.write(IDS[:count])
     bench.api.otherwise = error
     summary = await bench.run()
     assert (summary.ending, summary.error) == (Ending.UNREACHABLE, error)
     assert exit_code(summary) is ExitCode.RUN_AGAIN
     assert (summary.asked, summary.failed) == (0, 0)
-    assert len(bench.api.asked) <= 28
+    assert 300 <= summary.elapsed <= 301
+    assert len(bench.api.asked) <= 20 + 4 + 11 + PROBES
     bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS[:count])
@@ -69,24 +80,36 @@ async def test_a_server_that_answers_for_no_id_ends_the_run(
 async def test_a_token_or_url_that_opens_nothing_ends_the_run(
     bench: Workbench, count: int, error: SiteAssistError
 ) -> None:
-    """After 20 answers that are all 403, or another server's 404, a person must act."""
+    """After 20 answers that are all 403, or another server's 404, and ten from elsewhere."""
     bench.write(IDS[:count])
     bench.api.otherwise = error
     summary = await bench.run()
     assert (summary.ending, summary.error) == (Ending.BLOCKED, error)
     assert exit_code(summary) is ExitCode.ACT
-    assert len(bench.api.asked) <= 28
+    assert len(bench.api.asked) <= 20 + 4 + 11
+    assert bench.clock.slept == []
     bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS[:count])
 
 
-async def test_a_500_is_about_its_id(bench: Workbench) -> None:
-    """The API itself failed on it; however many there are, the export goes on to its end."""
+async def test_a_500_is_about_its_id_where_others_are_answered(bench: Workbench) -> None:
+    """The second time: the first might have been the end of an outage."""
     bench.write(IDS)
-    bench.api.otherwise = InternalServerError("boom")
+    bench.api.errors = dict.fromkeys(IDS[::2], InternalServerError("boom"))
     summary = await bench.finish()
-    assert (summary.failed, summary.retryable) == (200, 200)
+    assert (summary.failed, summary.retryable) == (100, 100)
+    counts = Counter(bench.api.asked)
+    assert all(counts[id_] == 2 for id_ in IDS[::2])
+
+
+async def test_a_list_that_begins_with_another_project_s_ids_is_exported(bench: Workbench) -> None:
+    """Ids from elsewhere in the list show that the token opens something."""
+    bench.write(IDS)
+    bench.api.errors = dict.fromkeys(IDS[:100], FORBIDDEN)
+    summary = await bench.finish()
+    assert (summary.failed, summary.exported) == (100, 100)
+    bench.check(IDS)
 
 
 async def test_403s_among_other_answers_are_each_their_own(bench: Workbench) -> None:
@@ -107,12 +130,23 @@ async def test_a_404_shows_that_the_token_opens_something(bench: Workbench) -> N
 
 
 async def test_an_export_that_had_answers_takes_403s_as_they_come(bench: Workbench) -> None:
-    """A later run of an export that got something knows that the token is not for nothing."""
+    """A later run of an export that got something asks for that again: it still may."""
+    bench.write(IDS[:1])
+    await bench.finish()
+    bench.append(IDS[1:])
+    bench.api.errors = dict.fromkeys(IDS[1:], FORBIDDEN)
+    assert (await bench.finish()).failed == 199
+
+
+async def test_a_token_that_loses_its_rights_ends_the_run(bench: Workbench) -> None:
+    """What was answered is refused too: a person must act, and no id is given up."""
     bench.write(IDS[:1])
     await bench.finish()
     bench.append(IDS[1:])
     bench.api.otherwise = FORBIDDEN
-    assert (await bench.finish()).failed == 199
+    summary = await bench.run()
+    assert (summary.ending, summary.error, summary.failed) == (Ending.BLOCKED, FORBIDDEN, 0)
+    assert exit_code(summary) is ExitCode.ACT
 
 
 async def test_ids_without_an_answer_are_told_from_a_server_without_one(
@@ -123,22 +157,18 @@ async def test_ids_without_an_answer_are_told_from_a_server_without_one(
     bench.api.errors = dict.fromkeys(IDS[50:], GONE)
     summary = await bench.finish()
     assert (summary.failed, summary.retryable, summary.exported) == (150, 150, 50)
-    again = Counter(bench.api.asked) - Counter(IDS)
-    assert set(again) < set(IDS[:50])
-    assert again.total() == 8
+    counts = Counter(bench.api.asked)
+    assert all(counts[id_] == 2 for id_ in IDS[50:])
+    assert 0 < sum(counts[id_] for id_ in IDS[:50]) - 50 <= 2 * 150 / 20 + 2
 
 
-@pytest.mark.parametrize(
-    "answer", [None, missing(IDS[0]), FORBIDDEN, InternalServerError("x")], ids=repr
-)
-async def test_any_answer_tells_that_the_server_is_there(
+@pytest.mark.parametrize("answer", [None, missing(IDS[0])], ids=repr)
+async def test_an_answer_tells_that_the_server_is_there(
     bench: Workbench, answer: SiteAssistError | None
 ) -> None:
-    """Whatever it was for the first time, and is for the second."""
+    """Where it had one for some id before: the conversation, or that it is gone."""
     bench.write(IDS[:30])
     bench.api.errors = dict.fromkeys(IDS[1:30], GONE)
-    if answer is not None:
-        bench.api.errors[IDS[0]] = missing(IDS[0])
 
     def change(_: str) -> None:
         if answer is not None and len(bench.api.asked) > 5:
@@ -146,6 +176,26 @@ async def test_any_answer_tells_that_the_server_is_there(
 
     bench.api.each = change
     assert (await bench.finish()).retryable == 29
+
+
+@pytest.mark.parametrize(
+    "answer", [FORBIDDEN, InternalServerError("x"), NotFoundError("<h1>Not here</h1>")], ids=repr
+)
+async def test_any_other_answer_to_what_was_answered_is_an_outage(
+    bench: Workbench, answer: SiteAssistError
+) -> None:
+    """No id is given up for it."""
+    bench.write(IDS[:30])
+    bench.api.errors = dict.fromkeys(IDS[1:30], GONE)
+
+    def change(_: str) -> None:
+        if len(bench.api.asked) > 5:
+            bench.api.errors[IDS[0]] = answer
+
+    bench.api.each = change
+    summary = await bench.run()
+    assert summary.ending is not Ending.FINISHED
+    assert (summary.error, summary.failed) == (answer, 0)
 
 
 @pytest.mark.parametrize("count", [100, 195])
@@ -160,14 +210,46 @@ async def test_a_server_that_goes_away_ends_the_run(bench: Workbench, count: int
     bench.api.each = go_away
     summary = await bench.run()
     assert (summary.ending, summary.error, summary.failed) == (Ending.UNREACHABLE, GONE, 0)
-    assert len(bench.api.asked) <= count + 20 + 8 + 1
+    assert len(bench.api.asked) <= count + 20 + 4 + PROBES
     asked = len(bench.api.asked)
     assert (await bench.run()).ending is Ending.UNREACHABLE
-    assert len(bench.api.asked) <= asked + 20 + 8 + 1
+    assert len(bench.api.asked) <= asked + 20 + 4 + PROBES
     bench.api.each = lambda _: None
     bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS)
+
+
+@pytest.mark.parametrize("seconds", [3, 60, 299])
+async def test_a_server_that_comes_back_in_time_costs_no_id(
+    bench: Workbench, seconds: float
+) -> None:
+    """The run goes on by itself, and tells meanwhile for how long nothing was answered."""
+    bench.write(IDS)
+    back = bench.clock.now() + seconds
+    job, told = bench.job(), list[tuple[float, object]]()
+
+    def go_away(_: str) -> None:
+        gone = len(bench.api.asked) > 100 and bench.clock.now() < back
+        bench.api.otherwise = GONE if gone else None
+        if (progress := job.progress()).outage_error:
+            told.append((progress.outage, progress.outage_error))
+
+    bench.api.each = go_away
+    summary = await job.run()
+    assert (summary.ending, summary.exported) == (Ending.FINISHED, 200)
+    bench.check(IDS)
+    assert told[-1][1] is GONE
+    assert told[-1][0] >= seconds
+    assert job.progress().outage_error is None
+
+
+async def test_a_run_that_waits_for_nothing_ends_at_once(bench: Workbench) -> None:
+    """As a scheduler wants it that comes back by itself."""
+    bench.write(IDS)
+    bench.api.otherwise = GONE
+    assert (await bench.run(wait=0.0)).ending is Ending.UNREACHABLE
+    assert bench.clock.slept == []
 
 
 async def test_an_id_that_is_never_answered_ends_no_run_for_ever(bench: Workbench) -> None:
@@ -205,15 +287,6 @@ async def test_a_token_that_ends_meanwhile_is_found_by_the_question_too(bench: W
     assert (summary.ending, summary.error) == (Ending.BLOCKED, refused)
 
 
-async def test_a_403_is_an_answer(bench: Workbench) -> None:
-    """It shows that the server is there; what failed before it is about its id."""
-    bench.write(IDS[:20])
-    bench.api.otherwise = FORBIDDEN
-    bench.api.errors[IDS[0]] = GONE
-    summary = await bench.run()
-    assert (summary.ending, summary.failed) == (Ending.BLOCKED, 1)
-
-
 @pytest.mark.parametrize("error", [GONE, FORBIDDEN], ids=repr)
 async def test_a_stopped_run_does_not_judge(bench: Workbench, error: SiteAssistError) -> None:
     """What was held back when the run was stopped is asked for again."""
@@ -231,3 +304,19 @@ async def test_a_stopped_run_does_not_judge(bench: Workbench, error: SiteAssistE
     bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS)
+
+
+async def test_a_run_that_is_stopped_in_an_outage_ends_within_a_second(bench: Workbench) -> None:
+    """Nobody waits for what may not come."""
+    bench.write(IDS)
+    bench.api.otherwise = GONE
+    job = bench.job()
+
+    def stop(_: str) -> None:
+        if len(bench.api.asked) == 40:
+            job.stop()
+
+    bench.api.each = stop
+    summary = await job.run()
+    assert (summary.ending, summary.failed, summary.asked) == (Ending.STOPPED, 0, 0)
+    assert len(bench.api.asked) == 40
