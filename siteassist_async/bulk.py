@@ -522,8 +522,8 @@ class AsyncInput(Generic[K]):
         try:
             while True:
                 await self._wanted.wait()
-                self._wanted.clear()
                 self._ready.extend(await anext(self._blocks))
+                self._wanted.clear()  # last, for it was set again while the block was read
                 wake()
         except StopAsyncIteration:
             pass

@@ -74,7 +74,7 @@ async def test_one_at_a_time_is_one_after_the_other() -> None:
 async def test_the_input_is_read_no_further_than_twice_the_limit_ahead(*, ordered: bool) -> None:
     """A caller that takes its time slows the reading: memory is bounded, whatever the input.
 
-    Of an async input one more may be read, which was asked for while there was room.
+    Of an async input one more may be read: outcomes may take its room meanwhile.
     """
     for form, further in ((Input.plain, 0), (Input.asynchronous, 1)):
         keys = Input(itertools.count())

@@ -46,6 +46,7 @@ def _export(options: ExportOptions, console: Console) -> Result:
         output=Path(options.output),
         concurrency=options.concurrency,
         max_rate=options.max_rate,
+        wait=options.wait,
         restart=options.restart,
         retry_failed=options.retry_failed,
     )

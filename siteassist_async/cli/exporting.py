@@ -16,6 +16,7 @@ from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.export import ExportJob, Source, Summary
 from siteassist_async.middleware.retry_policy import RetryPolicy
+from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from siteassist_async.cli.console import Console
     from siteassist_async.cli.reporters import Reporter
 
-# A job is patient: eight attempts are half a minute, in which a deploy or a proxy comes back;
-# what lasts longer is an outage, which ends the run. It waits as long as the API asks it to, and
-# has no budget, for nobody is kept waiting by it.
+# A job is patient: eight attempts are half a minute, in which a deploy or a proxy comes back. It
+# waits as long as the API asks it to, and has no budget, for nobody is kept waiting by it.
 PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
 
 # `docker stop` kills after 10 seconds.
@@ -43,6 +43,7 @@ class Wanted:
     restart: bool = False
     retry_failed: bool = False
     retry: RetryPolicy = PATIENT
+    wait: float = WAIT
 
 
 @frozen
@@ -100,6 +101,7 @@ async def export(
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
             pacer=pacer,
+            wait=wanted.wait,
         )
         stats = client.retry_stats
         meter = Meter(job.progress, pacer.snapshot, lambda: stats.retries, attempts)

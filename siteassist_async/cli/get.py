@@ -24,6 +24,7 @@ from siteassist_async.errors import (
     RateLimitError,
     ServerError,
     SiteAssistError,
+    ThrottledError,
     TransportError,
 )
 from siteassist_async.export import ExitCode
@@ -60,9 +61,9 @@ def code_of(error: SiteAssistError) -> ExitCode:
             return ExitCode.ACT
         case CertificateError():
             return ExitCode.ACT
-        case RateLimitError() | ServerError() | TransportError() | DeadlineExceededError():
+        case RateLimitError() | ServerError() | TransportError() | ClientError(status=408):
             return ExitCode.RUN_AGAIN
-        case ClientError(status=408):
+        case DeadlineExceededError() | ThrottledError():
             return ExitCode.RUN_AGAIN
         case _:
             return ExitCode.SOME_FAILED

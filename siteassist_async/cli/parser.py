@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from siteassist_async.cli import texts
 from siteassist_async.cli.values import (
     above_zero,
+    duration,
     emulator_token,
     not_empty,
     output_file,
@@ -48,6 +49,7 @@ class ExportOptions(ConnectionOptions):
     column: str | None
     concurrency: int
     max_rate: float | None
+    wait: float
     restart: bool
     retry_failed: bool
     quiet: bool
@@ -140,6 +142,7 @@ def _add_export(parser: ArgumentParser) -> None:
     at_once = whole(1, _MOST_AT_ONCE)
     add("--concurrency", metavar="N", type=at_once, default=32, help=texts.CONCURRENCY)
     add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
+    add("--wait", metavar="DURATION", type=duration, default=300.0, help=texts.WAIT)
     add("--quiet", action="store_true", help=texts.QUIET)
     add("--json", action="store_true", help=texts.JSON)
     _add_connection(parser)

@@ -37,6 +37,10 @@ def log_line(moment: Moment) -> str:
 
 def waiting(moment: Moment) -> str | None:
     """Say what an export that stands still waits for; None if it does not."""
+    progress = moment.progress
+    if progress.outage_error:
+        why = printable(str(progress.outage_error), 100)
+        return f"nothing answered for {duration(progress.outage)}, waiting: {why}"
     if moment.pace.gate >= 1:
         return f"the API asks us to wait {duration(moment.pace.gate)}"
     if moment.trouble and moment.troubled >= 1:
@@ -68,6 +72,7 @@ def progress_record(moment: Moment) -> dict[str, object]:
         "gate": _rounded(pace.gate),
         "waited": _rounded(pace.waited),
         "trouble": str(moment.trouble.error) if moment.trouble else None,
+        "outage": _rounded(progress.outage) if progress.outage_error else None,
         "stopping": moment.stopping,
     }
 

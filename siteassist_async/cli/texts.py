@@ -60,6 +60,10 @@ RETRY_FAILED = "first ask again for the ids in the dead letters"
 RESTART = "throw away what earlier runs of this export wrote, and begin anew"
 CONCURRENCY = "requests in flight at once, at most (%(default)s)"
 MAX_RATE = "requests a second, at most, where you know the limit; else it is learned"
+WAIT = (
+    "how long to wait while nothing is answered, before it stops: seconds, or 90s, 5m, 2h; "
+    "0 waits for nothing (5m)"
+)
 QUIET = "print nothing but errors"
 JSON = (
     "print JSON lines to standard output: an event `progress` each second, and one `summary` or "

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """Accept whole numbers from `low` to `high`."""
 
@@ -38,6 +41,15 @@ def zero_or_more(text: str) -> float:
     value = _number(text)
     if not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"expected a number of 0 or more, not {text!r}")
+    return value
+
+
+def duration(text: str) -> float:
+    """Accept seconds, or a number with s, m or h behind it; 0 is none."""
+    unit = _UNITS.get(text[-1:], 0.0)
+    value = _number(text[:-1] if unit else text) * (unit or 1.0)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"expected a duration such as 90, 90s, 5m or 2h, not {text!r}")
     return value
 
 

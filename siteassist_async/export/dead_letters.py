@@ -14,15 +14,17 @@ from siteassist_async.errors import (
     DeadlineExceededError,
     InvalidIdError,
     NotFoundError,
+    PaymentRequiredError,
     PermissionDeniedError,
     RateLimitError,
     ServerError,
     SiteAssistError,
     TimedOutError,
-    TransportError,
+    TokenError,
     UnusableResponseError,
     printable,
 )
+from siteassist_async.outage import is_own_word
 
 if TYPE_CHECKING:
     from siteassist_async.export.id_list import Entry
@@ -38,14 +40,7 @@ _REASONS: tuple[tuple[type[SiteAssistError], str], ...] = (
     (ConnectionFailedError, "connection failed"),
     (DeadlineExceededError, "deadline exceeded"),
     (UnusableResponseError, "unusable response"),
-)
-
-_TRANSIENT = (
-    ServerError,
-    RateLimitError,
-    TransportError,
-    DeadlineExceededError,
-    UnusableResponseError,
+    (TokenError, "no token"),
 )
 
 
@@ -86,7 +81,7 @@ class DeadLetter:
             reason=next((reason for kind, reason in _REASONS if isinstance(error, kind)), "failed"),
             error=type(error).__name__,
             message=printable(str(error), 500),
-            retryable=isinstance(error, _TRANSIENT),
+            retryable=_is_retryable(error),
             attempts=error.attempts,
             at=datetime.now(UTC).replace(microsecond=0),
             line=None if entry.id else entry.line,
@@ -98,6 +93,11 @@ class DeadLetter:
     def key(self) -> str | int:
         """What tells it from all other dead letters: the id, or the line of what is none."""
         return self.id if self.line is None else self.line
+
+
+def _is_retryable(error: SiteAssistError) -> bool:
+    """Whether it may be something else another time: all but what the API says of the id."""
+    return not (is_own_word(error) or isinstance(error, InvalidIdError | PaymentRequiredError))
 
 
 def encode(letter: DeadLetter) -> bytes:

@@ -118,7 +118,7 @@ class Run:
                     self._checkpointer.tick()
             finally:
                 await pool.stop()
-        return not self._ledger.in_flight() and not entries.cut_short
+        return not (self._ledger.feed.cursor.open or entries.cut_short)
 
     def _options(self) -> Options[Entry]:
         proven = self._ledger.last_answered

@@ -88,12 +88,15 @@ async def test_unreachable(tmp_path: Path) -> None:
     """A server that is not there ends the run with its error, to be run again."""
     (tmp_path / "ids.txt").write_text("123e4567-e89b-12d3-a456-426614174000")
     wanted = Wanted(
-        Source(tmp_path / "ids.txt"), tmp_path / "out.jsonl", retry=RetryPolicy(attempts=1)
+        Source(tmp_path / "ids.txt"),
+        tmp_path / "out.jsonl",
+        retry=RetryPolicy(attempts=1),
+        wait=0.0,
     )
     result = await export(wanted, HERE, console(), Silent())
     assert result.summary is not None
     assert result.summary.ending is Ending.UNREACHABLE
-    assert result.requests == 1
+    assert result.requests == 2  # the id, and once more to see whether it is an outage
 
 
 def test_a_job_is_patient() -> None:

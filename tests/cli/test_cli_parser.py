@@ -188,6 +188,24 @@ def test_right_values() -> None:
     assert (options["port"], options["token"], options["latency"]) == (0, "a~!", 0.0)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0)],
+)
+def test_a_duration_is_seconds_or_has_a_unit(text: str, seconds: float) -> None:
+    """As people write them."""
+    assert vars(parse([*EXPORT, "--wait", text]))["wait"] == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "5d", "inf", "nan", "5 m 3", "1e400"])
+def test_what_is_no_duration_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an example of one."""
+    with pytest.raises(SystemExit) as caught:
+        parse([*EXPORT, f"--wait={text}"])
+    assert caught.value.code == 2
+    assert "expected a duration such as 90, 90s, 5m or 2h" in capsys.readouterr().err
+
+
 def test_defaults() -> None:
     """What holds where nothing is said."""
     assert vars(parse(EXPORT)) == {
@@ -197,6 +215,7 @@ def test_defaults() -> None:
         "column": None,
         "concurrency": 32,
         "max_rate": None,
+        "wait": 300.0,
         "restart": False,
         "retry_failed": False,
         "quiet": False,

@@ -18,6 +18,7 @@ from siteassist_async.cli.progress import (
     waiting,
 )
 from siteassist_async.errors import (
+    BadGatewayError,
     ConnectionFailedError,
     NotFoundError,
     RateLimitError,
@@ -134,6 +135,15 @@ def test_a_lost_server_is_told() -> None:
     assert waiting(evolve(lost, troubled=0.9)) is None
 
 
+def test_an_outage_is_told() -> None:
+    """Before all else, with what came last, which cannot steer the terminal."""
+    error = BadGatewayError("\x1b[2Jaway")
+    progress = evolve(HALF.progress, outage=75.0, outage_error=error)
+    out = evolve(HALF, progress=progress, trouble=LOST, troubled=12.0)
+    assert waiting(out) == "nothing answered for 75 s, waiting: 502: \\x1b[2Jaway"
+    assert progress_record(out)["outage"] == 75.0
+
+
 def test_stopping_is_told() -> None:
     """While it stops it says for how many it still waits."""
     moment = evolve(HALF, progress=evolve(HALF.progress, in_flight=9), stopping=True)
@@ -171,6 +181,7 @@ def test_record_is_json() -> None:
         "gate": 0.0,
         "waited": 1.25,
         "trouble": "refused\\x1b[2J",
+        "outage": None,
         "stopping": False,
     }
     assert progress_record(HALF)["trouble"] is None

@@ -30,7 +30,8 @@ LINES = [*IDS[:12], "none", IDS[3], "", *IDS[12:30], IDS[29].upper(), "x" * 5000
 def trouble(bench: Workbench, seconds: float = 0.3) -> None:
     """Let some ids fail, and let time pass, so that there are checkpoints."""
     bench.api.errors = {i: missing(i) for i in IDS[::5]}
-    bench.api.errors[IDS[11]] = InternalServerError("gone")
+    bench.api.errors[IDS[11]] = gone = InternalServerError("gone")
+    gone.isolated = True  # or an export of this id alone would not end
 
     async def wait() -> None:
         bench.clock.time += seconds

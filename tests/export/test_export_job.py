@@ -15,9 +15,11 @@ from siteassist_async.errors import (
     ConfigurationError,
     NotFoundError,
     PaymentRequiredError,
+    PermissionDeniedError,
     RateLimitError,
     SiteAssistError,
     TimedOutError,
+    TokenError,
     UnusableResponseError,
 )
 from siteassist_async.export import Ending, ExitCode, ExportJob, Progress, Source, exit_code
@@ -67,7 +69,9 @@ async def test_ids_are_asked_for_in_their_canonical_form(bench: Workbench) -> No
         (BadGatewayError("x"), "server error", True),
         (RateLimitError("x"), "rate limited", True),
         (UnusableResponseError("x"), "unusable response", True),
-        (SiteAssistError("x"), "failed", False),
+        (PermissionDeniedError("x", code="FORBIDDEN"), "forbidden", False),
+        (PermissionDeniedError("a firewall"), "forbidden", True),
+        (TokenError("x"), "no token", True),
     ],
 )
 async def test_a_dead_letter_names_the_reason(
@@ -112,15 +116,21 @@ async def test_an_id_that_is_none_is_named_with_its_line(bench: Workbench) -> No
 async def test_a_refusal_that_ends_all_ends_the_run(
     bench: Workbench, error: SiteAssistError
 ) -> None:
-    """401 and 402 end it at once; the ids in flight are asked for again by the next run."""
+    """401 and 402 end it once they meet an id that was answered; no id is given up."""
     ids = new_ids(50)
     bench.write(ids)
-    bench.api.errors[ids[20]] = error
+
+    def end(conversation_id: str) -> None:
+        if conversation_id == ids[20]:
+            bench.api.otherwise = error
+
+    bench.api.each = end
     summary = await bench.run()
-    assert (summary.ending, summary.error) == (Ending.BLOCKED, error)
+    assert (summary.ending, summary.error, summary.failed) == (Ending.BLOCKED, error, 0)
     assert exit_code(summary) is ExitCode.ACT
     assert len(bench.api.asked) < 30
-    bench.api.errors.clear()
+    bench.api.each = lambda _: None
+    bench.api.otherwise = None
     await bench.finish()
     bench.check(ids)
 

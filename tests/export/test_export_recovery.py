@@ -109,10 +109,16 @@ async def test_dead_letters_are_adopted_too(bench: Workbench) -> None:
 async def test_a_run_that_is_stopped_at_once_leaves_what_was_in_flight(bench: Workbench) -> None:
     """The ids that an earlier run had in flight stay open for the next."""
     bench.write(LINES)
-    bench.api.errors[IDS[5]] = AuthenticationError("who?")
+
+    def end(conversation_id: str) -> None:
+        if conversation_id == IDS[5]:
+            bench.api.otherwise = AuthenticationError("who?")
+
+    bench.api.each = end
     refused = await bench.run()
     assert refused.ending is Ending.BLOCKED
-    bench.api.errors.clear()
+    bench.api.each = lambda _: None
+    bench.api.otherwise = None
     asked = list(bench.api.asked)
     job = bench.job()
     job.stop()
