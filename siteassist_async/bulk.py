@@ -373,7 +373,8 @@ class Pool(Generic[K, V]):
         """Ask until something is answered; returns the failures that came before that was asked."""
         options, clock = self._options, self._options.clock
         began = clock.now()
-        for delay in probe_delays():
+        delays = probe_delays()
+        while True:
             before = list(self._guard.held)
             error = await self._ask(self._candidates())
             if error is None:
@@ -382,7 +383,7 @@ class Pool(Generic[K, V]):
             if self.outage is None:
                 self.outage = Outage(self._answered_at, error)
                 _LOG.warning("nothing is answered: waiting up to %g s: %s", options.wait, error)
-            if not await self._pause(min(delay, began + options.wait - clock.now())):
+            if not await self._pause(min(next(delays), began + options.wait - clock.now())):
                 return []
         if self.outage is not None:
             _LOG.warning("answered again after %.0f s", clock.now() - self.outage.since)
@@ -498,7 +499,6 @@ class AsyncInput(Generic[K]):
         self._blocks = blocks
         self._ready: deque[K] = deque()
         self._wanted = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
 
     def begin(self, wake: Callable[[], None]) -> None:
         """As `Input.begin`."""
@@ -514,9 +514,8 @@ class AsyncInput(Generic[K]):
 
     async def stop(self) -> None:
         """As `Input.stop`."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
 
     async def _read(self, wake: Callable[[], None]) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import itertools
 import logging
+import sys
 from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -517,6 +518,20 @@ async def test_an_async_iterator_need_not_be_iterable() -> None:
     counting: AsyncIterator[int] = Counting()  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # the point
     outcomes = [outcome async for outcome in each(counting, Api(), limit=4)]
     assert sorted(outcomes) == good(10)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are of Python 3.12")
+async def test_tasks_may_be_eager() -> None:
+    """What runs at once, before its creation returns, is bounded and complete all the same."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - unknown to 3.11
+
+    async def at_once(key: int) -> int:
+        return key
+
+    for fetch in (at_once, Api()):
+        outcomes = [outcome async for outcome in each(range(100), fetch, limit=4)]
+        assert sorted(outcomes) == good(100)
 
 
 def test_what_the_errors_say() -> None:
