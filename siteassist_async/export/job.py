@@ -11,7 +11,6 @@ from attrs import evolve
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts
-from siteassist_async.export.disk import writing
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.opening import Opening
 from siteassist_async.export.run import Conclusion, Run
@@ -42,9 +41,11 @@ class ExportJob:
             `SiteAssistError`. It gets canonical ids, each once; where 20 in a row get no answer,
             it gets one that was answered, to learn whether it is the ids or the server.
         limit: How many fetches run at once.
-        restart: Delete what earlier runs of this export wrote, and begin anew. A file that no
-            export wrote is refused all the same.
+        restart: Delete what earlier runs of this export wrote, and begin anew. A file that this
+            export cannot prove to have written is refused all the same.
         retry_failed: First ask again for the ids in the dead letters that are UUIDs.
+        rebuild_state: Make the state anew first, from what is in the output and the dead letters:
+            where the state is damaged or lost, or the output was edited on purpose.
         pacer: Its learned rate is kept with the state and given back to it.
         clock: For the time between two checkpoints and the time elapsed.
 
@@ -62,6 +63,7 @@ class ExportJob:
         limit: int = 32,
         restart: bool = False,
         retry_failed: bool = False,
+        rebuild_state: bool = False,
         pacer: Learner | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -73,6 +75,7 @@ class ExportJob:
             self._layout,
             restart=restart,
             retry_failed=retry_failed,
+            rebuild_state=rebuild_state,
             pacer=pacer,
             stopped=self._is_stopped,
         )
@@ -112,7 +115,7 @@ class ExportJob:
                 clock=self._clock,
             )
             conclusion = await run.execute()
-            self._drop_empty_letters(ledger)
+            ledger.letters.remove_empty()
         return self._summary(conclusion, ledger.counts)
 
     def stop(self) -> None:
@@ -149,11 +152,6 @@ class ExportJob:
             bytes_written=ledger.records.offset - self._size_before,
             elapsed=self._clock.now() - self._started,
         )
-
-    def _drop_empty_letters(self, ledger: Ledger) -> None:
-        if not ledger.letters.offset:
-            with writing(self._layout.dead_letters):
-                self._layout.dead_letters.unlink(missing_ok=True)
 
     def _summary(self, conclusion: Conclusion, counts: Counts) -> Summary:
         last = self._last
