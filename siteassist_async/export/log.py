@@ -27,7 +27,7 @@ from siteassist_async.export.disk import (
 from siteassist_async.export.errors import OutputChangedError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _LOG = logging.getLogger("siteassist_async")
@@ -190,15 +190,21 @@ class Log:
             if self._made >= made and not os.fstat(self._file).st_size:
                 self.remove()
 
-    def prove(self) -> None:
-        """Raise where the file may be another than the one that this export wrote.
+    def prove(self, read: Callable[[bytes], object]) -> None:
+        """Make sure that nothing in the file may be another's.
+
+        Args:
+            read: Gives None for a line that no export writes.
 
         Raises:
-            OutputChangedError: It is of another identity and nothing in it proves it.
+            OutputChangedError: Something may.
         """
+        strange = any(read(line) is None for line, _ in self.lines(self.offset))
+        self.adopt_lines()
         with writing(self.path):
-            if not self._is_ours and os.fstat(self._file).st_size:
-                raise self._changed("may be another file than this export wrote")
+            strange = strange or (self.rest() > 0 and not self._is_torn())
+        if strange or not self._is_ours:
+            raise self._changed("has lines that no export wrote")
 
     def close(self) -> None:
         """Close the file."""

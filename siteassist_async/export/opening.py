@@ -18,6 +18,7 @@ from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList, reading
 from siteassist_async.export.layout import CHECKPOINT, Layout, stranger
 from siteassist_async.export.ledger import Learner, Ledger
+from siteassist_async.export.lines import read_letter, record_id
 from siteassist_async.export.lock import locked
 from siteassist_async.export.log import Log
 from siteassist_async.export.rebuilding import rebuild
@@ -122,15 +123,17 @@ class Opening:
         Raises:
             OutputExistsError: A file is there that may not be of this export.
         """
-        there = [path for path in (self.layout.output, self.layout.dead_letters) if _has_data(path)]
-        if there:
+        if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
             with closing(Store(state.check_database(CHECKPOINT))) as store:
                 known = store.load() or Checkpoint()
-            marks = {self.layout.output: known.records, self.layout.dead_letters: known.letters}
             with ExitStack() as stack:
-                logs = [stack.enter_context(closing(_proven(path, marks[path]))) for path in there]
+                logs = [
+                    _proven(stack, self.layout.output, known.records, record_id),
+                    _proven(stack, self.layout.dead_letters, known.letters, read_letter),
+                ]
                 for log in logs:
-                    log.remove()
+                    if log is not None:
+                        log.remove()
         state.discard()
 
     def _known(self, store: Store) -> Checkpoint:
@@ -217,23 +220,18 @@ def _has_data(path: Path) -> bool:
     return status is not None and status.st_size > 0
 
 
-def _proven(path: Path, mark: Mark) -> Log:
-    """Open a file that this export wrote, and no other."""
-    with _as_stranger(path):
-        log = Log(path, mark)
-    with _as_stranger(path), ExitStack() as stack:
-        stack.callback(log.close)
-        log.prove()
-        stack.pop_all()
-    return log
-
-
-@contextmanager
-def _as_stranger(path: Path) -> Generator[None]:
+def _proven(
+    stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object]
+) -> Log | None:
+    """Open a file that this export wrote, and no other; None if it holds nothing."""
+    if not _has_data(path):
+        return None
     try:
-        yield
+        log = stack.enter_context(closing(Log(path, mark)))
+        log.prove(read)
     except OutputChangedError as error:
         raise stranger(path) from error
+    return log
 
 
 def _remove_new(log: Log) -> None:
