@@ -91,7 +91,7 @@ class IdList:
         self._name = name
         self._whole = whole
         self._opened = self._status()
-        self.end: int | None = None
+        self.end = whole.size if whole else None
 
     def size(self) -> int:
         """Return the list's size in bytes."""
@@ -188,7 +188,9 @@ class IdList:
             InputChangedError: The line is an id.
         """
         start = max(0, known.size - BLOCK)
-        raw = self._read(start)[: known.size - start].rpartition(b"\n")[2]
+        _, line_break, raw = self._read(start)[: known.size - start].rpartition(b"\n")
+        if start and not line_break:  # too long for an id, and for its beginning
+            raise self.goes_on_error()
         position = known.size - len(raw)
         entry = _entry(_text(raw, position), position, 0, known.size)
         if entry.id:

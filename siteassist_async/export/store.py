@@ -84,7 +84,7 @@ class Store:
         self._path = path
         self._log = path.with_name(f"{path.name}-wal")
         self._seal = path.with_name(SEAL)
-        self.is_touched = self._sealed() not in {"", _BUSY, self._stamp()}
+        self.is_touched = self._stamp() != "" and self._sealed() not in {_BUSY, self._stamp()}
         with self._naming_path():
             self._database = sqlite3.connect(
                 path, timeout=0.5, isolation_level=None, check_same_thread=False
@@ -230,7 +230,9 @@ class Store:
         with writing(self._seal):
             if status_of(self._seal) is None:
                 return ""
-            with os.fdopen(private(self._seal, os.O_RDONLY), encoding="ascii") as seal:
+            with os.fdopen(
+                private(self._seal, os.O_RDONLY), encoding="ascii", errors="replace"
+            ) as seal:
                 return seal.read()
 
     def _write_seal(self, text: str = "") -> None:
