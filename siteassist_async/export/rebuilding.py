@@ -134,10 +134,10 @@ def _settle_entry(ledger: Ledger, entry: Entry, kind: Kind | None) -> None:
         ledger.skip(entry)
     elif kind is Kind.RECORD:
         ledger.adopt_record(entry)
-    elif kind is not None:
-        ledger.adopt_letter(entry, retryable=kind is Kind.RETRYABLE)
-    elif entry.fault is not None:
+    elif kind is None and entry.fault is not None:
         ledger.bury(entry, entry.fault)
+    else:
+        ledger.adopt_letter(entry, retryable=kind is Kind.RETRYABLE)
 
 
 def _refused(path: Path, what: str) -> OutputChangedError:

@@ -9,18 +9,17 @@ from attrs import evolve
 
 from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Cursor, Mark, Prefix, WholeList
+from siteassist_async.export.dead_letters import DeadLetter, decode
 from siteassist_async.export.disk import stamp, sync_file, sync_folder, writing
-from siteassist_async.export.errors import InputChangedError, OutputChangedError, StateError
+from siteassist_async.export.errors import InputChangedError, StateError
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList
-from siteassist_async.export.lines import read_letter
 from siteassist_async.export.log import Log
 from siteassist_async.export.state import KEPT_LETTERS, RETRY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from siteassist_async.export.dead_letters import DeadLetter
     from siteassist_async.export.layout import Layout
     from siteassist_async.export.ledger import Ledger
     from siteassist_async.export.state import State
@@ -125,17 +124,13 @@ def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) ->
 def _divide(
     letters: Log, state: State, *, keep: Callable[[DeadLetter], bool]
 ) -> Iterator[DeadLetter]:
-    """Write the letters to keep to another file; yields the others."""
+    """Write the letters to keep to another file; yields the others. All of them were verified."""
     with (
         writing(state.path / KEPT_LETTERS),
         os.fdopen(state.create(KEPT_LETTERS), "wb") as kept,
     ):
-        for line, _ in letters.lines(0):
-            letter = read_letter(line)
-            if letter is None:
-                raise OutputChangedError(
-                    "has a line that is no dead letter", path=str(letters.path)
-                )
+        for line, _ in letters.own_lines():
+            letter = decode(line)
             if keep(letter):
                 kept.write(line + b"\n")
             else:

@@ -267,6 +267,15 @@ async def test_a_half_written_last_line_is_reopened_after_a_kill(bench: Workbenc
     assert len(bench.api.asked) == len(set(bench.api.asked))
 
 
+async def test_a_blank_last_line_that_goes_on_is_a_change(bench: Workbench) -> None:
+    """It has no dead letter that could be taken back."""
+    bench.input.write_text(f"{IDS[0]}\n ")
+    await bench.finish()
+    bench.write([IDS[0], f" {IDS[1]}"])
+    with pytest.raises(InputChangedError, match="goes on in the line that was its last"):
+        await bench.job().run()
+
+
 async def test_a_last_line_without_its_own_dead_letter_is_a_change(bench: Workbench) -> None:
     """A line that is longer than any id is no half of one."""
     long = "x" * (BLOCK + 10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sqlite3
 import stat
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -126,6 +127,19 @@ def test_a_store_that_lost_an_id_says_so(tmp_path: Path) -> None:
         assert store.positions(IDS[:1]) == {IDS[0]: 0}
         with pytest.raises(StateError, match="is damaged: it has lost an id"):
             store.positions(IDS[:2])
+
+
+def test_a_store_that_can_be_read_and_is_wrong_says_so(tmp_path: Path) -> None:
+    """SQLite tells it where it is asked to look at everything."""
+    path = tmp_path / "checkpoint.db"
+    with closing(Store(path)) as store:
+        store.commit(Checkpoint())
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        database.execute("UPDATE checkpoint SET only = 2")
+        database.commit()
+    with closing(Store(path)) as store, pytest.raises(StateError, match="CHECK constraint"):
+        store.check()
 
 
 async def test_a_state_that_was_copied_is_read_as_a_whole(bench: Workbench) -> None:

@@ -249,7 +249,7 @@ async def test_what_is_missing_from_an_output_is_asked_for(
         with bench.output.open("ab") as file:
             file.write(record_of(IDS[0])[:30])
     bench.api.errors = {}
-    left = set(bench.records()) if not torn else set()
+    left = set[str]() if torn else set(bench.records())
     bench.api.asked.clear()
     await bench.finish(rebuild_state=True)
     bench.check(LINES)
