@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli.parser import parse
-from siteassist_async.cli.streams import flush
+from siteassist_async.cli.streams import flush, hold_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ _RUN_AGAIN, _ACT, _BROKEN_PIPE = 3, 4, 128 + 13
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; wrong usage, help and version exit from here."""
+    hold_descriptors()
     try:
         return _run(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from siteassist_async.cli.secret import hide
+from siteassist_async.cli.shown import hide
 
 
 def report(error: Exception) -> str:

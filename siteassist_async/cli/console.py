@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Self, TextIO
 
+from siteassist_async.cli.shown import hide
 from siteassist_async.cli.streams import silence
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Console:
     def fail(self, text: str) -> None:
         """Write a line about what went wrong."""
         self._erase()
-        self._err = _write(self._err, f"siteassist: {text}\n")
+        self._err = _write(self._err, f"siteassist: {hide(text)}\n")
 
     def redraw(self, text: str) -> None:
         """Write a line about the command's work that the next one of any kind takes away."""

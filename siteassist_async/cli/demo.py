@@ -60,6 +60,8 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
             console,
             reporter_for(console, quiet=False, json=False),
         )
+    if result.error is not None:
+        raise result.error
     if result.summary is None or result.summary.ending is not Ending.FINISHED:
         console.fail("the demo was ended before its export was")
         return code_of(result)

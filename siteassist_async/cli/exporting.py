@@ -14,7 +14,7 @@ from siteassist_async.cli.interrupts import Interrupts, interrupts
 from siteassist_async.cli.moment import Meter, Moment
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
-from siteassist_async.export import ExportJob, Source, Summary
+from siteassist_async.export import ExportError, ExportJob, Source, Summary
 from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
@@ -42,6 +42,7 @@ class Wanted:
     max_rate: float | None = None
     restart: bool = False
     retry_failed: bool = False
+    rebuild_state: bool = False
     retry: RetryPolicy = PATIENT
     wait: float = WAIT
 
@@ -54,11 +55,13 @@ class Result:
         summary: None if it was ended at once.
         last: The last moment; its counts are those of `summary` if there is one.
         requests: Attempts that ended.
+        error: What ended it in its midst: a file that cannot be read or written any more.
     """
 
     summary: Summary | None
     last: Moment
     requests: int
+    error: ExportError | None = None
 
 
 async def export(
@@ -75,7 +78,7 @@ async def export(
 
     Raises:
         ConfigurationError: The base URL or the token cannot work.
-        ExportError: As `ExportJob.run`.
+        ExportError: As `ExportJob.run`, where it has not begun.
     """
     attempts = Attempts(SYSTEM_CLOCK)
     pacer = pacer_for(
@@ -100,12 +103,19 @@ async def export(
             limit=wanted.concurrency,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
+            rebuild_state=wanted.rebuild_state,
             pacer=pacer,
             wait=wanted.wait,
         )
         stats = client.retry_stats
         meter = Meter(job.progress, pacer.snapshot, lambda: stats.retries, attempts)
-        summary = await _run(job, meter, console, reporter, grace)
+        try:
+            summary = await _run(job, meter, console, reporter, grace)
+        except ExportError as error:
+            last = meter.look()
+            if last.progress.total is None:  # it had not begun
+                raise
+            return Result(None, last, attempts.ended, error)
         return Result(summary, meter.look(), attempts.ended)
 
 

@@ -11,6 +11,7 @@ from siteassist_async.cli import loop
 from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.json_text import for_terminal
+from siteassist_async.cli.shown import hide_words
 from siteassist_async.client import SiteAssist
 from siteassist_async.errors import (
     AuthenticationError,
@@ -45,8 +46,8 @@ def run(options: GetOptions) -> int:
         with _waits_told(console):
             body = loop.run(_fetch(conversation_id, target, options))
     except SiteAssistError as error:
-        console.fail(str(error))
-        if isinstance(error, DeadlineExceededError) and error.__cause__:
+        console.fail(hide_words(str(error)))
+        if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
             console.fail(f"the last attempt: {error.__cause__}")
         return code_of(error)
     return _print(body, console, raw=options.raw)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NoReturn
 
 from siteassist_async.cli import texts
+from siteassist_async.cli.shown import escape, hide_words
 from siteassist_async.cli.values import (
     above_zero,
     duration,
@@ -52,7 +52,15 @@ class ExportOptions(ConnectionOptions):
     wait: float
     restart: bool
     retry_failed: bool
+    rebuild_state: bool
     quiet: bool
+    json: bool
+
+
+class VerifyOptions(Options):
+    """`siteassist verify`."""
+
+    output: str
     json: bool
 
 
@@ -119,8 +127,8 @@ def make_parser() -> ArgumentParser:
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        hidden = re.sub(r"\bsk_\S+", "sk_***", message)
-        self.exit(2, f"{self.prog}: {hidden}\n{self.prog} --help tells more\n")
+        shown = escape(hide_words(message))
+        self.exit(2, f"{self.prog}: {shown}\n{self.prog} --help tells more\n")
 
 
 class _RefuseToken(Action):
@@ -139,6 +147,7 @@ def _add_export(parser: ArgumentParser) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)
+    again.add_argument("--rebuild-state", action="store_true", help=texts.REBUILD_STATE)
     at_once = whole(1, _MOST_AT_ONCE)
     add("--concurrency", metavar="N", type=at_once, default=32, help=texts.CONCURRENCY)
     add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
@@ -146,6 +155,11 @@ def _add_export(parser: ArgumentParser) -> None:
     add("--quiet", action="store_true", help=texts.QUIET)
     add("--json", action="store_true", help=texts.JSON)
     _add_connection(parser)
+
+
+def _add_verify(parser: ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", type=output_file, help=texts.VERIFIED)
+    parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
 
 
 def _add_get(parser: ArgumentParser) -> None:
@@ -188,6 +202,7 @@ def _add_demo(parser: ArgumentParser) -> None:
 
 _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
+    "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),

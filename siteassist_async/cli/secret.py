@@ -7,9 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from siteassist_async.cli.shown import remember
 from siteassist_async.errors import ConfigurationError
-
-_seen: set[str] = set()
 
 
 def read_token(token_file: str | None, *, stdin_has_ids: bool = False) -> str:
@@ -26,15 +25,8 @@ def read_token(token_file: str | None, *, stdin_has_ids: bool = False) -> str:
         raise ConfigurationError(
             "no token: set SITEASSIST_TOKEN, or name a file that holds it with --token-file"
         )
-    _seen.add(token)
+    remember(token)
     return token
-
-
-def hide(text: str) -> str:
-    """Replace every token that was read in `text`."""
-    for token in _seen:
-        text = text.replace(token, "***")
-    return text
 
 
 def _from_file(name: str, *, stdin_has_ids: bool) -> str:

@@ -17,6 +17,18 @@ def silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
+def hold_descriptors() -> None:
+    """Open nothing in place of each standard stream that is closed.
+
+    Else the next file to be opened would be that stream: an event loop's, or an export's.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+
+
 def flush() -> None:
     """Write out what is buffered for standard output; nobody there to read it is no error."""
     if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] # closed at the start

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli.progress import duration
+from siteassist_async.cli.shown import hide
 from siteassist_async.errors import (
     AuthenticationError,
     NotFoundError,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from siteassist_async.errors import SiteAssistError
     from siteassist_async.export import Summary
 
+_ONCE = {"--restart", "--retry-failed", "--rebuild-state"}
+
 _ADVICE = {
     AuthenticationError: "Check the token",
     PaymentRequiredError: "The project's plan does not include this: change the plan",
@@ -32,6 +35,8 @@ _ADVICE = {
 
 def code_of(result: Result) -> ExitCode:
     """The exit code of an export; one that was ended at once is to be run again."""
+    if result.error is not None:
+        return exit_code(result.error)
     return ExitCode.RUN_AGAIN if result.summary is None else exit_code(result.summary)
 
 
@@ -69,6 +74,7 @@ def closing(result: Result, command_line: Sequence[str]) -> str:
 def summary_record(result: Result) -> dict[str, object]:
     """Give everything as values for JSON; times in seconds, rates in a second."""
     counts, summary, pace = result.summary or result.last.progress, result.summary, result.last.pace
+    error = result.error or (summary.error if summary else None)
     return {
         "event": "summary",
         "ending": summary.ending.value if summary else Ending.STOPPED.value,
@@ -89,13 +95,13 @@ def summary_record(result: Result) -> dict[str, object]:
         "learned_limit": pace.ceiling,
         "output": str(summary.output) if summary else None,
         "dead_letters": str(summary.dead_letters) if summary and _lost(summary) else None,
-        "error": error_record(summary.error) if summary and summary.error else None,
+        "error": error_record(error) if error else None,
     }
 
 
 def error_record(error: SiteAssistError) -> dict[str, str]:
     """Give an error as values for JSON."""
-    return {"type": type(error).__name__, "message": str(error)}
+    return {"type": type(error).__name__, "message": hide(str(error))}
 
 
 def seconds(value: float) -> str:
@@ -122,10 +128,10 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
         f"Could not be had: {lost:,}, each with its reason in "
         f"{printable(str(summary.dead_letters), 1000)}"
     )
-    if not summary.failed:
-        return said  # what is no id is not asked for
-    again = [word for word in command_line if word not in {"--restart", "--retry-failed"}]
-    return f"{said}\nTo ask again: {printable(shlex.join((*again, '--retry-failed')), 1000)}"
+    if not summary.retryable:
+        return said  # a conversation that is not there will not be there another time
+    again = [word for word in command_line if word not in _ONCE]
+    return f"{said}\nTo ask again: {printable(hide(shlex.join((*again, '--retry-failed'))), 1000)}"
 
 
 def _stopped(_: Summary, __: Sequence[str]) -> str:

@@ -58,6 +58,10 @@ OUTPUT = "the file of conversations; made where it is missing, never overwritten
 COLUMN = "the CSV column or the JSON lines' key that holds the ids"
 RETRY_FAILED = "first ask again for the ids in the dead letters"
 RESTART = "throw away what earlier runs of this export wrote, and begin anew"
+REBUILD_STATE = (
+    "make the state anew from OUTPUT, its dead letters and INPUT, then go on: where the state is "
+    "damaged or lost, or OUTPUT was edited on purpose"
+)
 CONCURRENCY = "requests in flight at once, at most (%(default)s)"
 MAX_RATE = "requests a second, at most, where you know the limit; else it is learned"
 WAIT = (
@@ -73,6 +77,25 @@ JSON = (
 TOKEN_FILE = "a file that holds the token and nothing else; - is standard input"  # noqa: S105 - help
 BASE_URL = "another API; https, unless it is this machine"
 CA = "certificates to trust besides the system's, as PEM"
+
+VERIFY = "read all of an export's files, and tell whether they are whole"
+VERIFY_IS = """\
+Read OUTPUT, its dead letters and its state, and change nothing: whether each line is
+whole, each id is there once, and all is as the export wrote it.
+"""
+VERIFY_MORE = """\
+examples:
+  siteassist verify conversations.jsonl
+
+exit codes:
+  0  all is whole
+  1  all is whole, and some ids are in the dead letters
+  2  no export wrote this file
+  3  an export is at it or did not come to its end: run the export again
+  4  something is not as it was written: what, and what to do, is told
+"""
+VERIFIED = "the file of conversations"
+VERIFY_JSON = "print one JSON object to standard output"
 
 GET = "print one conversation"
 GET_IS = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from siteassist_async.export.audit import Fault
 from siteassist_async.export.errors import (
     ExportError,
     InputChangedError,
@@ -17,12 +18,14 @@ from siteassist_async.export.job import ExportJob
 from siteassist_async.export.ledger import Learner
 from siteassist_async.export.source import Source
 from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary, exit_code
+from siteassist_async.export.verify import Verified, verify
 
 __all__ = [
     "Ending",
     "ExitCode",
     "ExportError",
     "ExportJob",
+    "Fault",
     "InputChangedError",
     "InputError",
     "Learner",
@@ -35,5 +38,7 @@ __all__ = [
     "StateError",
     "Summary",
     "UnknownColumnError",
+    "Verified",
     "exit_code",
+    "verify",
 ]

@@ -54,10 +54,22 @@ class Cursor:
 
 @frozen
 class Mark:
-    """Where a log was known to be whole: its size, and a checksum of its last bytes."""
+    """Where a log was known to be whole, and which file it was.
+
+    Attributes:
+        offset: Its size.
+        tail: A checksum of its last bytes, which are read whenever it is opened.
+        crc: A checksum of all of it, which is read where something is strange.
+        file: Its device and inode.
+        stamp: What the file system said of it at an orderly end: while it says the same, nobody
+            has touched the file since.
+    """
 
     offset: int = 0
     tail: int = 0
+    crc: int = 0
+    file: str = ""
+    stamp: str = ""
 
 
 @frozen
@@ -73,6 +85,14 @@ class Prefix:
 
 
 @frozen
+class WholeList:
+    """A list of ids in the state's folder: all of it, and how the file system described it."""
+
+    prefix: Prefix
+    stamp: str
+
+
+@frozen
 class Checkpoint:
     """One moment of an export, in which all its parts agree.
 
@@ -81,13 +101,15 @@ class Checkpoint:
         prefix: That list up to the cursor's front, which must be the same when it goes on.
         identity: What the file system says of the input. While it says the same, the input need
             not be read again to know that it is; None for a pipe.
+        spooled: What the file system says of the plain list, where one was made of the input.
         retry: How far the ids to ask again have been dealt with, while there are some.
+        retry_list: Their list.
         records: The output.
         letters: The dead letters.
         boot: Which start of the machine it is from.
         learned: What the pacer had learned.
         last_answered: The last id that was answered for.
-        replace_letters: The dead letters are yet to be replaced by those kept.
+        replaced: The dead letters that are yet to be replaced by those kept.
         clean: The run ended here, in order: it wrote nothing after this.
     """
 
@@ -95,13 +117,15 @@ class Checkpoint:
     cursor: Cursor = field(factory=Cursor)
     prefix: Prefix = Prefix()
     identity: str | None = None
+    spooled: str = ""
     retry: Cursor | None = None
+    retry_list: WholeList | None = None
     records: Mark = Mark()
     letters: Mark = Mark()
     boot: str = ""
     learned: LearnedRate | None = None
     last_answered: str | None = None
-    replace_letters: bool = False
+    replaced: Mark | None = None
     clean: bool = False
 
 

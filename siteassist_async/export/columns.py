@@ -63,6 +63,8 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _csv_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int, str]]:
+    # The module's limit is 128 KiB; beside the ids there may be texts. It is of the whole process.
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     rows = csv.reader(_lines(file, name), delimiter=_delimiter(file, column, name), strict=True)
     index: int | None = None
     try:

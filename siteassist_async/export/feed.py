@@ -44,13 +44,18 @@ class Feed:
             yield block
 
     def ahead(self) -> Iterator[Block]:
-        """Read the blocks without entering them; each step writes to the store."""
+        """Read the blocks without entering them; each step writes to the store.
+
+        Raises:
+            InputChangedError: The list was shortened or edited while it was read.
+        """
         at, line = self.prefix(), self.cursor.line
         while block := self.ids.block(at, line):
             if self.seen is not None:
                 self._mark_duplicates(block, self.seen)
             yield block
             at, line = block.end, block.line
+        self.ids.confirm(at)
 
     def enter(self, block: Block) -> None:
         """Note that what is taken next stands in this block."""

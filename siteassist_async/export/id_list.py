@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from attrs import define, frozen
 
 from siteassist_async.errors import InvalidIdError
 from siteassist_async.export.checkpoint import Prefix
+from siteassist_async.export.disk import plural, stamp
 from siteassist_async.export.errors import InputChangedError, InputError
 from siteassist_async.ids import parse_id
 
@@ -44,6 +44,11 @@ class Entry:
     fault: InvalidIdError | None = None
     duplicate: bool = False
 
+    @property
+    def key(self) -> str | int:
+        """What ties it to its outcome: the id, or the line number of what is none."""
+        return self.id or self.line
+
 
 @frozen
 class Block:
@@ -75,19 +80,39 @@ class IdList:
     Args:
         file: A file descriptor that can be read at any offset; `close` closes it.
         name: For errors.
+        whole: All of it, where nothing may ever be added.
+
+    Attributes:
+        end: Where it is taken to end, short of its real end; None for nowhere.
     """
 
-    def __init__(self, file: int, name: str) -> None:
+    def __init__(self, file: int, name: str, whole: Prefix | None = None) -> None:
         self._file = file
         self._name = name
+        self._whole = whole
+        self._opened = self._status()
+        self.end = whole.size if whole else None
 
     def size(self) -> int:
         """Return the list's size in bytes."""
-        with reading(self._name):
-            return os.fstat(self._file).st_size
+        return self._status().st_size
+
+    def note_state(self) -> None:
+        """Note the list as it is now: it got its name after it was opened."""
+        self._opened = self._status()
+
+    def stamp(self) -> str:
+        """Tell the list as it was opened from any later state of it."""
+        return stamp(self._opened)
 
     def block(self, start: Prefix, line: int) -> Block | None:
-        """Read the lines after a prefix, the first of which has this number; None at the end."""
+        """Read the lines after a prefix, the first of which has this number; None at the end.
+
+        Raises:
+            InputChangedError: The prefix ended within a line, which has been continued.
+        """
+        if self.goes_on(start):
+            raise self.goes_on_error()
         data = self._read(start.size)
         if not data:
             return None
@@ -129,27 +154,76 @@ class IdList:
         """
         size = self.size()
         if size < known.size:
-            raise self._changed(f"has {size} bytes, of which {known.size} were read before")
-        if self._checksum(known.size) != known.crc:
-            raise self._changed(f"is not the same in the {known.size} bytes read before")
+            raise self._changed(
+                f"has {plural(size, 'byte')}, of which {known.size} were read before"
+            )
+        if self.prefix(known.size) != known:
+            raise self._changed(f"is not the same in the {plural(known.size, 'byte')} read before")
+
+    def confirm(self, read: Prefix) -> None:
+        """At the end of the list, make sure that it is what was read.
+
+        Raises:
+            InputChangedError: It was shortened or edited meanwhile.
+        """
+        status = self._status()
+        if stamp(status) == stamp(self._opened):
+            return
+        if status.st_size < self._opened.st_size:
+            raise self._changed(
+                f"was shortened from {plural(self._opened.st_size, 'byte')} to "
+                f"{status.st_size} while it was read"
+            )
+        self.verify(self._whole or read)
+
+    def prefix(self, size: int) -> Prefix:
+        """Read the beginning of the list, of so many bytes."""
+        found = Prefix()
+        while data := self._read(found.size)[: size - found.size]:
+            found = found.plus(data)
+        return found
+
+    def goes_on(self, known: Prefix) -> bool:
+        """Tell whether a prefix ends within a line that has been continued since."""
         around = self._read(known.size - 1)[:2] if known.size else b""
-        if len(around) == 2 and around[:1] != b"\n" and around[1:] not in b"\r\n":
-            raise self._changed("goes on in the line that was its last")
+        return len(around) == 2 and around[:1] != b"\n" and around[1:] not in b"\r\n"
+
+    def goes_on_error(self) -> InputChangedError:
+        """Say that the last line, as it was read, was not written to its end."""
+        return self._changed("goes on in the line that was its last")
+
+    def last_line(self, known: Prefix) -> tuple[Prefix, int, str]:
+        """Describe a prefix without its last line; returns that line's number and text too.
+
+        Raises:
+            InputChangedError: The line is an id.
+        """
+        start = max(0, known.size - BLOCK)
+        _, line_break, raw = self._read(start)[: known.size - start].rpartition(b"\n")
+        if start and not line_break:  # too long for an id, and for its beginning
+            raise self.goes_on_error()
+        position = known.size - len(raw)
+        entry = _entry(_text(raw, position), position, 0, known.size)
+        if entry.id:
+            raise self.goes_on_error()
+        return self.prefix(position), self._count_lines(position) + 1, entry.text
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
-    def _checksum(self, size: int) -> int:
-        crc = position = 0
-        while data := self._read(position)[: size - position]:
-            crc = zlib.crc32(data, crc)
-            position += len(data)
-        return crc
+    def _count_lines(self, size: int) -> int:
+        blocks = (self._read(start)[: size - start] for start in range(0, size, BLOCK))
+        return sum(block.count(b"\n") for block in blocks)
+
+    def _status(self) -> os.stat_result:
+        with reading(self._name):
+            return os.fstat(self._file)
 
     def _read(self, position: int) -> bytes:
+        size = BLOCK if self.end is None else max(0, min(BLOCK, self.end - position))
         with reading(self._name):
-            return os.pread(self._file, BLOCK, position)
+            return os.pread(self._file, size, position)
 
     def _skip_line(self, start: Prefix, data: bytes) -> Prefix:
         """Find the end of the line that begins with `data`."""

@@ -11,7 +11,6 @@ from attrs import evolve
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts
-from siteassist_async.export.disk import writing
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.opening import Opening
 from siteassist_async.export.run import Conclusion, Run
@@ -44,9 +43,11 @@ class ExportJob:
             not be its own once more; and where 20 in a row fail, one that was answered, to learn
             whether it is the ids or the server.
         limit: How many fetches run at once.
-        restart: Delete what earlier runs of this export wrote, and begin anew. A file that no
-            export wrote is refused all the same.
+        restart: Delete what earlier runs of this export wrote, and begin anew. A file that this
+            export cannot prove to have written is refused all the same.
         retry_failed: First ask again for the ids in the dead letters that are UUIDs.
+        rebuild_state: Make the state anew first, from what is in the output and the dead letters:
+            where the state is damaged or lost, or the output was edited on purpose.
         pacer: Its learned rate is kept with the state and given back to it.
         wait: Seconds to wait while nothing is answered, before the run ends.
         clock: For the time between two checkpoints, the time elapsed and the waits of an outage.
@@ -65,6 +66,7 @@ class ExportJob:
         limit: int = 32,
         restart: bool = False,
         retry_failed: bool = False,
+        rebuild_state: bool = False,
         pacer: Learner | None = None,
         wait: float = WAIT,
         clock: Clock = SYSTEM_CLOCK,
@@ -77,6 +79,7 @@ class ExportJob:
             self._layout,
             restart=restart,
             retry_failed=retry_failed,
+            rebuild_state=rebuild_state,
             pacer=pacer,
             stopped=self._is_stopped,
         )
@@ -119,7 +122,7 @@ class ExportJob:
                 clock=self._clock,
             )
             conclusion = await run.execute()
-            self._drop_empty_letters(ledger)
+            ledger.letters.remove_empty()
         return self._summary(conclusion, ledger.counts)
 
     def stop(self) -> None:
@@ -159,11 +162,6 @@ class ExportJob:
             outage=self._clock.now() - outage.since if outage else 0.0,
             outage_error=outage.error if outage else None,
         )
-
-    def _drop_empty_letters(self, ledger: Ledger) -> None:
-        if not ledger.letters.offset:
-            with writing(self._layout.dead_letters):
-                self._layout.dead_letters.unlink(missing_ok=True)
 
     def _summary(self, conclusion: Conclusion, counts: Counts) -> Summary:
         last = self._last

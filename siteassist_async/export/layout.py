@@ -8,8 +8,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from siteassist_async.export.disk import sync_folder, writing
+from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
+
+CHECKPOINT = "checkpoint.db"
+"""In the state: the checkpoint and the index of ids, an SQLite file."""
+
+_LETTERS = ".failed"
 
 
 @frozen
@@ -27,75 +32,60 @@ class Layout:
     @property
     def dead_letters(self) -> Path:
         """Beside conversations.jsonl: conversations.failed.jsonl."""
-        return self.output.with_name(f"{self.output.stem}.failed{self.output.suffix}")
+        return self.output.with_name(f"{self.output.stem}{_LETTERS}{self.output.suffix}")
 
     @property
     def folder(self) -> Path:
         """Beside conversations.jsonl: .conversations.jsonl.export, the state."""
         return self.output.with_name(f".{self.output.name}.export")
 
-    @property
-    def lock(self) -> Path:
-        """Held by the run that writes to this output."""
-        return self.folder / "lock"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The checkpoint and the index of ids: an SQLite file."""
-        return self.folder / "checkpoint.db"
-
-    @property
-    def ids(self) -> Path:
-        """The plain list of ids, where the input is another kind of file or a pipe."""
-        return self.folder / "ids.txt"
-
-    @property
-    def new_ids(self) -> Path:
-        """The plain list anew, until it is known to go on where the old one ends."""
-        return self.folder / "ids.new"
-
-    @property
-    def received(self) -> Path:
-        """What came through a pipe, until its column is read."""
-        return self.folder / "received.new"
-
-    @property
-    def retry_ids(self) -> Path:
-        """The plain list of the dead letters' ids, while they are asked for again."""
-        return self.folder / "retry.txt"
-
-    @property
-    def kept_letters(self) -> Path:
-        """The dead letters that stay, until they take the place of all."""
-        return self.folder / "kept.jsonl"
-
     def refuse_strangers(self, *, known: bool) -> None:
         """Raise where an output is no regular file, or, unless it is known, already holds data."""
         for path in (self.output, self.dead_letters):
             with writing(path):
-                status = path.stat() if path.exists() else None
+                status = status_of(path)
             if status is None:
                 continue
             if not stat.S_ISREG(status.st_mode):
                 raise OutputError("is not a regular file, so it cannot be resumed", path=str(path))
             if status.st_size and not known:
-                raise OutputExistsError(
-                    "is there already and not from an export that can go on; "
-                    "move it away or name another output",
-                    path=str(path),
-                )
+                raise stranger(path)
 
-    def make_folder(self) -> None:
-        """Make the state's folder, durably; no one else may read it."""
-        with writing(self.folder):
-            if not self.folder.is_dir():
-                self.folder.mkdir(mode=0o700, exist_ok=True)
-                sync_folder(self.folder.parent)
+    def refuse_other_exports(self) -> None:
+        """Raise where a file of this export is one of another export.
 
-    def discard(self) -> None:
-        """Delete what earlier runs wrote, the outputs first: without a state they are strangers."""
-        kept = {self.lock, self.new_ids}
-        state = [path for path in sorted(self.folder.iterdir()) if path not in kept]
-        for path in (self.output, self.dead_letters, *state):
-            with writing(path):
-                path.unlink(missing_ok=True)
+        Raises:
+            OutputExistsError: The output is the other's dead letters or within its state, or the
+                dead letters are its output.
+        """
+        for folder in (self.output, *self.output.absolute().parents):
+            if folder.name.startswith(".") and folder.name.endswith(".export"):
+                raise self._taken(self.output, f"{folder} is a name for the state of an export")
+        if self.output.stem.endswith(_LETTERS):
+            stem = self.output.stem.removesuffix(_LETTERS)
+            other = Layout(self.output.with_name(f"{stem}{self.output.suffix}"))
+            if other.has_state():
+                raise self._taken(self.output, f"is for the dead letters of {other.output}")
+        if Layout(self.dead_letters).has_state():
+            raise self._taken(
+                self.dead_letters,
+                f"is the output of another export, and would hold the dead letters of "
+                f"{self.output}",
+            )
+
+    def has_state(self) -> bool:
+        """Tell whether an export to this output was begun."""
+        with writing(self.output):
+            return status_of(self.folder / CHECKPOINT) is not None
+
+    def _taken(self, path: Path, why: str) -> OutputExistsError:
+        return OutputExistsError(f"{why}; name another output", path=str(path))
+
+
+def stranger(path: Path) -> OutputExistsError:
+    """Say that a file holds data that this export cannot prove to have written."""
+    return OutputExistsError(
+        "is there already and not from an export that can go on; "
+        "move it away or name another output",
+        path=str(path),
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, evolve
 
-from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, boot_id
+from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, WholeList, boot_id
 from siteassist_async.export.dead_letters import DeadLetter, encode
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.log import Log
@@ -43,7 +43,9 @@ class Ledger:
         counts: The outcomes of all runs.
         input: The ids of the input.
         retry: The ids that are asked for again; None if there are none.
+        retry_list: Their list.
         identity: The input file's identity; None for a pipe.
+        spooled: What the file system says of the plain list, where one was made of the input.
         records: The conversations.
         letters: The dead letters.
         learned: What the pacer had learned when the last run ended.
@@ -53,7 +55,9 @@ class Ledger:
     counts: Counts
     input: Feed
     retry: Feed | None
+    retry_list: WholeList | None
     identity: str | None
+    spooled: str
     records: Log
     letters: Log
     store: Store
@@ -86,7 +90,7 @@ class Ledger:
         """Settle an entry by a dead letter."""
         letter = DeadLetter.of(entry, error)
         self.letters.append([encode(letter)])
-        self.adopt_letter(entry, letter)
+        self.adopt_letter(entry, retryable=letter.retryable)
 
     def adopt_record(self, entry: Entry) -> None:
         """Settle an entry whose record is written."""
@@ -94,14 +98,14 @@ class Ledger:
         self.counts.exported += 1
         self.last_answered = entry.id
 
-    def adopt_letter(self, entry: Entry, letter: DeadLetter) -> None:
+    def adopt_letter(self, entry: Entry, *, retryable: bool) -> None:
         """Settle an entry whose dead letter is written."""
         self.feed.settle(entry)
-        if letter.line is not None:
-            self.counts.invalid += 1
-        else:
+        if entry.id:
             self.counts.failed += 1
-            self.counts.retryable += letter.retryable
+            self.counts.retryable += retryable
+        else:
+            self.counts.invalid += 1
 
     def in_flight(self) -> int:
         """Count the entries that were taken and have no outcome."""
@@ -117,14 +121,16 @@ class Ledger:
         """Describe this moment; once the logs are synced, it may be committed.
 
         Raises:
-            OutputChangedError: Someone else wrote to a log.
+            OutputChangedError: Someone else wrote to a log, or moved it.
         """
         return Checkpoint(
             counts=evolve(self.counts),
             cursor=_copy(self.input.cursor),
             prefix=self.input.prefix(),
             identity=self.identity,
+            spooled=self.spooled,
             retry=_copy(self.retry.cursor) if self.retry else None,
+            retry_list=self.retry_list if self.retry else None,
             records=self.records.mark(),
             letters=self.letters.mark(),
             boot=boot_id(),
@@ -139,6 +145,12 @@ class Ledger:
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """Let the next run go on from a moment; nothing may read the input meanwhile."""
+        if checkpoint.clean:
+            checkpoint = evolve(
+                checkpoint,
+                records=self.records.seal(checkpoint.records),
+                letters=self.letters.seal(checkpoint.letters),
+            )
         self.store.commit(checkpoint)
 
     def close_letters(self) -> None:

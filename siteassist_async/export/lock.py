@@ -7,24 +7,26 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from siteassist_async.export.disk import private, writing
+from siteassist_async.export.disk import writing
 from siteassist_async.export.errors import OutputInUseError
+from siteassist_async.export.state import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from siteassist_async.export.layout import Layout
+    from siteassist_async.export.state import State
 
 
 @contextmanager
-def locked(layout: Layout) -> Generator[None]:
+def locked(layout: Layout, state: State) -> Generator[None]:
     """Hold an output for this run; the lock ends with its process, however that ends.
 
     Raises:
         OutputInUseError: Another run holds it.
     """
-    with writing(layout.lock):
-        lock = private(layout.lock, os.O_RDWR | os.O_CREAT)
+    with writing(state.path / LOCK):
+        lock = state.open(LOCK, os.O_RDWR | os.O_CREAT)
     try:
         _hold(lock, layout)
         yield
@@ -33,7 +35,7 @@ def locked(layout: Layout) -> Generator[None]:
 
 
 def _hold(lock: int, layout: Layout) -> None:
-    with writing(layout.lock):
+    with writing(layout.folder / LOCK):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
+import time
 import zlib
 from contextlib import suppress
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from siteassist_async.export.checkpoint import Mark
-from siteassist_async.export.disk import private, unwritable, writing
-from siteassist_async.export.errors import OutputChangedError
+from siteassist_async.export.disk import (
+    identity,
+    plural,
+    private,
+    stamp,
+    status_of,
+    sync_folder,
+    unwritable,
+    writing,
+)
+from siteassist_async.export.errors import OutputChangedError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+_LOG = logging.getLogger("siteassist_async")
+
+_NEW = os.O_CREAT | os.O_EXCL
 _TAIL = 1024
+_PIECE = 1 << 20
 _LONGEST_LINE = 1 << 30
 LONGEST_WRITE = 1 << 20
 """Bytes of lines that are copied to be written together; a longer line is written alone."""
@@ -33,19 +52,25 @@ class Log:
 
     Raises:
         OutputChangedError: It is shorter than what is known of it, or not the same.
+
+    Attributes:
+        offset: How far the file is this export's; there may be more in it until `drop_rest`.
     """
 
     def __init__(self, path: Path, known: Mark) -> None:
         self.path = path
-        flags = os.O_RDWR | os.O_APPEND | (0 if known.offset else os.O_CREAT)
+        self.offset = known.offset
+        self._crc = known.crc
         with writing(path):
-            try:
-                self._file = private(path, flags)
-            except FileNotFoundError:
-                raise self._changed("is gone") from None
-            self.offset = os.fstat(self._file).st_size
+            self._made = status_of(path) is None
+            if self._made and known.offset:
+                raise self._changed("is gone")
+            # Not blocking: by now it may be a pipe, which nobody reads.
+            flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | (_NEW if self._made else 0)
+            self._file = private(path, flags)
         try:
-            self._compare(known)
+            with writing(path):
+                self._examine(known)
         except BaseException:
             self.close()
             raise
@@ -58,22 +83,34 @@ class Log:
                 while rest:
                     rest = rest[os.write(self._file, rest) :]
             except OSError as error:
-                # Leave no half line; if that fails too, the next run cuts it.
-                with suppress(OSError):
-                    os.ftruncate(self._file, self.offset)
+                self._take_back(len(text) - len(rest))
                 raise unwritable(self.path, error) from error
             self.offset += len(text)
+            self._crc = zlib.crc32(text, self._crc)
 
     def mark(self) -> Mark:
         """Describe the file as it is.
 
         Raises:
-            OutputChangedError: Someone else wrote to it.
+            OutputChangedError: Someone else wrote to it, or its name leads to it no more.
         """
         with writing(self.path):
-            if os.fstat(self._file).st_size != self.offset:
+            status = os.fstat(self._file)
+            self._refuse_move(status)
+            if status.st_size != self.offset:
                 raise self._changed("was written to by someone else during this run")
-            return Mark(self.offset, self._tail_sum(self.offset))
+            return Mark(self.offset, self._tail_sum(self.offset), self._crc, identity(status))
+
+    def seal(self, mark: Mark) -> Mark:
+        """Add to the last mark of an orderly end what tells whether the file is touched later."""
+        with writing(self.path):
+            self._refuse_move(os.fstat(self._file))
+            # A time to the nanosecond: a later write, within the same tick of the system's clock
+            # too, changes it.
+            now = time.time_ns()
+            with suppress(OSError):
+                os.utime(self._file, ns=(now, now))
+            return evolve(mark, stamp=stamp(os.fstat(self._file)))
 
     def sync(self) -> None:
         """Make all lines durable."""
@@ -82,34 +119,165 @@ class Log:
 
     def lines(self, start: int) -> Iterator[tuple[bytes, int]]:
         """Yield the whole lines from `start` on, each without its line break, with its end."""
-        with writing(self.path), self.path.open("rb") as file:
+        with writing(self.path), os.fdopen(os.dup(self._file), "rb") as file:
             end = file.seek(start)
             while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
                 end += len(line)
                 yield line[:-1], end
 
-    def cut(self, offset: int) -> None:
-        """Drop everything from `offset` on."""
-        if offset < self.offset:
-            with writing(self.path):
-                os.ftruncate(self._file, offset)
-            self.offset = offset
+    def own_lines(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines that are this export's, each with its end."""
+        yield from takewhile(lambda found: found[1] <= self.offset, self.lines(0))
+
+    def adopt(self, end: int) -> None:
+        """Take what stands there up to `end` for this export's."""
+        with writing(self.path):
+            self._crc = self._sum(self.offset, end, self._crc)
+            self.offset = end
+
+    def adopt_lines(self) -> None:
+        """Take all whole lines that stand there for this export's."""
+        ends = (end for _, end in self.lines(self.offset))
+        self.adopt(max(ends, default=self.offset))
+
+    def drop_rest(self) -> None:
+        """Leave nothing after what is this export's: cut a torn line, set all else aside.
+
+        Raises:
+            OutputChangedError: There is more, in a file that may be another.
+        """
+        with writing(self.path):
+            size = os.fstat(self._file).st_size
+            if size <= self.offset:
+                return
+            if not self._is_ours:
+                raise self._changed(
+                    f"has {plural(size - self.offset, 'byte')} that no export wrote"
+                )
+            if not self._is_torn():
+                self._set_aside(size)
+            os.ftruncate(self._file, self.offset)
+
+    def refuse_growth(self) -> None:
+        """Raise where there is more than this export wrote."""
+        if more := self.rest():
+            raise self._changed(f"has {plural(more, 'byte')} that no export wrote")
+
+    def rest(self) -> int:
+        """Return how many bytes stand after what is this export's."""
+        with writing(self.path):
+            return max(0, os.fstat(self._file).st_size - self.offset)
+
+    def verify(self) -> None:
+        """Read all that is this export's, and compare it with what was written.
+
+        Raises:
+            OutputChangedError: It is not the same.
+        """
+        with writing(self.path):
+            if self._sum(0, self.offset, 0) != self._crc:
+                raise self._changed("was edited since it was written")
+
+    def remove(self) -> None:
+        """Delete the file, unless its name leads to another by now."""
+        with writing(self.path):
+            if self._is_named(os.fstat(self._file)):
+                self.path.unlink()
+
+    def remove_empty(self, *, made: bool = False) -> None:
+        """Delete the file if it is empty, and with `made` only if it was made here."""
+        with writing(self.path):
+            if self._made >= made and not os.fstat(self._file).st_size:
+                self.remove()
+
+    def prove(self, read: Callable[[bytes], object]) -> None:
+        """Make sure that nothing in the file may be another's.
+
+        Args:
+            read: Gives None for a line that no export writes.
+
+        Raises:
+            OutputChangedError: Something may.
+        """
+        strange = any(read(line) is None for line, _ in self.lines(self.offset))
+        self.adopt_lines()
+        with writing(self.path):
+            strange = strange or (self.rest() > 0 and not self._is_torn())
+        if strange or not self._is_ours:
+            raise self._changed("has lines that no export wrote")
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
-    def refuse_growth(self, known: int) -> None:
-        """Raise where the file is longer than is known of it."""
-        if self.offset > known:
-            raise self._changed(f"has {self.offset - known} bytes that no export wrote")
+    def _examine(self, known: Mark) -> None:
+        """Compare the file with what is known of it, as thoroughly as there is reason to."""
+        status = os.fstat(self._file)
+        if not stat.S_ISREG(status.st_mode):
+            raise OutputError("is not a regular file, so it cannot be resumed", path=str(self.path))
+        if not known.file and status.st_uid != os.geteuid() and not self._made:
+            raise OutputError("belongs to another user; name another output", path=str(self.path))
+        if status.st_size < known.offset:
+            raise self._changed(
+                f"has {status.st_size} of the {plural(known.offset, 'byte')} written so far"
+            )
+        if self._tail_sum(known.offset) != known.tail:
+            raise self._changed("was edited or replaced since it was written")
+        is_same = self._made or known.file == identity(status)
+        if not is_same or (known.stamp and known.stamp != stamp(status)):
+            self.verify()
+        # Having compared nothing proves nothing: then the file is ours by its identity only.
+        self._is_ours = is_same or known.offset > 0
 
-    def _compare(self, known: Mark) -> None:
-        if self.offset < known.offset:
-            raise self._changed(f"has {self.offset} of the {known.offset} bytes written so far")
-        with writing(self.path):
-            if self._tail_sum(known.offset) != known.tail:
-                raise self._changed("was edited or replaced since it was written")
+    def _is_named(self, status: os.stat_result) -> bool:
+        named = status_of(self.path)
+        return named is not None and os.path.samestat(named, status)
+
+    def _refuse_move(self, status: os.stat_result) -> None:
+        if not self._is_named(status):
+            what = "deleted" if not status.st_nlink else "moved away or replaced by another file"
+            raise self._changed(f"was {what} during this run")
+
+    def _take_back(self, written: int) -> None:
+        """Leave no half line; if that fails too, the next run cuts it."""
+        with suppress(OSError):
+            if os.fstat(self._file).st_size == self.offset + written:
+                os.ftruncate(self._file, self.offset)
+
+    def _is_torn(self) -> bool:
+        """Tell whether the rest is a record or a dead letter that was not written to its end."""
+        pieces = self._pieces(self.offset, os.fstat(self._file).st_size)
+        begins = next(pieces)
+        return begins.startswith(b"{") and all(b"\n" not in p for p in (begins, *pieces))
+
+    def _set_aside(self, size: int) -> None:
+        to = self._free_name()
+        with writing(to), os.fdopen(private(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as out:
+            for piece in self._pieces(self.offset, size):
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        sync_folder(to.parent)
+        _LOG.warning(
+            "%s: %s that may not be of this export were moved from its end to %s",
+            self.path,
+            plural(size - self.offset, "byte"),
+            to,
+        )
+
+    def _free_name(self) -> Path:
+        names = (self.path.with_name(f"{self.path.name}.aside-{number}") for number in count(1))
+        return next(name for name in names if status_of(name) is None)
+
+    def _sum(self, start: int, end: int, crc: int) -> int:
+        for piece in self._pieces(start, end):
+            crc = zlib.crc32(piece, crc)
+        return crc
+
+    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end and (piece := os.pread(self._file, min(_PIECE, end - start), start)):
+            start += len(piece)
+            yield piece
 
     def _tail_sum(self, end: int) -> int:
         start = max(0, end - _TAIL)
@@ -117,7 +285,8 @@ class Log:
 
     def _changed(self, what: str) -> OutputChangedError:
         return OutputChangedError(
-            f"{what}; put it back as it was, name another output, or restart the export",
+            f"{what}; put it back as it was, name another output, or go on from what is there: "
+            "rebuild the export's state",
             path=str(self.path),
         )
 

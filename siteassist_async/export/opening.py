@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from siteassist_async.export.audit import Audit
 from siteassist_async.export.checkpoint import Checkpoint, boot_id
-from siteassist_async.export.disk import sync_folder, writing
+from siteassist_async.export.disk import status_of, sync_folder, writing
+from siteassist_async.export.errors import OutputChangedError, OutputError, StateError
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList, reading
-from siteassist_async.export.layout import Layout
+from siteassist_async.export.layout import CHECKPOINT, Layout, stranger
 from siteassist_async.export.ledger import Learner, Ledger
+from siteassist_async.export.lines import read_letter, record_id
 from siteassist_async.export.lock import locked
 from siteassist_async.export.log import Log
+from siteassist_async.export.rebuilding import rebuild
 from siteassist_async.export.recovery import recover
-from siteassist_async.export.refeed import refeed, replace_letters, retry_feed
+from siteassist_async.export.refeed import refeed, reopen_half_line, replace_letters, retry_feed
 from siteassist_async.export.source import OpenSource, Source
 from siteassist_async.export.spool import Spool, StoppedError
+from siteassist_async.export.state import IDS, State, made_state
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from siteassist_async.export.checkpoint import Mark
 
 
 @frozen
@@ -38,6 +46,7 @@ class Opening:
     Args:
         restart: Discard what earlier runs wrote.
         retry_failed: Ask again for the ids in the dead letters.
+        rebuild_state: Make the state anew, from the outputs and the input.
         stopped: Whether the run was stopped; asked while the input is spooled.
     """
 
@@ -45,6 +54,7 @@ class Opening:
     layout: Layout
     restart: bool
     retry_failed: bool
+    rebuild_state: bool
     pacer: Learner | None
     stopped: Callable[[], bool]
 
@@ -61,72 +71,105 @@ class Opening:
             source = stack.enter_context(self.source.open())
             if source.identity is not None:
                 source.inspect(source.file)
-            with writing(self.layout.folder):
-                known = self.layout.checkpoint.exists()
-            self.layout.refuse_strangers(known=known)
-            self.layout.make_folder()
-            stack.enter_context(locked(self.layout))
-            yield self._open(stack, source)
+            self.layout.refuse_other_exports()
+            self.layout.refuse_strangers(known=self.rebuild_state or self.layout.has_state())
+            state = stack.enter_context(made_state(self.layout))
+            stack.enter_context(locked(self.layout, state))
+            yield self._open(stack, source, state)
 
-    def _open(self, stack: ExitStack, source: OpenSource) -> Ledger:
-        spool = Spool(source, self.layout, self.stopped)
-        plain = self._discard(spool) if self.restart else None
-        store = stack.enter_context(closing(Store(self.layout.checkpoint)))
+    def _open(self, stack: ExitStack, source: OpenSource, state: State) -> Ledger:
+        spool = Spool(source, state, self.stopped)
+        anew = self.restart or self.rebuild_state
+        # The input is brought in first, for it may turn out to be none.
+        plain = spool.make(spooled="") if anew else None
+        if self.restart:
+            self._discard(state)
+        elif self.rebuild_state:
+            with closing(_list(source, state, plain)) as ids:
+                rebuild(self.layout, state, ids)
+        store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
         known = self._known(store)
         unchanged = source.identity is not None and source.identity == known.identity
-        if not self.restart:
+        if not anew:
             plain = _spooled(spool, known, unchanged=unchanged)
-        ids = IdList(_open_list(source, plain), source.name)
-        stack.callback(ids.close)
-        if not unchanged:
+        ids = stack.enter_context(closing(_list(source, state, plain)))
+        if not unchanged or plain not in {None, IDS}:
             ids.verify(known.prefix)
         spool.accept()
-        ledger = self._ledger(stack, store, known, ids, source.identity)
-        self._go_on(ledger, known)
+        ids.note_state()
+        if known.replaced is not None:
+            replace_letters(self.layout, state, known.replaced, known.letters)
+        known = evolve(known, identity=source.identity, spooled=ids.stamp() if plain else "")
+        with ExitStack() as new:
+            records = stack.enter_context(closing(Log(self.layout.output, known.records)))
+            new.callback(_remove_new, records)
+            letters = Log(self.layout.dead_letters, known.letters)
+            new.callback(_remove_new, letters)
+            feed = Feed(ids, known.cursor, known.prefix, store)
+            ledger = self._ledger(known, feed, store, records, letters)
+            stack.callback(ledger.close_letters)
+            stack.callback(ledger.finish_retry)
+            if known.retry is not None:
+                ledger.retry = retry_feed(state, known.retry, known.retry_list)
+            if store.is_touched:
+                _refuse_damage(known, store, ledger)
+            self._go_on(ledger, known, state)
+            new.pop_all()
         return ledger
 
-    def _discard(self, spool: Spool) -> Path | None:
-        """Begin anew; the input is brought in first, for it may turn out to be none."""
-        plain = spool.make(unchanged=False)
-        self.layout.discard()
-        return plain
+    def _discard(self, state: State) -> None:
+        """Delete what earlier runs wrote, the outputs first: without a state they are strangers.
+
+        Raises:
+            OutputExistsError: A file is there that may not be of this export.
+        """
+        if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
+            with closing(Store(state.check_database(CHECKPOINT))) as store:
+                known = store.load() or Checkpoint()
+            with ExitStack() as stack:
+                logs = [
+                    _proven(stack, self.layout.output, known.records, record_id),
+                    _proven(stack, self.layout.dead_letters, known.letters, read_letter),
+                ]
+                for log in logs:
+                    if log is not None:
+                        log.remove()
+        state.discard()
 
     def _known(self, store: Store) -> Checkpoint:
         known = store.load()
+        self.layout.refuse_other_exports()
         self.layout.refuse_strangers(known=known is not None)
         return known or Checkpoint()
 
     def _ledger(
-        self,
-        stack: ExitStack,
-        store: Store,
-        known: Checkpoint,
-        ids: IdList,
-        identity: str | None,
+        self, known: Checkpoint, feed: Feed, store: Store, records: Log, letters: Log
     ) -> Ledger:
-        if known.replace_letters:
-            replace_letters(self.layout)
-        records = stack.enter_context(closing(Log(self.layout.output, known.records)))
-        ledger = Ledger(
+        return Ledger(
             counts=known.counts,
-            input=Feed(ids, known.cursor, known.prefix, store),
+            input=feed,
             retry=None,
-            identity=identity,
+            retry_list=known.retry_list,
+            identity=known.identity,
+            spooled=known.spooled,
             records=records,
-            letters=Log(self.layout.dead_letters, known.letters),
+            letters=letters,
             store=store,
             pacer=self.pacer,
             learned=known.learned,
             last_answered=known.last_answered,
         )
-        stack.callback(ledger.close_letters)
-        stack.callback(ledger.finish_retry)
-        if known.retry is not None:
-            ledger.retry = retry_feed(self.layout, known.retry)
-        return ledger
 
-    def _go_on(self, ledger: Ledger, known: Checkpoint) -> None:
+    def _go_on(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
+        ids = ledger.input.ids
+        half_line = ids.goes_on(known.prefix)
+        if half_line:
+            ids.last_line(known.prefix)  # refuses an id
+            ids.end = known.prefix.size
         recover(ledger, known)
+        if half_line:
+            reopen_half_line(ledger, self.layout, state)
+            ids.end = None
         if not (ledger.records.offset and ledger.letters.offset):  # they may be new
             sync_folder(self.layout.output.parent)
         # After a kill the last checkpoint still holds, and the next is due within a second.
@@ -135,21 +178,62 @@ class Opening:
             ledger.sync()
             ledger.commit(ledger.snapshot())
         if not known.boot:  # the first checkpoint of all, in a new file
-            sync_folder(self.layout.folder)
+            state.sync()
         if self.retry_failed:
-            refeed(ledger, self.layout)
+            refeed(ledger, self.layout, state)
 
 
-def _spooled(spool: Spool, known: Checkpoint, *, unchanged: bool) -> Path | None:
+def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
+    """Look closer at a state that someone has touched, or copied."""
+    store.check()
+    audit = Audit(store)
+    faults = chain(
+        audit.records(ledger.records),
+        audit.letters(ledger.letters),
+        audit.disagreements(known.counts, ledger.records.path, ledger.letters.path),
+    )
+    for fault in faults:
+        raise StateError(
+            f"was changed since it was left: {fault}; rebuild the export's state",
+            path=store.name,
+        )
+
+
+def _spooled(spool: Spool, known: Checkpoint, *, unchanged: bool) -> str | None:
     try:
-        return spool.make(unchanged=unchanged)
+        return spool.make(spooled=known.spooled if unchanged else "")
     except StoppedError as stopped:
         stopped.counts = known.counts
         raise
 
 
-def _open_list(source: OpenSource, plain: Path | None) -> int:
+def _list(source: OpenSource, state: State, plain: str | None) -> IdList:
     if plain is None:
-        return os.dup(source.file)
-    with reading(str(plain)):
-        return os.open(plain, os.O_RDONLY)
+        return IdList(os.dup(source.file), source.name)
+    with reading(str(state.path / plain)):
+        return IdList(state.open(plain, os.O_RDONLY), source.name)
+
+
+def _has_data(path: Path) -> bool:
+    with writing(path):
+        status = status_of(path)
+    return status is not None and status.st_size > 0
+
+
+def _proven(
+    stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object]
+) -> Log | None:
+    """Open a file that this export wrote, and no other; None if it holds nothing."""
+    if not _has_data(path):
+        return None
+    try:
+        log = stack.enter_context(closing(Log(path, mark)))
+        log.prove(read)
+    except OutputChangedError as error:
+        raise stranger(path) from error
+    return log
+
+
+def _remove_new(log: Log) -> None:
+    with suppress(OutputError):
+        log.remove_empty(made=True)

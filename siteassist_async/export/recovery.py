@@ -1,19 +1,17 @@
-"""What a run wrote after its last checkpoint: adopted where it is whole, else cut."""
+"""What a run wrote after its last checkpoint: adopted where it is whole, else cut or set aside."""
 
 from __future__ import annotations
 
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
-import msgspec
 from attrs import frozen
 
-from siteassist_async.codec.text import NotJsonError, parse
-from siteassist_async.errors import InvalidIdError
 from siteassist_async.export.checkpoint import boot_id
-from siteassist_async.export.dead_letters import DeadLetter, decode
-from siteassist_async.ids import parse_id
+from siteassist_async.export.dead_letters import DeadLetter
+from siteassist_async.export.lines import read_letter, record_id
+from siteassist_async.export.store import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,37 +22,34 @@ if TYPE_CHECKING:
     from siteassist_async.export.ledger import Ledger
     from siteassist_async.export.log import Log
 
-Key = str | int
-"""What ties a line to an entry of the input: the id, or the line number of what is none."""
-
 
 def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
     """Give the lines after the checkpoint their places in the input, before any new work.
 
     A line is adopted if it and all before it are whole and answer to entries that were not
-    settled; what follows is cut. After the machine itself failed all is cut: there even a line
-    that looks whole may not be what was written.
+    settled. A torn line after them is cut, and anything else is set aside: whoever wrote it may
+    need it. After the machine itself failed nothing is adopted: there even a line that looks
+    whole may not be what was written.
 
     Raises:
         OutputChangedError: The run had ended in order, so someone else wrote the lines.
     """
-    records, letters = checkpoint.records.offset, checkpoint.letters.offset
     if checkpoint.clean:
-        ledger.records.refuse_growth(records)
-        ledger.letters.refuse_growth(letters)
-    elif checkpoint.boot != boot_id():
-        ledger.records.cut(records)
-        ledger.letters.cut(letters)
-    else:
-        written = list(_answers(ledger.records, records, _record))
-        buried = list(_answers(ledger.letters, letters, _letter))
+        ledger.records.refuse_growth()
+        ledger.letters.refuse_growth()
+        return
+    if checkpoint.boot == boot_id():
+        written = list(_answers(ledger.records, record_id))
+        buried = list(_answers(ledger.letters, read_letter))
         pending = _Pending(ledger.feed)
         open_keys = _locate(pending, {answer.key for answer in (*written, *buried)})
         kept = [
-            *_keep(written, open_keys, ledger.records, records),
-            *_keep(buried, open_keys, ledger.letters, letters),
+            *_keep(written, open_keys, ledger.records),
+            *_keep(buried, open_keys, ledger.letters),
         ]
         _adopt(ledger, pending, {answer.key: answer for answer in kept})
+    ledger.records.drop_rest()
+    ledger.letters.drop_rest()
 
 
 @frozen
@@ -66,11 +61,9 @@ class _Answer:
     letter: DeadLetter | None
 
 
-def _answers(
-    log: Log, start: int, read: Callable[[bytes], Key | DeadLetter | None]
-) -> Iterator[_Answer]:
-    """Read a log from `start` to the first line that this package cannot have written."""
-    for line, end in log.lines(start):
+def _answers(log: Log, read: Callable[[bytes], Key | DeadLetter | None]) -> Iterator[_Answer]:
+    """Read on from the checkpoint to the first line that this package cannot have written."""
+    for line, end in log.lines(log.offset):
         found = read(line)
         if found is None:
             return
@@ -78,43 +71,6 @@ def _answers(
             yield _Answer(found.key, end, found)
         else:
             yield _Answer(found, end, None)
-
-
-class _Head(msgspec.Struct):
-    id: str
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
-def _record(line: bytes) -> str | None:
-    try:
-        line.decode()  # which the decoder does only for what it keeps
-        return parse_id(_decode_head(line).id)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _odd_record(line)
-    except InvalidIdError:
-        return None
-
-
-def _odd_record(line: bytes) -> str | None:
-    """Read what the fast decoder refuses and yet may be a record: one with lone surrogates."""
-    try:
-        record = parse(line)
-        return parse_id(record.get("id")) if _is_object(record) else None
-    except (NotJsonError, InvalidIdError):
-        return None
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _letter(line: bytes) -> DeadLetter | None:
-    try:
-        return decode(line)
-    except (msgspec.MsgspecError, UnicodeError):
-        return None
 
 
 HELD = 64
@@ -152,23 +108,21 @@ def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
     for entry in pending.look():
         if len(found) == len(keys):
             break
-        if _key(entry) in keys and not entry.duplicate:
-            found.add(_key(entry))
+        if entry.key in keys and not entry.duplicate:
+            found.add(entry.key)
     return found
 
 
-def _keep(
-    answers: Iterable[_Answer], open_keys: set[Key], log: Log, start: int
-) -> Iterator[_Answer]:
-    """Yield the answers up to the first that answers to nothing, then cut the log there."""
-    end = start
+def _keep(answers: Iterable[_Answer], open_keys: set[Key], log: Log) -> Iterator[_Answer]:
+    """Yield the answers up to the first that answers to nothing; the log is adopted up to there."""
+    end = log.offset
     for answer in answers:
         if answer.key not in open_keys:
             break
         open_keys.remove(answer.key)
         end = answer.end
         yield answer
-    log.cut(end)
+    log.adopt(end)
 
 
 def _adopt(ledger: Ledger, pending: _Pending, answers: dict[Key, _Answer]) -> None:
@@ -177,7 +131,7 @@ def _adopt(ledger: Ledger, pending: _Pending, answers: dict[Key, _Answer]) -> No
             ledger.take(entry)
         if entry.duplicate:
             ledger.skip(entry)
-        elif answer := answers.pop(_key(entry), None):
+        elif answer := answers.pop(entry.key, None):
             _settle(ledger, entry, answer)
             if not answers:
                 return
@@ -187,8 +141,4 @@ def _settle(ledger: Ledger, entry: Entry, answer: _Answer) -> None:
     if answer.letter is None:
         ledger.adopt_record(entry)
     else:
-        ledger.adopt_letter(entry, answer.letter)
-
-
-def _key(entry: Entry) -> Key:
-    return entry.id or entry.line
+        ledger.adopt_letter(entry, retryable=answer.letter.retryable)

@@ -1,27 +1,31 @@
-"""The dead letters as ids to ask for once more."""
+"""Dead letters that are taken back: their ids are asked for once more."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
 from attrs import evolve
 
-from siteassist_async.export.checkpoint import Cursor, Mark, Prefix
+from siteassist_async.errors import printable
+from siteassist_async.export.checkpoint import Cursor, Mark, Prefix, WholeList
 from siteassist_async.export.dead_letters import DeadLetter, decode
-from siteassist_async.export.disk import private, sync_file, sync_folder, writing
-from siteassist_async.export.errors import OutputChangedError
+from siteassist_async.export.disk import stamp, sync_file, sync_folder, writing
+from siteassist_async.export.errors import InputChangedError, StateError
 from siteassist_async.export.feed import Feed
-from siteassist_async.export.id_list import IdList, reading
+from siteassist_async.export.id_list import IdList
 from siteassist_async.export.log import Log
+from siteassist_async.export.state import KEPT_LETTERS, RETRY_IDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from siteassist_async.export.layout import Layout
     from siteassist_async.export.ledger import Ledger
+    from siteassist_async.export.state import State
 
 
-def refeed(ledger: Ledger, layout: Layout) -> None:
+def refeed(ledger: Ledger, layout: Layout, state: State) -> None:
     """Move the ids that are UUIDs from the dead letters to before the input.
 
     They have no outcome then, until they are asked for again. Does nothing where there are none,
@@ -32,67 +36,123 @@ def refeed(ledger: Ledger, layout: Layout) -> None:
     """
     if ledger.retry is not None or not ledger.counts.failed:
         return
-    _divide(ledger, layout)
-    kept, old = Log(layout.kept_letters, Mark()), ledger.letters
-    ledger.letters = kept
-    old.close()
-    ledger.retry = retry_feed(layout, Cursor())
+    ledger.letters.verify()
+    again = _divide(ledger.letters, state, keep=lambda letter: letter.line is not None)
+    ledger.retry_list = write_retry_list(state, (letter.id for letter in again))
+    ledger.retry = retry_feed(state, Cursor(), ledger.retry_list)
     ledger.counts.taken -= ledger.counts.failed
     ledger.counts.failed = ledger.counts.retryable = 0
+    _exchange_letters(ledger, layout, state)
+
+
+def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
+    """Take back the dead letter of a last line that was half written when it was read.
+
+    Raises:
+        InputChangedError: The line that goes on now was an id, or has no dead letter.
+        OutputChangedError: The dead letters are not those that were written.
+    """
+    feed = ledger.input
+    prefix, line, text = feed.ids.last_line(feed.known)
+
+    def keep(letter: DeadLetter) -> bool:
+        return letter.line != line or letter.id != printable(text)
+
+    ledger.letters.verify()
+    if not list(_divide(ledger.letters, state, keep=keep)):
+        raise feed.ids.goes_on_error()
+    feed.known, feed.cursor.front, feed.cursor.line = prefix, prefix.size, line
+    ledger.counts.taken -= 1
+    ledger.counts.invalid -= 1
+    _exchange_letters(ledger, layout, state)
+
+
+def write_retry_list(state: State, ids: Iterable[str]) -> WholeList:
+    """Write the list of ids to ask again."""
+    prefix = Prefix()
+    with (
+        writing(state.path / RETRY_IDS),
+        os.fdopen(state.create(RETRY_IDS), "wb") as out,
+    ):
+        for conversation_id in ids:
+            line = conversation_id.encode() + b"\n"
+            out.write(line)
+            prefix = prefix.plus(line)
+        sync_file(out)
+        return WholeList(prefix, stamp(os.fstat(out.fileno())))
+
+
+def retry_feed(state: State, cursor: Cursor, whole: WholeList | None) -> Feed:
+    """Open the list of ids to ask again; it has no duplicates.
+
+    Raises:
+        StateError: It is not as it was written.
+    """
+    name = str(state.path / RETRY_IDS)
+    if whole is None or state.status(RETRY_IDS) is None:
+        raise _damaged(name)
+    with writing(state.path / RETRY_IDS):
+        file = state.open(RETRY_IDS, os.O_RDONLY)
+    ids = IdList(file, name, whole=whole.prefix)
+    if stamp(os.fstat(file)) != whole.stamp:
+        try:
+            ids.verify(whole.prefix)
+        except InputChangedError as error:
+            ids.close()
+            raise _damaged(name) from error
+    return Feed(ids, cursor, known=Prefix(cursor.front), seen=None)
+
+
+def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) -> None:
+    """Let the kept dead letters take the place of all, if they have not yet.
+
+    Raises:
+        OutputChangedError: One of the files is not the one that was written.
+    """
+    if state.status(KEPT_LETTERS) is not None:
+        for path, mark in ((layout.dead_letters, replaced), (state.path / KEPT_LETTERS, kept)):
+            log = Log(path, mark)
+            try:
+                log.refuse_growth()
+            finally:
+                log.close()
+        state.move_out(KEPT_LETTERS, layout.dead_letters)
+    state.sync()
+    sync_folder(layout.dead_letters.parent)
+
+
+def _divide(
+    letters: Log, state: State, *, keep: Callable[[DeadLetter], bool]
+) -> Iterator[DeadLetter]:
+    """Write the letters to keep to another file; yields the others. All of them were verified."""
+    with (
+        writing(state.path / KEPT_LETTERS),
+        os.fdopen(state.create(KEPT_LETTERS), "wb") as kept,
+    ):
+        for line, _ in letters.own_lines():
+            letter = decode(line)
+            if keep(letter):
+                kept.write(line + b"\n")
+            else:
+                yield letter
+        sync_file(kept)
+
+
+def _exchange_letters(ledger: Ledger, layout: Layout, state: State) -> None:
+    """Let the letters that were kept be all that there are, whatever happens meanwhile."""
+    old, replaced = ledger.letters, ledger.letters.mark()
+    kept = Log(state.path / KEPT_LETTERS, Mark())
+    kept.adopt_lines()
+    ledger.letters = kept
+    old.close()
     moved = ledger.snapshot()
-    ledger.commit(evolve(moved, replace_letters=True))
-    replace_letters(layout)
+    ledger.commit(evolve(moved, replaced=replaced))
+    replace_letters(layout, state, replaced, moved.letters)
     ledger.commit(moved)
     kept.path = layout.dead_letters
 
 
-def retry_feed(layout: Layout, cursor: Cursor) -> Feed:
-    """Open the list of ids to ask again; it has no duplicates."""
-    name = str(layout.retry_ids)
-    with reading(name):
-        file = os.open(layout.retry_ids, os.O_RDONLY)
-    return Feed(IdList(file, name), cursor, known=Prefix(cursor.front), seen=None)
-
-
-def replace_letters(layout: Layout) -> None:
-    """Let the kept dead letters take the place of all, if they have not yet."""
-    with writing(layout.dead_letters):
-        if layout.kept_letters.exists():
-            layout.kept_letters.replace(layout.dead_letters)
-    sync_folder(layout.folder)
-    sync_folder(layout.dead_letters.parent)
-
-
-def _divide(ledger: Ledger, layout: Layout) -> None:
-    """Write the ids to ask again to one file, and the lines of what is no id to another."""
-    again = 0
-    with (
-        writing(layout.folder),
-        layout.retry_ids.open("wb") as ids,
-        open(layout.kept_letters, "wb", opener=private) as kept,
-    ):
-        for line, _ in ledger.letters.lines(0):
-            letter = _letter(line, layout)
-            if letter.line is None:
-                ids.write(letter.id.encode() + b"\n")
-                again += 1
-            else:
-                kept.write(line + b"\n")
-        sync_file(ids)
-        sync_file(kept)
-    if again != ledger.counts.failed:
-        raise _changed(layout)
-
-
-def _letter(line: bytes, layout: Layout) -> DeadLetter:
-    try:
-        return decode(line)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise _changed(layout) from error
-
-
-def _changed(layout: Layout) -> OutputChangedError:
-    return OutputChangedError(
-        "was edited since it was written; put it back as it was, or restart the export",
-        path=str(layout.dead_letters),
+def _damaged(name: str) -> StateError:
+    return StateError(
+        "is not as it was written; put it back as it was, or rebuild the export's state", path=name
     )

@@ -53,9 +53,7 @@ class Source:
             InputError: It is missing or cannot be read.
         """
         with reading(self.name):
-            file = (
-                os.dup(self.file) if isinstance(self.file, int) else os.open(self.file, os.O_RDONLY)
-            )
+            file = os.dup(self.file) if isinstance(self.file, int) else _open(self.file)
         try:
             yield OpenSource(self.name, self.column, file, self._identity(file))
         finally:
@@ -122,6 +120,13 @@ class OpenSource:
                 path=self.name,
                 columns=found,
             )
+
+
+def _open(path: Path) -> int:
+    # To open a named pipe would wait for who writes to it, deaf to signals.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(file, True)
+    return file
 
 
 def _has_columns(head: bytes) -> bool:

@@ -13,14 +13,13 @@ from attrs import frozen
 from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.columns import column_values
-from siteassist_async.export.disk import sync_file, sync_folder, writing
+from siteassist_async.export.disk import stamp, sync_file, writing
 from siteassist_async.export.id_list import reading
-from siteassist_async.export.layout import Layout
 from siteassist_async.export.source import OpenSource
+from siteassist_async.export.state import IDS, NEW_IDS, RECEIVED, State
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 _PIECE = 1 << 16
 _POLL = 200  # milliseconds in which a pipe that gives nothing notices that the run was stopped
@@ -45,53 +44,59 @@ class Spool:
     """
 
     source: OpenSource
-    layout: Layout
+    state: State
     stopped: Callable[[], bool]
 
-    def make(self, *, unchanged: bool) -> Path | None:
-        """Return the plain list of the source; None where the source is one itself.
+    def make(self, *, spooled: str) -> str | None:
+        """Return the name of the plain list of the source; None where the source is one itself.
 
-        `unchanged` is whether the source is known to be as it was when it was spooled before.
-        A list that was made anew takes the place of the old one by `accept`.
+        `spooled` is what the file system said of the list that was made of the source as it is
+        now; empty where there is none. A list that was made anew takes the place of the old one
+        by `accept`.
 
         Raises:
             InputError: The source cannot be read, or is empty or binary.
             OutputError: The list cannot be written.
             StoppedError: The run was stopped meanwhile.
         """
-        with writing(self.layout.new_ids):
-            self.layout.new_ids.unlink(missing_ok=True)
+        self.state.remove(NEW_IDS)
         if self.source.identity is None:
             return self._receive()
         if self.source.column is None:
             return None
-        if unchanged and self.layout.ids.exists():
-            return self.layout.ids
-        return self._convert(self.source.file, self.source.column)
+        status = self.state.status(IDS)
+        if spooled and status is not None and stamp(status) == spooled:
+            return IDS
+        self._write(NEW_IDS, self._lines(self.source.file, self.source.column))
+        return NEW_IDS
 
     def accept(self) -> None:
         """Let a list that was made anew take the place of the old one, durably."""
-        with writing(self.layout.ids):
-            if self.layout.new_ids.exists():
-                self.layout.new_ids.replace(self.layout.ids)
-                sync_folder(self.layout.folder)
+        if self.state.status(NEW_IDS) is not None:
+            self.state.rename(NEW_IDS, IDS)
+            self.state.sync()
 
-    def _receive(self) -> Path:
-        to = self.layout.new_ids if self.source.column is None else self.layout.received
+    def _receive(self) -> str:
+        column = self.source.column
+        to = NEW_IDS if column is None else RECEIVED
         self._write(to, self._pieces(self.source.file))
-        with writing(to), to.open("rb") as received:
-            self.source.inspect(received.fileno())
-            if self.source.column is not None:
-                self._convert(received.fileno(), self.source.column)
-                to.unlink()
-        return self.layout.new_ids
+        with writing(self.state.path / to):
+            received = self.state.open(to, os.O_RDONLY)
+        try:
+            self.source.inspect(received)
+            if column is not None:
+                self._write(NEW_IDS, self._lines(received, column))
+                self.state.remove(RECEIVED)
+        finally:
+            os.close(received)
+        return NEW_IDS
 
-    def _convert(self, file: int, column: str) -> Path:
-        self._write(self.layout.new_ids, self._lines(file, column))
-        return self.layout.new_ids
-
-    def _write(self, path: Path, pieces: Generator[bytes]) -> None:
-        with writing(path), path.open("wb") as out, closing(pieces):
+    def _write(self, name: str, pieces: Generator[bytes]) -> None:
+        with (
+            writing(self.state.path / name),
+            os.fdopen(self.state.create(name), "wb") as out,
+            closing(pieces),
+        ):
             for piece in pieces:
                 if self.stopped():
                     raise StoppedError

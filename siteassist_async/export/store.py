@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import contextmanager
+import time
+import zlib
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from siteassist_async.export.checkpoint import Checkpoint
+from siteassist_async.export.disk import private, stamp, status_of, writing
 from siteassist_async.export.errors import OutputError, StateError
+from siteassist_async.export.state import SEAL
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
+Key = str | int
+"""An id, or the line of the input of what is none."""
 
-VERSION = 1
+VERSION = 2
 """Of the tables and of the checkpoint's fields."""
 
-LONGEST_LOG = 2**24
+LONGEST_LOG = 2**22
 """Bytes of SQLite's write-ahead log that are kept: whoever opens the file next reads all of it."""
 
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY = "busy"  # the seal while the file is being written to
+
+# The first is of statements: with ours, that a table or a column is missing.
+_DAMAGED = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_FORMAT,
+}
 
 # Exclusive: the write-ahead log then needs no shared memory, which network file systems lack.
 # Full: a commit is on the disk when it returns. The cache is what the index costs in memory.
@@ -31,21 +47,33 @@ PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA cache_size = -4000;
+PRAGMA wal_autocheckpoint = 0;
 """
 
 _TABLES = f"""
 BEGIN;
 CREATE TABLE seen (id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE checkpoint (only INTEGER PRIMARY KEY CHECK (only = 1), json BLOB NOT NULL);
+CREATE TABLE checkpoint (
+    only INTEGER PRIMARY KEY CHECK (only = 1), json BLOB NOT NULL, crc INTEGER NOT NULL
+);
 PRAGMA user_version = {VERSION};
 COMMIT;
+"""
+
+# Of this connection only; SQLite keeps it in a file of its own, so that memory does not grow.
+_ANSWERS = """
+CREATE TEMP TABLE IF NOT EXISTS answer (key BLOB PRIMARY KEY, kind INTEGER NOT NULL) WITHOUT ROWID
 """
 
 
 class Store:
     """One open file; calls from several threads must not overlap.
 
-    Whatever changes is written by the next `commit`, as a whole or not at all.
+    Whatever changes is written by the next `commit`, as a whole or not at all. Beside it is the
+    seal: what the file system says of the file as it was left.
+
+    Attributes:
+        is_touched: Whether someone else changed the file, or copied it, since it was left.
 
     Raises:
         StateError: The file is damaged, or of another version.
@@ -55,6 +83,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log = path.with_name(f"{path.name}-wal")
+        self._seal = path.with_name(SEAL)
+        self.is_touched = self._stamp() != "" and self._sealed() not in {_BUSY, self._stamp()}
         with self._naming_path():
             self._database = sqlite3.connect(
                 path, timeout=0.5, isolation_level=None, check_same_thread=False
@@ -65,24 +95,34 @@ class Store:
             self._database.close()
             raise
 
+    @property
+    def name(self) -> str:
+        """The file, for errors."""
+        return str(self._path)
+
     def load(self) -> Checkpoint | None:
         """Return the last checkpoint; None if there was none yet."""
         with self._naming_path():
-            row = self._database.execute("SELECT json FROM checkpoint").fetchone()
-        try:
-            return msgspec.json.decode(row[0], type=Checkpoint) if row else None
-        except msgspec.MsgspecError as error:
-            raise StateError(f"is damaged: {error}", path=str(self._path)) from error
+            row = self._database.execute("SELECT json, crc FROM checkpoint").fetchone()
+        if row is None:
+            return None
+        json, crc = row
+        if not isinstance(json, bytes) or zlib.crc32(json) != crc:
+            raise self._damaged("its checkpoint is not as it was written")
+        return msgspec.json.decode(json, type=Checkpoint)
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint and all ids seen, durably."""
+        json = msgspec.json.encode(checkpoint)
         with self._naming_path():
             self._database.execute(
-                "INSERT OR REPLACE INTO checkpoint VALUES (1, ?)", [msgspec.json.encode(checkpoint)]
+                "INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?)", [json, zlib.crc32(json)]
             )
             self._database.execute("COMMIT")
             if self._log_size() > LONGEST_LOG:
+                self._write_seal(_BUSY)
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._write_seal()
             self._database.execute("BEGIN")
 
     def add(self, ids: Sequence[tuple[str, int]]) -> bool:
@@ -98,7 +138,45 @@ class Store:
         query = f"SELECT id, position FROM seen WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608 - question marks only
         with self._naming_path():
             rows = self._database.execute(query, list(keys)).fetchall()
+        if len(rows) < len(keys):
+            raise self._damaged("it has lost an id")
         return {keys[key]: position for key, position in rows}
+
+    def unknown(self, ids: Iterable[str]) -> list[str]:
+        """Return those of some ids that were never added."""
+        query = "SELECT 1 FROM seen WHERE id = ?"
+        with self._naming_path():
+            return [i for i in ids if not self._database.execute(query, [_key(i)]).fetchone()]
+
+    def note(self, kinds: Mapping[Key, int]) -> list[Key]:
+        """Keep the kind of each answer while the store is open; returns those noted before."""
+        insert = "INSERT OR IGNORE INTO answer VALUES (?, ?)"
+        with self._naming_path():
+            self._database.execute(_ANSWERS)
+            return [
+                key
+                for key, kind in kinds.items()
+                if not self._database.execute(insert, [_any_key(key), kind]).rowcount
+            ]
+
+    def noted(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """Return the kinds of those answers that were noted."""
+        query = "SELECT kind FROM answer WHERE key = ?"
+        with self._naming_path():
+            self._database.execute(_ANSWERS)
+            found = ((k, self._database.execute(query, [_any_key(k)]).fetchone()) for k in keys)
+            return {key: row[0] for key, row in found if row}
+
+    def check(self) -> None:
+        """Read all of the file.
+
+        Raises:
+            StateError: It is damaged.
+        """
+        with self._naming_path():
+            (found,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise self._damaged(found)
 
     def move(self, text: str, position: int) -> None:
         """Change the position of an id that was added."""
@@ -110,6 +188,8 @@ class Store:
     def close(self) -> None:
         """Forget what was not committed."""
         self._database.close()
+        with suppress(OutputError):
+            self._write_seal()
 
     def _log_size(self) -> int:
         try:
@@ -126,10 +206,47 @@ class Store:
             elif version != VERSION:
                 raise StateError(
                     f"is of version {version} and this package reads version {VERSION}; use the "
-                    "package that wrote it, or restart the export",
+                    "package that wrote it, or rebuild the export's state",
                     path=str(self._path),
                 )
+            if self._database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                self._write_seal(_BUSY)  # each commit changes the file itself
+            elif version == 0:
+                self._write_seal()
             self._database.execute("BEGIN")
+
+    def _damaged(self, why: str) -> StateError:
+        return StateError(
+            f"is damaged: {why}; rebuild the export's state from its output and its input",
+            path=str(self._path),
+        )
+
+    def _stamp(self) -> str:
+        with writing(self._path):
+            status = status_of(self._path)
+        return stamp(status) if status else ""
+
+    def _sealed(self) -> str:
+        with writing(self._seal):
+            if status_of(self._seal) is None:
+                return ""
+            with os.fdopen(
+                private(self._seal, os.O_RDONLY), encoding="ascii", errors="replace"
+            ) as seal:
+                return seal.read()
+
+    def _write_seal(self, text: str = "") -> None:
+        """Note the file as it is; its time is set to one that no later write has."""
+        with writing(self._seal):
+            if not text:
+                now = time.time_ns()
+                with suppress(OSError):
+                    os.utime(self._path, ns=(now, now))
+            seal = private(self._seal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                os.write(seal, (text or self._stamp()).encode())
+            finally:
+                os.close(seal)
 
     @contextmanager
     def _naming_path(self) -> Generator[None]:
@@ -137,8 +254,12 @@ class Store:
             yield
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-                raise StateError(f"is damaged: {error}", path=str(self._path)) from error
+                raise self._damaged(str(error)) from error
             raise OutputError(f"cannot be written: {error}", path=str(self._path)) from error
+
+
+def _any_key(key: Key) -> bytes | int:
+    return key if isinstance(key, int) else _key(key)
 
 
 def _key(text: str) -> bytes:

@@ -87,13 +87,15 @@ def test_again(api: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_feed_back(api: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command that the summary names asks for what failed once more."""
-    (folder / "ids.txt").write_text(GONE)
+    first = next(iter(conversation_ids(1)))
+    (folder / "ids.txt").write_text(first)
+    api.script(first, Status(501), Status(501))
     assert export() == 1
     *_, again = capsys.readouterr().out.splitlines()
     command = again.partition("siteassist ")[2]
     assert command == "export ids.txt -o out.jsonl --retry-failed"
     assert main(command.split()) == 1
-    assert api.counters.ids[GONE] == 2
+    assert api.counters.ids[first] == 2
 
 
 @pytest.mark.usefixtures("api")

@@ -61,7 +61,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    assert {*commands()} == {"export", "get", "emulator", "demo"}
+    assert {*commands()} == {"export", "verify", "get", "emulator", "demo"}
     assert all(f"    {name} " in shown for name in commands())
     assert "SITEASSIST_TOKEN" in shown
     assert "SITEASSIST_BASE_URL" in shown
@@ -112,6 +112,7 @@ def test_help_loads_nothing() -> None:
         "siteassist_async",
         "siteassist_async.cli",
         "siteassist_async.cli.parser",
+        "siteassist_async.cli.shown",
         "siteassist_async.cli.streams",
         "siteassist_async.cli.texts",
         "siteassist_async.cli.values",
@@ -218,6 +219,7 @@ def test_defaults() -> None:
         "wait": 300.0,
         "restart": False,
         "retry_failed": False,
+        "rebuild_state": False,
         "quiet": False,
         "json": False,
         "base_url": None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siteassist_async.cli import bug, main
-from siteassist_async.cli.secret import hide, read_token
+from siteassist_async.cli.secret import read_token
+from siteassist_async.cli.shown import hide
 from siteassist_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

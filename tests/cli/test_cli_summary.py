@@ -20,8 +20,9 @@ from siteassist_async.errors import (
     PermissionDeniedError,
     SiteAssistError,
 )
-from siteassist_async.export import Ending, Summary
+from siteassist_async.export import Ending, OutputError, Summary
 
+ONCE = ("--retry-failed", "--restart", "--rebuild-state")
 COMMAND = ("siteassist", "export", "my ids.txt", "-o", "out.jsonl")
 SUMMARY = Summary(
     ending=Ending.FINISHED,
@@ -29,7 +30,7 @@ SUMMARY = Summary(
     exported=900,
     already_there=100,
     failed=1,
-    retryable=0,
+    retryable=1,
     duplicates=1,
     invalid=1,
     bytes_written=5_400_000,
@@ -59,7 +60,7 @@ def test_table_adds_up() -> None:
         "  asked               1,003\n"
         "  exported              900  5.4 MB\n"
         "  already there         100\n"
-        "  failed                  1  0 may succeed another time\n"
+        "  failed                  1  1 may succeed another time\n"
         "  invalid                 1  no UUID\n"
         "  duplicates              1\n"
         "  requests              946  31 refused, 44 made again\n"
@@ -93,7 +94,7 @@ def test_done() -> None:
     assert code_of(DONE) == 0
 
 
-@pytest.mark.parametrize("extra", [(), ("--retry-failed",), ("--restart",)])
+@pytest.mark.parametrize("extra", [(), *((name,) for name in ONCE)])
 def test_some_failed(extra: tuple[str, ...]) -> None:
     """The command that asks for the lost ones again is there to be copied."""
     said = closing(RESULT, (*COMMAND, *extra))
@@ -102,12 +103,13 @@ def test_some_failed(extra: tuple[str, ...]) -> None:
     assert code_of(RESULT) == 1
 
 
-def test_only_invalid_ones() -> None:
-    """What is no id cannot be asked for again."""
-    invalid = evolve(RESULT, summary=evolve(SUMMARY, failed=0))
-    assert "Could not be had: 1, " in closing(invalid, COMMAND)
-    assert "--retry-failed" not in closing(invalid, COMMAND)
-    assert code_of(invalid) == 1
+@pytest.mark.parametrize("failed", [0, 1])
+def test_what_can_never_be_had(failed: int) -> None:
+    """What is no id, and a conversation that is not there, is not to be asked for again."""
+    for_ever = evolve(RESULT, summary=evolve(SUMMARY, failed=failed, retryable=0))
+    assert f"Could not be had: {1 + failed}, " in closing(for_ever, COMMAND)
+    assert "--retry-failed" not in closing(for_ever, COMMAND)
+    assert code_of(for_ever) == 1
 
 
 def test_stopped() -> None:
@@ -165,7 +167,7 @@ def test_record() -> None:
         "exported": 900,
         "already_there": 100,
         "failed": 1,
-        "retryable": 0,
+        "retryable": 1,
         "duplicates": 1,
         "invalid": 1,
         "bytes_written": 5_400_000,
@@ -179,6 +181,14 @@ def test_record() -> None:
         "dead_letters": "out.failed.jsonl",
         "error": None,
     }
+
+
+def test_record_of_a_run_that_broke_off() -> None:
+    """A full disk is told with its error and its exit code, and with what was done until then."""
+    full = OutputError("cannot be written: No space left on device", path="out.jsonl")
+    record = summary_record(evolve(CUT, error=full))
+    assert (record["exit_code"], record["asked"]) == (4, 7)
+    assert record["error"] == {"type": "OutputError", "message": str(full)}
 
 
 def test_record_of_other_endings() -> None:

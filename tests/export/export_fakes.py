@@ -78,6 +78,7 @@ class Options(TypedDict, total=False):
     limit: int
     restart: bool
     retry_failed: bool
+    rebuild_state: bool
     pacer: Learner | None
     wait: float
 

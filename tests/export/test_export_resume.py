@@ -440,20 +440,28 @@ def execute(path: Path, statement: str) -> None:
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-async def test_a_state_that_cannot_be_read_is_refused_and_a_restart_cures_it(
+async def test_a_state_that_cannot_be_read_is_refused_and_rebuilding_it_cures_it(
     bench: Workbench, name: str
 ) -> None:
-    """The error names the state's file, and nothing is overwritten until a restart is asked for."""
+    """The error names the state's file; no restart deletes what it cannot prove to be its own."""
     bench.write(IDS)
     await bench.finish()
     damage, message = DAMAGES[name]
     damage(bench.state / "checkpoint.db")
     files = bench.files()
-    with pytest.raises(StateError, match=message) as raised:
-        await bench.job().run()
-    assert raised.value.path == str(bench.state / "checkpoint.db")
-    assert exit_code(raised.value) is ExitCode.ACT
-    assert bench.files() == files
+    for restart in (False, True):
+        with pytest.raises(StateError, match=message) as raised:
+            await bench.job(restart=restart).run()
+        assert raised.value.path == str(bench.state / "checkpoint.db")
+        assert "rebuild the export's state" in str(raised.value)
+        assert exit_code(raised.value) is ExitCode.ACT
+        assert bench.files() == files
+    asked = len(bench.api.asked)
+    await bench.finish(rebuild_state=True)
+    bench.check(IDS)
+    assert len(bench.api.asked) == asked
+    damage(bench.state / "checkpoint.db")
+    bench.output.unlink()
     await bench.finish(restart=True)
     bench.check(IDS)
 

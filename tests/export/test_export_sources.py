@@ -63,6 +63,7 @@ LISTS: dict[str, tuple[bytes, str | None, list[str], int]] = {
     "CSV with a mark": (f"\ufeffid,name\r\n{A},x\r\n".encode(), "id", [A], 0),
     "CSV after blank lines": (f"\n  \nid,name\n\n{A},x\n,\n".encode(), "id", [A], 0),
     "quoted cells": (f'"id","name"\n"{A}","x, ""y"""\n'.encode(), "id", [A], 0),
+    "a cell of 200 kB": (f"id,x\n{A},{'y' * 200_000}\n{B},z\n".encode(), "id", [A, B], 0),
     "a cell of two lines": (f'name,id\n"x\ny",{A}\nz,"no\nid"\n'.encode(), "id", [A], 1),
     "a row that is short": (f"name,id\nx\ny,{A}\n".encode(), "id", [A], 1),
     "a cell that is empty": (f"id,name\n,x\n{A},y\n".encode(), "id", [A], 1),
@@ -160,7 +161,11 @@ FAULTS: dict[str, tuple[bytes, str | None, str]] = {
         "say which of its columns holds the ids: a",
     ),
     "an open quote": (f'id,x\n{A},"y\n{B},z\n'.encode(), "id", "is no CSV in line 3"),
-    "a huge cell": (f"id,x\n{A},{'y' * 200_000}\n".encode(), "id", "is no CSV in line 2"),
+    "an open quote before too much": (
+        b'id,x\nn,"' + b"y\n" * (LONGEST_LINE // 2 + 1),
+        "id",
+        "is no CSV in line",
+    ),
     "a huge header": (f"id{'x' * 200_000}\n".encode(), "id", "has no column 'id'"),
     "a huge line": (b"id,x\n" + b'",' * LONGEST_LINE, "id", "has a line of more than"),
 }

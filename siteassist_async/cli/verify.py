@@ -1,0 +1,73 @@
+"""`siteassist verify`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siteassist_async.cli.console import Console
+from siteassist_async.cli.summary import error_record
+from siteassist_async.errors import SiteAssistError, printable
+from siteassist_async.export import ExitCode, Verified, exit_code, verify
+from siteassist_async.export.disk import plural
+
+if TYPE_CHECKING:
+    from siteassist_async.cli.parser import VerifyOptions
+
+
+def run(options: VerifyOptions) -> int:
+    """Read all of an output, and print what was found."""
+    console = Console.of_process()
+    try:
+        found = verify(Path(options.output))
+    except SiteAssistError as error:
+        code = exit_code(error)
+        if options.json:
+            record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
+            console.tell(json.dumps(record))
+        console.fail(str(error))
+        return code
+    for fault in found.faults:
+        console.fail(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
+    console.tell(json.dumps(_record(found)) if options.json else _text(found))
+    return _code(found)
+
+
+def _code(found: Verified) -> ExitCode:
+    if found.faults:
+        return ExitCode.ACT
+    if found.unfinished:
+        return ExitCode.RUN_AGAIN
+    return ExitCode.SOME_FAILED if found.failed or found.invalid else ExitCode.DONE
+
+
+def _text(found: Verified) -> str:
+    letters = plural(found.failed + found.invalid, "dead letter")
+    counts = f"{printable(str(found.output), 1000)}: {plural(found.records, 'record')}, {letters}"
+    return f"{counts}\n{_advice(found)}"
+
+
+def _advice(found: Verified) -> str:
+    if found.faults:
+        return (
+            "Not as it was written. Put the files back as they were; or delete the lines that are "
+            "named, and run the export with --rebuild-state: it asks for what is missing."
+        )
+    whole = "Each line is whole, each id is there once, and the state agrees."
+    if found.unfinished:
+        return f"{whole}\nThe last run did not come to its end: run the export again."
+    return whole
+
+
+def _record(found: Verified) -> dict[str, object]:
+    return {
+        "event": "verified",
+        "exit_code": int(_code(found)),
+        "output": str(found.output),
+        "records": found.records,
+        "failed": found.failed,
+        "invalid": found.invalid,
+        "unfinished": found.unfinished,
+        "faults": [{"file": str(fault.path), "message": fault.what} for fault in found.faults],
+    }

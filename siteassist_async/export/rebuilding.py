@@ -1,0 +1,148 @@
+"""A state made anew, from the outputs and the input."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from siteassist_async.export.audit import Audit, Kind
+from siteassist_async.export.checkpoint import Counts, Cursor, Mark, Prefix
+from siteassist_async.export.disk import identity, plural, status_of, writing
+from siteassist_async.export.errors import OutputChangedError
+from siteassist_async.export.feed import Feed
+from siteassist_async.export.layout import CHECKPOINT
+from siteassist_async.export.ledger import Ledger
+from siteassist_async.export.log import Log
+from siteassist_async.export.refeed import retry_feed, write_retry_list
+from siteassist_async.export.state import KEPT_LETTERS, REBUILT, SEAL
+from siteassist_async.export.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from siteassist_async.export.id_list import Entry, IdList
+    from siteassist_async.export.layout import Layout
+    from siteassist_async.export.state import State
+
+_SQLITE = ("-wal", "-shm", "-journal")
+
+
+def rebuild(layout: Layout, state: State, ids: IdList) -> None:
+    """Make the state of an export from what is in its outputs, and put it in place of the old one.
+
+    Ids that have no answer are asked for: those before the last that has one from a list of their
+    own, all others in their turn.
+
+    Raises:
+        OutputChangedError: A line of an output is no whole answer to an id of the input, or a
+            second one. Nothing was changed.
+    """
+    for end in ("", *_SQLITE):
+        state.remove(f"{REBUILT}{end}")
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(Store(state.check_database(REBUILT))))
+        ledger = _empty_ledger(stack, layout, store, ids)
+        audit = Audit(store, rebuilding=True)
+        for fault in chain(audit.records(ledger.records), audit.letters(ledger.letters)):
+            raise _refused(fault.path, fault.what)
+        last = _last_answered(ledger, audit)
+        ledger.records.drop_rest()
+        ledger.letters.drop_rest()
+        ledger.retry_list = write_retry_list(state, _settle(ledger, last))
+        if ledger.retry_list.prefix.size:
+            ledger.retry = retry_feed(state, Cursor(), ledger.retry_list)
+        stack.callback(ledger.finish_retry)
+        ledger.sync()
+        ledger.commit(ledger.snapshot())
+    for name in (KEPT_LETTERS, SEAL, *(f"{CHECKPOINT}{end}" for end in _SQLITE)):
+        state.remove(name)
+    state.rename(REBUILT, CHECKPOINT)
+    state.sync()
+
+
+def _empty_ledger(stack: ExitStack, layout: Layout, store: Store, ids: IdList) -> Ledger:
+    records = stack.enter_context(closing(_log(layout.output)))
+    letters = stack.enter_context(closing(_log(layout.dead_letters)))
+    return Ledger(
+        counts=Counts(),
+        input=Feed(ids, Cursor(), Prefix(), store),
+        retry=None,
+        retry_list=None,
+        identity=None,
+        spooled="",
+        records=records,
+        letters=letters,
+        store=store,
+        pacer=None,
+        learned=None,
+        last_answered=None,
+    )
+
+
+def _log(path: Path) -> Log:
+    """Open a file for what it is: whoever rebuilds a state says that it is this export's."""
+    with writing(path):
+        status = status_of(path)
+    log = Log(path, Mark(file=identity(status) if status else ""))
+    log.adopt_lines()
+    return log
+
+
+def _last_answered(ledger: Ledger, audit: Audit) -> int:
+    """Return where the last entry stands that has an answer; -1 if none has.
+
+    Raises:
+        OutputChangedError: There are answers to what is not in the input.
+    """
+    last, matched = -1, 0
+    for block in ledger.input.ahead():
+        entries = {entry.key: entry.position for entry in block.entries if not entry.duplicate}
+        answered = ledger.store.noted(entries)
+        matched += len(answered)
+        last = max((entries[key] for key in answered), default=last)
+    more = audit.counts.total() - matched
+    if more:
+        raise _refused(
+            ledger.records.path,
+            f"and its dead letters have {plural(more, 'line')} for what is not in the input",
+        )
+    return last
+
+
+def _settle(ledger: Ledger, last: int) -> Iterator[str]:
+    """Give all entries up to the last answered one their answers; yields the ids without one."""
+    for block in ledger.input.blocks():
+        noted = ledger.store.noted(entry.key for entry in block.entries)
+        kinds = {key: Kind(kind) for key, kind in noted.items()}
+        for entry in block.entries:
+            if entry.position > last:
+                return
+            if entry.duplicate or entry.fault is not None or entry.key in kinds:
+                _settle_entry(ledger, entry, kinds.get(entry.key))
+            else:
+                ledger.input.take(entry)
+                ledger.input.settle(entry)
+                yield entry.id
+        ledger.input.finish(block)
+
+
+def _settle_entry(ledger: Ledger, entry: Entry, kind: Kind | None) -> None:
+    ledger.take(entry)
+    if entry.duplicate:
+        ledger.skip(entry)
+    elif kind is Kind.RECORD:
+        ledger.adopt_record(entry)
+    elif kind is None and entry.fault is not None:
+        ledger.bury(entry, entry.fault)
+    else:
+        ledger.adopt_letter(entry, retryable=kind is Kind.RETRYABLE)
+
+
+def _refused(path: Path, what: str) -> OutputChangedError:
+    return OutputChangedError(
+        f"{what}, so the state cannot be rebuilt: delete such lines, or give the input that the "
+        "export was made of",
+        path=str(path),
+    )

@@ -1,0 +1,156 @@
+"""The folder of an export's state: its own, and reached by no link."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from siteassist_async.export.disk import private, status_of, sync_folder, writing
+from siteassist_async.export.errors import StateError
+from siteassist_async.export.layout import CHECKPOINT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from siteassist_async.export.layout import Layout
+
+LOCK = "lock"
+"""Held by the run that writes to this output."""
+REBUILT = "rebuilt.db"
+"""The same, made anew from the output and the input, until it is whole."""
+SEAL = "seal"
+"""What the file system says of the checkpoint as this package left it."""
+IDS = "ids.txt"
+"""The plain list of ids, where the input is another kind of file or a pipe."""
+NEW_IDS = "ids.new"
+"""The plain list anew, until it is known to go on where the old one ends."""
+RECEIVED = "received.new"
+"""What came through a pipe, until its column is read."""
+RETRY_IDS = "retry.txt"
+"""The plain list of the dead letters' ids, while they are asked for again."""
+KEPT_LETTERS = "kept.jsonl"
+"""The dead letters that stay, until they take the place of all."""
+
+_SQLITE = ("", "-wal", "-shm", "-journal")
+_DATABASES = tuple(f"{name}{end}" for name in (CHECKPOINT, REBUILT) for end in _SQLITE)
+OWN = (*_DATABASES, SEAL, IDS, NEW_IDS, RECEIVED, RETRY_IDS, KEPT_LETTERS)
+"""All that an export makes in the folder, apart from the lock."""
+
+
+@frozen
+class State:
+    """The folder, open: whatever its name leads to later, its files are those of this folder."""
+
+    path: Path
+    folder: int
+
+    def open(self, name: str, flags: int) -> int:
+        """Open a file.
+
+        Raises:
+            StateError: It is not a file of this folder alone.
+            OSError: It cannot be opened.
+        """
+        self._refuse_link(name)
+        return private(name, flags, folder=self.folder)
+
+    def create(self, name: str) -> int:
+        """Make a file anew, to be written and read; one that was there is deleted."""
+        self.remove(name)
+        return self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+    def status(self, name: str) -> os.stat_result | None:
+        """Look at a name; None if it is not there."""
+        with writing(self.path / name):
+            return status_of(name, folder=self.folder)
+
+    def remove(self, name: str) -> None:
+        """Delete a file if it is there."""
+        with writing(self.path / name):
+            if status_of(name, folder=self.folder) is not None:
+                os.unlink(name, dir_fd=self.folder)
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a file another name of this folder, in place of what had it."""
+        with writing(self.path / to):
+            os.replace(name, to, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+
+    def move_out(self, name: str, to: Path) -> None:
+        """Let a file take the place of one elsewhere."""
+        with writing(to):
+            os.replace(name, to, src_dir_fd=self.folder)
+
+    def sync(self) -> None:
+        """Make durable which names the folder holds."""
+        sync_folder(self.path)
+
+    def check_database(self, name: str) -> Path:
+        """Return the path by which SQLite may open a file, for it takes no descriptor."""
+        for end in _SQLITE:
+            self._refuse_link(f"{name}{end}")
+        return self.path / name
+
+    def discard(self) -> None:
+        """Delete what exports made here, but for the lock and a list that was just brought in."""
+        for name in OWN:
+            if name != NEW_IDS:
+                self.remove(name)
+
+    def _refuse_link(self, name: str) -> None:
+        status = self.status(name)
+        if status is not None and (not stat.S_ISREG(status.st_mode) or status.st_nlink > 1):
+            raise StateError(
+                "is a link or no regular file, which no export makes; "
+                "remove it, or name another output",
+                path=str(self.path / name),
+            )
+
+
+@contextmanager
+def opened_state(layout: Layout) -> Generator[State]:
+    """Open the state of an export that has one.
+
+    Raises:
+        StateError: It is not a folder of this user alone.
+        FileNotFoundError: There is none.
+    """
+    try:
+        folder = os.open(layout.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except NotADirectoryError as error:
+        raise _refused(layout, "is a link or no folder") from error
+    try:
+        _refuse_others(os.fstat(folder), layout)
+        yield State(layout.folder, folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def made_state(layout: Layout) -> Generator[State]:
+    """Open the state of an export; made, durably, where it is missing."""
+    with writing(layout.output):  # the user knows of no other name
+        if status_of(layout.folder) is None:
+            layout.folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(layout.folder.parent)
+    with opened_state(layout) as state:
+        yield state
+
+
+def _refuse_others(status: os.stat_result, layout: Layout) -> None:
+    if status.st_uid != os.geteuid():
+        raise _refused(layout, "belongs to another user")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _refused(layout, "may be written to by other users")
+
+
+def _refused(layout: Layout, what: str) -> StateError:
+    return StateError(
+        f"{what}, and the state of an export to {layout.output.name} must be a folder of its "
+        "user alone; remove it, or name an output in another folder",
+        path=str(layout.folder),
+    )

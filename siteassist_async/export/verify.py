@@ -1,0 +1,105 @@
+"""All of an export's files read, and compared with what is known of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from siteassist_async.export.audit import Audit, Fault, Kind
+from siteassist_async.export.checkpoint import Checkpoint, Mark
+from siteassist_async.export.disk import identity, status_of, writing
+from siteassist_async.export.errors import InputError, OutputChangedError
+from siteassist_async.export.layout import CHECKPOINT, Layout
+from siteassist_async.export.lock import locked
+from siteassist_async.export.log import Log
+from siteassist_async.export.state import KEPT_LETTERS, opened_state
+from siteassist_async.export.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MOST_FAULTS = 100
+"""So many are told; who has more has seen enough."""
+
+
+@frozen
+class Verified:
+    """What was found in the files of an export.
+
+    Attributes:
+        records: Whole lines of the output, each of another id.
+        failed: Dead letters of ids.
+        invalid: Dead letters of what is no id.
+        faults: What is wrong, at most `MOST_FAULTS`.
+        unfinished: Whether the export is to be run again: its last run did not come to its end.
+    """
+
+    output: Path
+    records: int
+    failed: int
+    invalid: int
+    faults: tuple[Fault, ...]
+    unfinished: bool
+
+
+def verify(output: Path) -> Verified:
+    """Read an output, its dead letters and its state; nothing of them is changed.
+
+    Raises:
+        InputError: No export wrote to this output.
+        OutputError: A file cannot be read, or is in use.
+        StateError: The state is damaged, so that there is nothing to compare with.
+    """
+    layout = Layout.of(output)
+    if not layout.has_state():
+        raise InputError("has no state of an export beside it", path=str(output))
+    with ExitStack() as stack:
+        state = stack.enter_context(opened_state(layout))
+        stack.enter_context(locked(layout, state))
+        store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
+        store.check()
+        known = store.load() or Checkpoint()
+        audit = Audit(store)
+        letters = layout.dead_letters
+        if state.status(KEPT_LETTERS) is not None and known.replaced is not None:
+            letters = state.path / KEPT_LETTERS
+        faults = chain(
+            _faults(layout.output, known.records, audit.records, ended=known.clean),
+            _faults(letters, known.letters, audit.letters, ended=known.clean),
+            audit.disagreements(known.counts, layout.output, letters),
+        )
+        found = tuple(islice(faults, MOST_FAULTS))
+    return Verified(
+        output=layout.output,
+        records=audit.counts[Kind.RECORD],
+        failed=audit.counts[Kind.LETTER] + audit.counts[Kind.RETRYABLE],
+        invalid=audit.counts[Kind.INVALID],
+        faults=found,
+        unfinished=not known.clean or bool(known.cursor.open or known.retry),
+    )
+
+
+def _faults(
+    path: Path, mark: Mark, read: Callable[[Log], Iterator[Fault]], *, ended: bool
+) -> Iterator[Fault]:
+    with writing(path):
+        status = status_of(path)
+    if status is None:
+        if mark.offset:
+            yield Fault(path, "is gone")
+        return
+    try:
+        with closing(Log(path, mark)) as log:
+            log.verify()
+            if ended:
+                log.refuse_growth()
+            yield from read(log)
+    except OutputChangedError as error:
+        yield Fault(path, str(error.args[0]))
+        with closing(Log(path, Mark(file=identity(status)))) as log:
+            log.adopt_lines()
+            yield from read(log)
