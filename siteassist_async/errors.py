@@ -350,7 +350,7 @@ class ClientClosedError(SiteAssistError):
 
 
 class TokenError(SiteAssistError):
-    """The callable that gives the token raised, or gave none that can be sent."""
+    """The callable that gives the token raised, took too long, or gave none that can be sent."""
 
 
 class InvalidIdError(SiteAssistError, ValueError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from fakes import BASE_URL, ID, TOKEN, FakeSend, documented, new_request
+from fakes import BASE_URL, ID, TOKEN, FakeSend, documented, new_request, settle
 
 from siteassist_async import (
     AuthenticationError,
@@ -14,6 +15,7 @@ from siteassist_async import (
     DisconnectedError,
     RetryPolicy,
     SiteAssist,
+    Timeout,
     TokenError,
 )
 from siteassist_async.emulator import Emulator, Status
@@ -174,14 +176,85 @@ async def test_what_a_callable_raises_is_chained_to_a_token_error() -> None:
     assert caught.value.__cause__ is fault
 
 
-async def test_a_token_error_is_not_retried_and_costs_no_request() -> None:
-    """The callable is the user's code: trying again is its own business."""
+async def test_a_callable_that_fails_for_a_while_is_asked_again(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """As a transport that fails: each time costs an attempt and a delay, and no request."""
+    tokens = Tokens(OSError("down"), OSError("down"), TOKEN)
+    async with SiteAssist(tokens, base_url=emulator.url, clock=clock) as client:
+        await client.conversations.get(ID)
+    assert tokens.asked == 3
+    assert len(clock.slept) == 2
+    assert emulator.counters.requests == 1
+
+
+async def test_a_callable_that_fails_for_good_costs_no_request(clock: FakeClock) -> None:
+    """It is asked as often as the policy says."""
     tokens = Tokens(OSError("down"))
-    async with SiteAssist(tokens) as client:
+    async with SiteAssist(tokens, clock=clock, retry=RetryPolicy(attempts=3)) as client:
         with pytest.raises(TokenError) as caught:
             await client.conversations.get(ID)
-    assert tokens.asked == 1
+    assert tokens.asked == 3
     assert caught.value.attempts == 0
+
+
+@pytest.mark.parametrize("given", ["sk a", ConfigurationError("no such option")])
+async def test_a_callable_that_cannot_work_is_not_asked_again(
+    given: object, clock: FakeClock
+) -> None:
+    """What it gives is no token, or it was set up wrongly: neither passes by itself."""
+    tokens = Tokens(given)
+    async with SiteAssist(tokens, clock=clock) as client:
+        with pytest.raises(TokenError):
+            await client.conversations.get(ID)
+    assert tokens.asked == 1
+    assert clock.slept == []
+
+
+async def test_a_callable_that_hangs_is_bounded_by_the_attempts_timeout(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """It gives its slot back, and is asked again."""
+    hung = 0
+
+    async def token() -> str:
+        nonlocal hung
+        hung += 1
+        if hung == 1:
+            await asyncio.get_running_loop().create_future()
+        return TOKEN
+
+    async with SiteAssist(token, base_url=emulator.url, clock=clock, concurrency=1) as client:
+        view = client.with_options(timeout=Timeout(total=0.05), retry=RetryPolicy(attempts=1))
+        with pytest.raises(TokenError, match=r"gave none within 0\.05 s") as caught:
+            await view.conversations.get(ID)
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        await client.conversations.get(ID)
+
+
+async def test_a_timeout_of_a_callables_own_is_what_it_raised() -> None:
+    """It is not the attempt's."""
+    with pytest.raises(TokenError, match="raised TimeoutError"):
+        await Auth(Tokens(TimeoutError()), BASE_URL)(new_request(), FakeSend(documented()))
+
+
+async def test_a_cancellation_of_a_callables_own_is_a_token_error() -> None:
+    """As of a task that it waits for; the caller's own cancellation passes."""
+    waiting = asyncio.get_running_loop().create_future()
+
+    async def token() -> str:
+        return await waiting
+
+    auth = Auth(token, BASE_URL)
+    waiting.cancel()
+    with pytest.raises(TokenError, match="the token callable was cancelled"):
+        await auth(new_request(), FakeSend(documented()))
+    waiting = asyncio.get_running_loop().create_future()
+    call = asyncio.ensure_future(auth(new_request(), FakeSend(documented())))
+    await settle()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
 
 
 async def test_a_callable_that_fails_to_renew_is_a_token_error() -> None:

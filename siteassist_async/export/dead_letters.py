@@ -19,6 +19,7 @@ from siteassist_async.errors import (
     ServerError,
     SiteAssistError,
     TimedOutError,
+    TokenError,
     TransportError,
     UnusableResponseError,
     printable,
@@ -38,6 +39,7 @@ _REASONS: tuple[tuple[type[SiteAssistError], str], ...] = (
     (ConnectionFailedError, "connection failed"),
     (DeadlineExceededError, "deadline exceeded"),
     (UnusableResponseError, "unusable response"),
+    (TokenError, "no token"),
 )
 
 _TRANSIENT = (
@@ -46,6 +48,7 @@ _TRANSIENT = (
     TransportError,
     DeadlineExceededError,
     UnusableResponseError,
+    TokenError,
 )
 
 

@@ -14,7 +14,7 @@ from siteassist_async.errors import (
     WrongConversationError,
     error_class,
 )
-from siteassist_async.retry_after import longest, seconds_from_body, seconds_from_header
+from siteassist_async.retry_after import longest, seconds_from_body, seconds_from_headers
 
 if TYPE_CHECKING:
     from siteassist_async.wire import Request, Response, Send
@@ -73,7 +73,7 @@ def _error(response: Response, token: str) -> APIError:
         raw_details=details,
         retry_after=longest(
             seconds_from_body(body.retry_after),
-            seconds_from_header(headers.get("retry-after")),
+            seconds_from_headers(response.headers),
         ),
         headers=headers,
     )
