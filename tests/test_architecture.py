@@ -25,7 +25,17 @@ FLOORS = (
     ("client", "export"),
     ("conversations", "middleware", "transport"),
     ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
-    ("clock", "contract", "errors", "models", "retry_after", "slots", "version"),
+    (
+        "clock",
+        "contract",
+        "errors",
+        "forks",
+        "models",
+        "retry_after",
+        "slots",
+        "tracebacks",
+        "version",
+    ),
 )
 """The highest first. A module imports from lower floors and from its own package only."""
 

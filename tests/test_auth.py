@@ -19,7 +19,7 @@ from siteassist_async import (
     TokenError,
 )
 from siteassist_async.emulator import Emulator, Status
-from siteassist_async.middleware.auth import Auth
+from siteassist_async.middleware.auth import Auth, HiddenToken
 
 if TYPE_CHECKING:
     from fakes import FakeClock
@@ -61,7 +61,7 @@ def sent(send: FakeSend) -> list[str]:
 async def test_a_token_goes_out_as_a_bearer_token() -> None:
     """The header is the one of RFC 6750; the request's other headers stay."""
     send = FakeSend(documented())
-    await Auth("sk_1", BASE_URL)(new_request(headers={"A": "1"}), send)
+    await Auth(HiddenToken("sk_1"), BASE_URL)(new_request(headers={"A": "1"}), send)
     assert [request.headers for request in send.requests] == [
         {"A": "1", "Authorization": "Bearer sk_1"}
     ]
@@ -112,7 +112,7 @@ async def test_after_a_401_a_callable_is_asked_once_more() -> None:
     """Another token is sent at once."""
     tokens = Tokens("old", "new")
     send = FakeSend(AuthenticationError(), documented())
-    response = await Auth(tokens, BASE_URL)(new_request(), send)
+    response = await Auth(HiddenToken(tokens), BASE_URL)(new_request(), send)
     assert response.status == 200
     assert sent(send) == ["Bearer old", "Bearer new"]
 
@@ -122,7 +122,7 @@ async def test_the_same_token_is_not_sent_again_after_a_401() -> None:
     tokens = Tokens("same")
     send = FakeSend(AuthenticationError("no"))
     with pytest.raises(AuthenticationError, match="no"):
-        await Auth(tokens, BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(tokens), BASE_URL)(new_request(), send)
     assert (tokens.asked, len(send.requests)) == (2, 1)
 
 
@@ -131,7 +131,7 @@ async def test_a_second_401_is_the_outcome() -> None:
     tokens = Tokens("old", "new", "newer")
     send = FakeSend(AuthenticationError("first"), AuthenticationError("second"))
     with pytest.raises(AuthenticationError, match="second"):
-        await Auth(tokens, BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(tokens), BASE_URL)(new_request(), send)
     assert tokens.asked == 2
 
 
@@ -147,7 +147,7 @@ async def test_only_a_401_renews_the_token() -> None:
     """Another failure asks for nothing."""
     tokens = Tokens("old")
     with pytest.raises(DisconnectedError):
-        await Auth(tokens, BASE_URL)(new_request(), FakeSend(DisconnectedError()))
+        await Auth(HiddenToken(tokens), BASE_URL)(new_request(), FakeSend(DisconnectedError()))
     assert tokens.asked == 1
 
 
@@ -155,7 +155,7 @@ async def test_a_string_is_not_sent_again_after_a_401() -> None:
     """There is nothing to renew."""
     send = FakeSend(AuthenticationError())
     with pytest.raises(AuthenticationError):
-        await Auth("sk_1", BASE_URL)(new_request(), send)
+        await Auth(HiddenToken("sk_1"), BASE_URL)(new_request(), send)
     assert len(send.requests) == 1
 
 
@@ -164,7 +164,7 @@ async def test_a_callable_that_gives_no_token_is_a_token_error(given: object) ->
     """What the callable gives is checked as an argument is, and not shown."""
     send = FakeSend(documented())
     with pytest.raises(TokenError, match="gave none that a header can carry"):
-        await Auth(Tokens(given), BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(Tokens(given)), BASE_URL)(new_request(), send)
     assert send.requests == []
 
 
@@ -172,7 +172,7 @@ async def test_what_a_callable_raises_is_chained_to_a_token_error() -> None:
     """The error names the class only: the text of a foreign error may hold anything."""
     fault = KeyError("secret")
     with pytest.raises(TokenError, match=r"the token callable raised KeyError$") as caught:
-        await Auth(Tokens(fault), BASE_URL)(new_request(), FakeSend(documented()))
+        await Auth(HiddenToken(Tokens(fault)), BASE_URL)(new_request(), FakeSend(documented()))
     assert caught.value.__cause__ is fault
 
 
@@ -235,17 +235,19 @@ async def test_a_callable_that_hangs_is_bounded_by_the_attempts_timeout(
 async def test_a_timeout_of_a_callables_own_is_what_it_raised() -> None:
     """It is not the attempt's."""
     with pytest.raises(TokenError, match="raised TimeoutError"):
-        await Auth(Tokens(TimeoutError()), BASE_URL)(new_request(), FakeSend(documented()))
+        await Auth(HiddenToken(Tokens(TimeoutError())), BASE_URL)(
+            new_request(), FakeSend(documented())
+        )
 
 
 async def test_a_cancellation_of_a_callables_own_is_a_token_error() -> None:
     """As of a task that it waits for; the caller's own cancellation passes."""
-    waiting = asyncio.get_running_loop().create_future()
+    waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def token() -> str:
         return await waiting
 
-    auth = Auth(token, BASE_URL)
+    auth = Auth(HiddenToken(token), BASE_URL)
     waiting.cancel()
     with pytest.raises(TokenError, match="the token callable was cancelled"):
         await auth(new_request(), FakeSend(documented()))
@@ -261,7 +263,9 @@ async def test_a_callable_that_fails_to_renew_is_a_token_error() -> None:
     """The 401 stays in the context."""
     tokens = Tokens("old", OSError("down"))
     with pytest.raises(TokenError) as caught:
-        await Auth(tokens, BASE_URL)(new_request(), FakeSend(AuthenticationError("expired")))
+        await Auth(HiddenToken(tokens), BASE_URL)(
+            new_request(), FakeSend(AuthenticationError("expired"))
+        )
     assert isinstance(caught.value.__cause__, OSError)
     assert isinstance(caught.value.__cause__.__context__, AuthenticationError)
 
@@ -281,7 +285,7 @@ async def test_the_token_goes_to_the_base_url_only(url: str) -> None:
     send = FakeSend(documented())
     request = new_request()
     with pytest.raises(ConfigurationError, match="the token is for"):
-        await Auth("sk_1", BASE_URL)(type(request)(url, ID, request.accept), send)
+        await Auth(HiddenToken("sk_1"), BASE_URL)(type(request)(url, ID, request.accept), send)
     assert send.requests == []
 
 

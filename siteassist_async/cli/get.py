@@ -21,6 +21,7 @@ from siteassist_async.errors import (
     InvalidIdError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProxyError,
     RateLimitError,
     ServerError,
     SiteAssistError,
@@ -58,7 +59,7 @@ def code_of(error: SiteAssistError) -> ExitCode:
             return ExitCode.WRONG_USAGE
         case AuthenticationError() | PaymentRequiredError() | PermissionDeniedError():
             return ExitCode.ACT
-        case CertificateError():
+        case CertificateError() | ProxyError(status=403 | 407):
             return ExitCode.ACT
         case RateLimitError() | ServerError() | TransportError() | DeadlineExceededError():
             return ExitCode.RUN_AGAIN

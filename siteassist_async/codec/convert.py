@@ -16,6 +16,7 @@ from cattrs.errors import (
     BaseValidationError,
     ClassValidationError,
     IterableValidationError,
+    IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn, override
 
@@ -142,12 +143,20 @@ def _is_tuple(declared: object) -> bool:
 
 def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...]]:
     (item, _) = get_args(tuple_type)
-    items = converter.get_structure_hook(list.__class_getitem__(item))
+    structure_item = converter.get_structure_hook(item)
 
     def structure(value: object, _: object) -> tuple[Any, ...]:
         if not _is_array(value):
             raise TypeError(f"expected an array, not {_kind(value)}")
-        return tuple(items(value, list))
+        structured: list[Any] = []
+        try:
+            for sent in value:
+                structured.append(structure_item(sent, item))  # noqa: PERF401 - its length is the fault's index
+        except MISFITS as error:
+            # The first fault is the one that is told; cattrs' own hook keeps an error of each.
+            error.add_note(IterableValidationNote("in an array", len(structured), item))
+            raise IterableValidationError("in an array", [error], tuple) from error
+        return tuple(structured)
 
     return structure
 

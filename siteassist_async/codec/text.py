@@ -8,11 +8,38 @@ from typing import NoReturn
 
 import msgspec
 
+from siteassist_async.errors import ResponseTooLargeError
+
 BOM = b"\xef\xbb\xbf"
 """A byte order mark, which a JSON text should not but may begin with (RFC 8259, section 8.1)."""
 
 EXCERPT = 200
 """How many of an unusable body's bytes an error keeps."""
+
+
+MOST_VALUES = 500_000
+"""Values of a body that become objects, about: a tenth of a second of one call, at the worst.
+
+A conversation of 20,000 messages has as many.
+"""
+
+MOST_SKIPPED = 16_000_000
+"""Values of a body that are only checked, about; as long at the worst."""
+
+_SPARSE = 2**18  # a body of fewer bytes cannot take long
+
+
+def check_density(body: bytes, most: int) -> None:
+    """Refuse a body that would take one call of a decoder too long, whose values are tiny and many.
+
+    Nothing else runs during such a call, be it in a thread. Commas and brackets within strings
+    count too: to tell them apart would take as long.
+
+    Raises:
+        ResponseTooLargeError: It has more values.
+    """
+    if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > most:
+        raise ResponseTooLargeError(f"the body has more than {most:,} values")
 
 
 class NotJsonError(ValueError):

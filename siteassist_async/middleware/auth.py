@@ -7,6 +7,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
+from attrs import field, frozen
+
 from siteassist_async.errors import AuthenticationError, ConfigurationError, TokenError
 
 if TYPE_CHECKING:
@@ -18,6 +20,13 @@ Token = str | Callable[[], Awaitable[str]]
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
+@frozen
+class HiddenToken:
+    """A token, or the callable that gives it, in a form that no traceback or dump shows."""
+
+    value: Token = field(repr=False)
+
+
 class Auth:
     """Adds `Authorization: Bearer …` to requests of the client's own base URL.
 
@@ -26,12 +35,12 @@ class Auth:
     as a TokenError.
     """
 
-    def __init__(self, token: Token, base_url: str) -> None:
-        if isinstance(token, str) and not _SENDABLE.fullmatch(token):
+    def __init__(self, token: HiddenToken, base_url: str) -> None:
+        if isinstance(token.value, str) and not _SENDABLE.fullmatch(token.value):
             raise ConfigurationError(
                 "the token is empty or has characters that a header cannot carry"
             )
-        self._token = token
+        self._token = token.value
         self._within = f"{base_url}/"
 
     def __call__(self, request: Request, send: Send) -> Awaitable[Response]:

@@ -9,6 +9,7 @@ from siteassist_async.errors import (
     CertificateError,
     ConfigurationError,
     DisconnectedError,
+    ProxyError,
     RateLimitError,
     ServiceUnavailableError,
     SiteAssistError,
@@ -32,9 +33,9 @@ class RetryPolicy:
 
     Tried again are the statuses in `RETRIED`, timeouts, broken connections and truncated answers,
     an answer to another request, and a token callable that raised or took too long. Not tried
-    again: every other status, a certificate that cannot be trusted, a body that breaks the
-    contract, and a 429 which names no time and whose code is not that of the rate limit, for that
-    is a quota used up.
+    again: every other status, of the API or of a proxy, a certificate that cannot be trusted, a
+    body that breaks the contract, and a 429 which names no time and whose code is not that of the
+    rate limit, for that is a quota used up.
 
     The delay before attempt n+1 is drawn between 0 and `first_delay` · 2^(n-1), at most
     `longest_delay` (full jitter); never less than the API asks for. Where a 429 or 503 names a
@@ -132,6 +133,8 @@ def _may_pass(error: SiteAssistError) -> bool:
     if isinstance(error, TokenError):  # without a cause the callable gave what is no token
         cause = error.__cause__
         return cause is not None and not isinstance(cause, ConfigurationError)
+    if isinstance(error, ProxyError):
+        return error.status in RETRIED
     return isinstance(error, TransportError | WrongConversationError) and not isinstance(
         error, CertificateError
     )

@@ -19,11 +19,15 @@ from siteassist_async import (
     Timeout,
     TransportError,
 )
+from siteassist_async.tracebacks import behind
 
 from .raw_server import Play
 from .wire import ID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from siteassist_async import SiteAssist
 
     from .raw_server import RawServer, Step
@@ -139,10 +143,15 @@ def judge_gaps(row: Row, server: RawServer) -> None:
 
 
 def traces(error: BaseException) -> str:
-    """All that can be seen of an exception and of those behind it."""
+    """All that can be seen of an exception and of those behind it, the locals of frames too."""
     seen = ["".join(traceback.format_exception(error))]
-    behind: BaseException | None = error
-    while behind is not None:
-        seen += [str(behind), repr(behind), repr(behind.args), repr(vars(behind))]
-        behind = behind.__cause__ or behind.__context__
+    for one in behind(error):
+        seen += [str(one), repr(one), repr(one.args), repr(vars(one))]
+        seen += [repr(list(frame.f_locals.items())) for frame in frames(one)]
     return "\n".join(seen)
+
+
+def frames(error: BaseException) -> Iterator[FrameType]:
+    """Those that tools which report errors show the locals of."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield frame
