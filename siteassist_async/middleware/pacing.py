@@ -12,6 +12,7 @@ from siteassist_async.errors import (
     ServiceUnavailableError,
     UnusableResponseError,
 )
+from siteassist_async.forks import renew_in_children
 from siteassist_async.pacing import Pacer, RateLimitHint, StartTooLateError
 from siteassist_async.slots import Slots
 
@@ -35,8 +36,14 @@ class Pacing:
 
     def __init__(self, pacer: Pacer, concurrency: int, clock: Clock) -> None:
         self._pacer = pacer
+        self._concurrency = concurrency
         self._slots = Slots(concurrency)
         self._clock = clock
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Begin with all slots free in a process that was forked: its parent's hold the others."""
+        self._slots = Slots(self._concurrency)
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""
