@@ -15,6 +15,7 @@ from siteassist_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     ConversationDetails,
+    ResponseTooLargeError,
     UnusableResponseError,
     WrongConversationError,
     error_class,
@@ -84,18 +85,29 @@ async def _read(request: Request, response: Response) -> Response:
                 request.accept, response.body, request.conversation_id
             )
     except UnusableResponseError as error:
-        cut(error, handled)  # the frames below hold the whole body
-        # No local here holds the token: tools that log tracebacks print the locals too.
-        error.args = (_hide(str(error.args[0]), _token(request)),)
-        error.excerpt = error.excerpt and _beginning(response.body, _token(request))
-        if isinstance(error, WrongConversationError):
-            response.close_connection()
-        elif _ends_early(response.body):
-            response.close_connection()
-            raise ConnectionFailedError("the answer broke off: its JSON ends early") from error
-        raise
+        cut(error, handled)
+        chosen = _judge(error, request, response)
+        del response  # or the body would live as long as the error, as it would by the frames below
+        if chosen is error:
+            raise
+        raise chosen from error
     response.read_for = request.accept, request.conversation_id, response.body
     return response
+
+
+def _judge(
+    error: UnusableResponseError, request: Request, response: Response
+) -> UnusableResponseError | ConnectionFailedError:
+    """Choose what is raised; close the connection where what comes next over it is in doubt."""
+    # No local here outlives the call: tools that report tracebacks show the locals too.
+    error.args = (_hide(str(error.args[0]), _token(request)),)
+    error.excerpt = error.excerpt and _beginning(response.body, _token(request))
+    if isinstance(error, WrongConversationError):
+        response.close_connection()
+    elif not isinstance(error, ResponseTooLargeError) and _ends_early(response.body):
+        response.close_connection()
+        return ConnectionFailedError("the answer broke off: its JSON ends early")
+    return error
 
 
 def _ends_early(body: bytes) -> bool:

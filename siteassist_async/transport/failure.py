@@ -121,6 +121,8 @@ def told(error: BaseException) -> str:
         return told(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed it"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "the proxy refused"  # its own words may be any
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(getattr(error.certificate_error, "verify_message", error))
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -59,10 +59,11 @@ class Home:
 
     async def close(self) -> None:
         """Close what is the client's, from the same event loop."""
+        if self.is_the_users:
+            return  # what is in flight over it goes on, and still ends in time
         self.timer.stop()
-        if not self.is_the_users:
-            await self.session.close()
-            await self._keeper.aclose()
+        await self.session.close()
+        await self._keeper.aclose()
 
     def abandon(self) -> None:
         """Let go of it from another event loop, once its own runs no more."""

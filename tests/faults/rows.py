@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import aiohttp
+import aiohttp.helpers
 from attrs import evolve, field, frozen
 
 from siteassist_async import (
+    ConnectionFailedError,
     Conversation,
     RetryPolicy,
     SiteAssistError,
@@ -74,6 +77,18 @@ class Row:
 def good(name: str, *steps: Step, reused: bool | None = True, **telling: object) -> Row:
     """A row whose answer is the conversation."""
     return Row(name, [steps], telling=telling, reused=reused)
+
+
+def tolerated(name: str, *steps: Step) -> Row:
+    """A row whose answer breaks a rule of HTTP that nobody minds but a program that is developed.
+
+    In Python's development mode aiohttp's parser is strict, so that who writes a server sees what
+    is wrong with it; then it is one error, and no conversation.
+    """
+    name = f"{name} (tolerated)"
+    if aiohttp.helpers.DEBUG:
+        return fails(name, *steps, error=ConnectionFailedError, says="what came is not HTTP")
+    return good(name, *steps)
 
 
 def fails(

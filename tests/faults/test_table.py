@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
+import subprocess
+import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -81,6 +84,15 @@ async def test_a_fault_is_one_outcome(
     seen = traces(outcome) if isinstance(outcome, BaseException) else repr(outcome)
     assert TOKEN not in seen
     assert TOKEN not in repr([vars(record) for record in caplog.records])
+
+
+def test_what_is_tolerated_is_one_error_in_development_mode() -> None:
+    """There aiohttp's parser is strict on purpose; all other rows are as they are."""
+    command = [sys.executable, "-X", "dev", "-m", "pytest", "-q", "-k", "tolerated and outcome"]
+    run = subprocess.run(
+        [*command, "-p", "no:cacheprovider", __file__], capture_output=True, text=True, check=False
+    )
+    assert re.search(r"\b10 passed\b", run.stdout), run.stdout
 
 
 BEFORE_AND_AMID = [
