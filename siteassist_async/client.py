@@ -65,7 +65,8 @@ class SiteAssist:
         session: A session to use instead of the client's own, with its connector, proxy and
             middlewares; it is not closed. What it adds to requests is its owner's business.
         tls: Replaces the default context, as for a private CA: never less than its verification.
-        max_body: Bytes of a conversation, decompressed, at most.
+        max_body: Bytes of a conversation, decompressed, at most. The default keeps what a hostile
+            body can hold the event loop below a tenth of a second.
         pacer: Replaces the pacer of this process, as with one that several machines share.
         clock: The time, for tests.
 

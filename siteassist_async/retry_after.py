@@ -33,11 +33,10 @@ def seconds_from_headers(headers: Mapping[str, str]) -> float | None:
     retry_after: list[str] = []
     date: datetime | None = None
     for name, value in headers.items():  # those of aiohttp give a repeated name more than once
-        match name.lower():
-            case "retry-after":
-                retry_after.append(value)
-            case "date":
-                date = _http_date(value)
+        if name.lower() == "retry-after":
+            retry_after.append(value)
+        elif name.lower() == "date":
+            date = _http_date(value)
     return longest(*(seconds_from_header(value, date) for value in retry_after))
 
 

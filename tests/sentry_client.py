@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import sentry_sdk
 from fakes import ONCE, TOKEN, FakePacer
+from sentry_sdk.transport import Transport
 
 from siteassist_async import SiteAssist, SiteAssistError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sentry_sdk.envelope import Envelope
 
 
-class Printed(sentry_sdk.transport.Transport):
+class Printed(Transport):
     """Prints what would be sent."""
 
     def capture_envelope(self, envelope: Envelope) -> None:

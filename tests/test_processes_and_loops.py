@@ -7,7 +7,7 @@ import gc
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 import pytest
@@ -16,12 +16,15 @@ from faults.wire import GOOD
 
 from siteassist_async import ClientClosedError, ConfigurationError, SiteAssist
 from siteassist_async.emulator import Emulator, in_thread
-from siteassist_async.transport import Transport
+from siteassist_async.transport.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
+    from aiohttp.client_proto import ResponseHandler
     from faults.raw_server import RawServer
+
+    from siteassist_async.transport import Transport
 
 
 @pytest.fixture
@@ -73,11 +76,9 @@ def test_a_child_leaves_its_parents_connections_alone(api: Emulator) -> None:
     async def main() -> None:
         async with client_of(api) as client:
             await client.conversations.get(ID)
-            transport = client._transport
-            home = transport._home
-            assert home is not None
-            transport.renew()
-            transport.renew()
+            home = home_of(client)
+            transport_of(client).renew()
+            transport_of(client).renew()
             gc.collect()
             assert not home.session.closed
             await client.conversations.get(ID)
@@ -91,7 +92,7 @@ def test_a_client_works_in_one_event_loop_after_another(api: Emulator) -> None:
     """As in a worker or a serverless handler; each loop has its own connections."""
     client = client_of(api)
     for _ in range(3):
-        asyncio.run(client.conversations.get(ID))  # type: ignore[arg-type] # a coroutine it is
+        asyncio.run(client.conversations.get(ID))
     assert api.counters.requests == api.counters.connections == 3
     until(lambda: api.connections_open == 0)
     asyncio.run(client.close())
@@ -118,12 +119,24 @@ def test_a_loop_that_was_not_shut_down_is_left_behind(api: Emulator) -> None:
     assert api.counters.requests == 4
 
 
+def transport_of(client: SiteAssist) -> Transport:
+    """Its lowest link."""
+    transport: Transport = getattr(client, "_transport")  # noqa: B009 - nothing else shows it
+    return transport
+
+
+def home_of(client: SiteAssist) -> Home:
+    """What it has in the event loop."""
+    home: Home = getattr(transport_of(client), "_home")  # noqa: B009 - as above
+    return home
+
+
 def connections_of(client: SiteAssist) -> list[asyncio.Transport]:
     """The sockets of a client's pool."""
-    home = client._transport._home
-    assert home is not None
-    conns = home.session.connector._conns  # type: ignore[union-attr]
-    return [protocol.transport for idle in conns.values() for protocol, _ in idle]  # type: ignore[misc]
+    idle: list[list[tuple[ResponseHandler, float]]] = list(
+        getattr(home_of(client).session.connector, "_conns").values()  # noqa: B009 - aiohttp's own
+    )
+    return [cast("asyncio.Transport", protocol.transport) for some in idle for protocol, _ in some]
 
 
 def test_a_client_in_two_running_loops_at_once_is_told_so(api: Emulator) -> None:
@@ -172,10 +185,7 @@ async def test_a_users_session_is_left_behind_with_its_loop(emulator: Emulator) 
     """It is its owner's to close."""
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as users:
-        transport = Transport(connections=1, session=users)
-        home = await transport._open()
-        home.abandon()
-        assert home.loop is loop
+        Home(loop, users).abandon()
         assert not users.closed
     assert emulator.counters.requests == 0
 
@@ -194,9 +204,8 @@ async def test_a_generator_that_is_closed_early_closes_nothing_twice(emulator: E
     """`close` after the end of the loop's generators is no fault."""
     client = client_of(emulator)
     await client.conversations.get(ID)
-    home = client._transport._home
-    assert home is not None
-    keeper: AsyncGenerator[None] = home._keeper
+    home = home_of(client)
+    keeper: AsyncGenerator[None] = getattr(home, "_keeper")  # noqa: B009 - nothing else shows it
     await keeper.aclose()
     assert home.session.closed
     await client.close()

@@ -112,13 +112,19 @@ def test_no_local_shows_the_token_where_an_option_cannot_work(options: dict[str,
     assert TOKEN not in "".join(held)
 
 
-SENTRYS = (Disconnect(), Status(401), WrongId(), Raw(b"garbage\r\n\r\n"), Truncate())
+REPORTED: tuple[Fault, ...] = (
+    Disconnect(),
+    Status(401),
+    WrongId(),
+    Raw(b"garbage\r\n\r\n"),
+    Truncate(),
+)
 
 
 async def test_sentry_reports_no_token(emulator: Emulator) -> None:
     """With its defaults it sends the locals of all frames, and listens to every session."""
-    ids = list(conversation_ids(2 * len(SENTRYS)))
-    for id_, fault in zip(ids, SENTRYS * 2, strict=True):
+    ids = list(conversation_ids(2 * len(REPORTED)))
+    for id_, fault in zip(ids, REPORTED * 2, strict=True):
         emulator.script(id_, fault)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(Path(__file__).with_name("sentry_client.py")), emulator.url, *ids),

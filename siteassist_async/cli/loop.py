@@ -29,9 +29,9 @@ class _Lookups:
     process wait for; and no lookup can be cut short.
     """
 
-    async def getaddrinfo(self, *arguments: object, **options: object) -> list[tuple[object, ...]]:
+    async def getaddrinfo(self, *arguments: Any, **options: Any) -> list[Any]:  # noqa: ANN401 - the system's
         """As `socket.getaddrinfo`."""
-        found: Future[list[tuple[object, ...]]] = Future()
+        found: Future[list[Any]] = Future()
         look_up = partial(socket.getaddrinfo, *arguments, **options)
         Thread(target=_settle, args=(found, look_up), name="lookup", daemon=True).start()
         return await asyncio.wrap_future(found)

@@ -11,7 +11,6 @@ from siteassist_async.codec.convert import MISFITS, converter
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
 from siteassist_async.codec.text import (
-    MOST_VALUES,
     NotJsonError,
     check_density,
     dump,
@@ -58,7 +57,7 @@ def decode_conversation(body: bytes) -> Conversation:
             raised, whatever the bytes.
         ResponseTooLargeError: It has more values than there are objects made of.
     """
-    check_density(body, MOST_VALUES)
+    check_density(body)
     conversation = _fast.decode(body)
     if conversation is None:
         conversation = structure_body(body, Conversation)

@@ -155,7 +155,8 @@ def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...
         except MISFITS as error:
             # The first fault is the one that is told; cattrs' own hook keeps an error of each.
             error.add_note(IterableValidationNote("in an array", len(structured), item))
-            raise IterableValidationError("in an array", [error], tuple) from error
+            faults: list[Exception] = [error]
+            raise IterableValidationError("in an array", faults, tuple) from error  # pyright: ignore[reportCallIssue] # its __new__ takes them
         return tuple(structured)
 
     return structure

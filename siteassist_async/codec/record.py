@@ -8,7 +8,7 @@ import msgspec
 
 from siteassist_async.codec.body import structure_body
 from siteassist_async.codec.convert import Head
-from siteassist_async.codec.text import BOM, MOST_SKIPPED, check_density
+from siteassist_async.codec.text import BOM
 from siteassist_async.errors import WrongConversationError, printable
 
 # Raw, these end a line for str.splitlines and JavaScript; escaped they are the same JSON string.
@@ -54,7 +54,6 @@ def wrong_conversation(got: str, asked: str) -> WrongConversationError:
 
 
 def _text_of_asked(body: bytes, conversation_id: str) -> str:
-    check_density(body, MOST_SKIPPED)
     try:
         text = body.decode()  # msgspec does not look into the strings that it skips
         got = _decode_head(body.removeprefix(BOM)).id

@@ -17,29 +17,29 @@ EXCERPT = 200
 """How many of an unusable body's bytes an error keeps."""
 
 
-MOST_VALUES = 500_000
-"""Values of a body that become objects, about: a tenth of a second of one call, at the worst.
+MOST_VALUES = 200_000
+"""Values of a body that objects are made of, about; a conversation of 10,000 messages has as many.
 
-A conversation of 20,000 messages has as many.
+One call makes them, and one pass of the garbage collector looks at them: each takes a twentieth of
+a second at the worst.
 """
 
-MOST_SKIPPED = 16_000_000
-"""Values of a body that are only checked, about; as long at the worst."""
-
-_SPARSE = 2**18  # a body of fewer bytes cannot take long
+_SPARSE = MOST_VALUES  # bytes: a shorter body cannot have more
 
 
-def check_density(body: bytes, most: int) -> None:
-    """Refuse a body that would take one call of a decoder too long, whose values are tiny and many.
+def check_density(body: bytes) -> None:
+    """Refuse a body whose values are tiny and many: decoding it would hold up all else for long.
 
-    Nothing else runs during such a call, be it in a thread. Commas and brackets within strings
+    Nothing runs during one call of a decoder, be it in a thread. Commas and brackets within strings
     count too: to tell them apart would take as long.
 
     Raises:
-        ResponseTooLargeError: It has more values.
+        ResponseTooLargeError: It has too many.
     """
-    if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > most:
-        raise ResponseTooLargeError(f"the body has more than {most:,} values")
+    if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ResponseTooLargeError(
+            f"the body has more than {MOST_VALUES:,} values; get_raw gives its bytes"
+        )
 
 
 class NotJsonError(ValueError):

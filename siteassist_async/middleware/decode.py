@@ -37,8 +37,8 @@ DEEPEST_DETAILS = 32
 LARGE = 2**18
 """Bytes from which a body is decoded in a thread.
 
-What holds the event loop meanwhile is each single call that holds the GIL: those of the codec are
-bounded, whatever the body.
+What holds the event loop meanwhile is any single call that holds the GIL: those of the codec are
+bounded by the size of the body and the number of its values.
 """
 
 

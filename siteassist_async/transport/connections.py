@@ -80,7 +80,7 @@ def drop(response: aiohttp.ClientResponse) -> None:
         protocol.close()
 
 
-class _FrugalConnector(aiohttp.TCPConnector):
+class FrugalConnector(aiohttp.TCPConnector):
     """Makes do with the connections that it has, where the process may open no more files."""
 
     _scarce_until = 0.0
@@ -120,7 +120,7 @@ class _FrugalConnector(aiohttp.TCPConnector):
         setattr(self, "_limit", limit)  # noqa: B010 - nothing public sets it
 
 
-class _QuietConnector(_FrugalConnector):
+class _QuietConnector(FrugalConnector):
     """Hands out no connection with an answer that nobody has looked at, or has asked for."""
 
     async def connect(

@@ -31,7 +31,7 @@ from siteassist_async import (
 from siteassist_async.emulator import conversation_ids
 from siteassist_async.pacing import AdaptivePacer
 from siteassist_async.transport.body import LARGEST_ERROR_BODY
-from siteassist_async.transport.connections import SCARCE_FOR, _FrugalConnector
+from siteassist_async.transport.connections import SCARCE_FOR, FrugalConnector
 
 from .wire import GOOD, ID, OTHER_ID, answer, conversation, error, head
 
@@ -225,7 +225,8 @@ class Descriptors:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int, code: int) -> None:
         self.left = left
-        self._connect = aiohappyeyeballs.start_connection
+        # Its own types are not whole.
+        self._connect: Any = getattr(aiohappyeyeballs, "start_connection")  # noqa: B009
         self._code = code
         monkeypatch.setattr(aiohappyeyeballs, "start_connection", self._start)
 
@@ -234,7 +235,8 @@ class Descriptors:
         if not self.left:
             raise OSError(self._code, os.strerror(self._code))
         self.left -= 1
-        return await self._connect(*arguments, **options)
+        made: socket.socket = await self._connect(*arguments, **options)
+        return made
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
@@ -277,7 +279,11 @@ async def test_a_connector_whose_limit_cannot_be_set_fails_as_before(
 ) -> None:
     """With a release of aiohttp that has another name for it."""
     descriptors = Descriptors(monkeypatch, 1, errno.EMFILE)
-    monkeypatch.setattr(_FrugalConnector, "_set_limit", lambda *_: None)
+
+    def ignore(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(FrugalConnector, "_set_limit", ignore)
     server.script[ID].append(["silence"])
     async with client_of(server, clock) as client:
         call = asyncio.ensure_future(client.conversations.get(ID))
