@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import threading
+import traceback
 import weakref
 from typing import TYPE_CHECKING, cast
 
@@ -34,7 +35,7 @@ from siteassist_async.transport import body as body_module
 from siteassist_async.transport.inflate import PIECE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import aiohttp
     from fakes import FakeClock
@@ -116,6 +117,14 @@ def test_an_error_keeps_one_fault_of_many(extra: dict[str, object]) -> None:
     assert 0 < len(chained) < 10
 
 
+def held(error: BaseException) -> Iterator[object]:
+    """What the package's frames hold, in the tracebacks of an error and of those behind it."""
+    for one in behind(error):
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_globals["__name__"].startswith("siteassist_async."):
+                yield from frame.f_locals.values()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -146,6 +155,8 @@ async def test_a_kept_error_keeps_nothing_of_a_body(
         return
     await settle()
     assert kept() is None
+    for value in held(error):
+        assert not isinstance(value, bytes | str) or len(value) < 1000
     assert len(repr(error.args)) < 1000
     assert len(getattr(error, "excerpt", "")) <= 200
 

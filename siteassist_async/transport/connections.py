@@ -93,7 +93,7 @@ class FrugalConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
     ) -> Connection:
         """As its parent; a request waits for a connection in use if there can be no other."""
-        if self._scarce_until and self._scarce_until <= self._loop.time():
+        if self._scarce_until and self._scarce_until <= asyncio.get_running_loop().time():
             self._scarce_until = 0.0
             self._set_limit(self._asked_limit)
         while True:
@@ -112,7 +112,7 @@ class FrugalConnector(aiohttp.TCPConnector):
         if not in_use:
             return False
         self._asked_limit = self._asked_limit or self.limit
-        self._scarce_until = self._loop.time() + SCARCE_FOR
+        self._scarce_until = asyncio.get_running_loop().time() + SCARCE_FOR
         self._set_limit(in_use)
         return self.limit == in_use
 

@@ -142,6 +142,7 @@ async def passing(
     return await handler(request)
 
 
+@pytest.mark.usefixtures("way")
 async def test_no_frame_of_a_call_that_is_cancelled_shows_the_token(
     server: RawServer, clock: FakeClock
 ) -> None:
