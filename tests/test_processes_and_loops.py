@@ -14,7 +14,7 @@ import pytest
 from fakes import ID, ONCE, OTHER_ID, TOKEN, FakePacer, Silence, settle
 from faults.wire import GOOD
 
-from siteassist_async import ClientClosedError, ConfigurationError, SiteAssist
+from siteassist_async import ClientClosedError, ConfigurationError, SiteAssist, forks
 from siteassist_async.emulator import Emulator, in_thread
 from siteassist_async.transport.home import Home
 
@@ -77,7 +77,7 @@ def test_a_child_leaves_its_parents_connections_alone(api: Emulator) -> None:
         async with client_of(api) as client:
             await client.conversations.get(ID)
             home = home_of(client)
-            transport_of(client).renew()
+            getattr(forks, "_renew")()  # noqa: B009 - as Python calls it in the child
             transport_of(client).renew()
             gc.collect()
             assert not home.session.closed
