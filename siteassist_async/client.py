@@ -16,13 +16,13 @@ from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.closing import Closing
 from siteassist_async.conversations import Conversations
 from siteassist_async.errors import ConfigurationError
-from siteassist_async.middleware.auth import Auth, Token
-from siteassist_async.middleware.decode import decode
+from siteassist_async.middleware.auth import Auth, HiddenToken, Token
+from siteassist_async.middleware.decode import decode, with_meaning
 from siteassist_async.middleware.pacing import Pacing
 from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryStats
 from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.pacing import Pacer, pacer_for
-from siteassist_async.transport import Transport
+from siteassist_async.transport import MAX_BODY, SMALLEST_MAX_BODY, Transport
 from siteassist_async.version import __version__
 from siteassist_async.wire import Middleware, Request, Timeout, chain
 
@@ -47,9 +47,9 @@ _HEADERS = {
 class SiteAssist:
     """A client of the SiteAssist API, for one project's token.
 
-    Use it as `async with SiteAssist(…) as client`, in one event loop, for as long as there is
-    work: it keeps the connections. Clients of one process with the same base URL and token share
-    one pace.
+    Use it as `async with SiteAssist(…) as client`, for as long as there is work: it keeps the
+    connections. It works in one event loop after another, not in two at once. Clients of one
+    process with the same base URL and token share one pace.
 
     Args:
         token: A private key (`sk_…`) or a visitor's session token; or an async callable that gives
@@ -66,12 +66,16 @@ class SiteAssist:
         session: A session to use instead of the client's own, with its connector, proxy and
             middlewares; it is not closed. What it adds to requests is its owner's business.
         tls: Replaces the default context, as for a private CA: never less than its verification.
+        max_body: Bytes of a conversation, decompressed, at most. The default keeps what a hostile
+            body can hold the event loop below a tenth of a second.
         pacer: Replaces the pacer of this process, as with one that several machines share.
         clock: The time, for tests.
 
     Raises:
         ConfigurationError: An option cannot work.
     """
+
+    _base_url = "(not made)"  # for the repr, where an option is refused
 
     def __init__(  # noqa: PLR0913 - the options of a client, each by its name
         self,
@@ -86,9 +90,14 @@ class SiteAssist:
         middleware: Sequence[Middleware] = (),
         session: aiohttp.ClientSession | None = None,
         tls: ssl.SSLContext | None = None,
+        max_body: int = MAX_BODY,
         pacer: Pacer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if token is None and "SITEASSIST_TOKEN" not in os.environ:
+            raise ConfigurationError("no token: pass one, or set SITEASSIST_TOKEN")
+        hidden = HiddenToken(os.environ["SITEASSIST_TOKEN"] if token is None else token)
+        del token  # tools that report tracebacks show the locals too
         if concurrency < 1:
             raise ConfigurationError(f"concurrency must be at least 1, not {concurrency}")
         if max_rate is not None and not max_rate > 0:
@@ -97,21 +106,22 @@ class SiteAssist:
             raise ConfigurationError("with a session, tls belongs to the session's connector")
         if pacer is not None and max_rate is not None:
             raise ConfigurationError("with a pacer, max_rate is the pacer's own")
-        token = token if token is not None else os.environ.get("SITEASSIST_TOKEN")
-        if token is None:
-            raise ConfigurationError("no token: pass one, or set SITEASSIST_TOKEN")
+        if max_body < SMALLEST_MAX_BODY:
+            raise ConfigurationError(f"max_body must be at least {SMALLEST_MAX_BODY} bytes")
         self._base_url = _checked(base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL)
-        self._auth = Auth(token, self._base_url)
+        self._auth = Auth(hidden, self._base_url)
         self._concurrency = concurrency
         self._clock = clock
         self._budget = RetryBudget(retry.budget)
         self.retry_stats = RetryStats()
         self.pacer: Pacer = pacer or pacer_for(
-            self._base_url, token, concurrency=concurrency, max_rate=max_rate, clock=clock
+            self._base_url, hidden.value, concurrency=concurrency, max_rate=max_rate, clock=clock
         )
         self._closing = Closing()
         self._pacing = Pacing(self.pacer, concurrency, clock, self._closing)
-        self._transport = Transport(connections=concurrency, session=session, tls=tls)
+        self._transport = Transport(
+            connections=concurrency, session=session, tls=tls, max_body=max_body
+        )
         self._link(_Options(timeout, retry, _positive(deadline), tuple(middleware)))
 
     def _link(self, options: _Options) -> Self:
@@ -124,7 +134,7 @@ class SiteAssist:
                 stats=self.retry_stats,
                 closing=self._closing,
             ),
-            *options.middleware,
+            *with_meaning(options.middleware),
             self._pacing,
             self._auth,
             decode,

@@ -19,7 +19,8 @@ SiteAssistError
 ├── TransportError                 no whole answer came
 │   ├── ConnectionFailedError      no connection, or it broke
 │   │   ├── DisconnectedError      it broke before the first byte of the answer
-│   │   └── CertificateError       the server's certificate cannot be trusted
+│   │   ├── CertificateError       the server's certificate cannot be trusted
+│   │   └── ProxyError             a proxy refused the way to the server
 │   └── TimedOutError              one attempt took too long (a TimeoutError)
 ├── DeadlineExceededError          the call took too long (a TimeoutError)
 ├── ThrottledError                 this client did not send the request, for it would come too late
@@ -35,12 +36,16 @@ SiteAssistError
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_KNOWN_STATUSES = frozenset(HTTPStatus)
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -305,6 +310,22 @@ class CertificateError(ConnectionFailedError):
     """The server's certificate cannot be trusted; nothing was sent, and trying again is no help."""
 
 
+class ProxyError(ConnectionFailedError):
+    """The proxy refused the way to the server: it wants a password, say, or forbids the host.
+
+    Attributes:
+        status: The proxy's HTTP status.
+    """
+
+    def __init__(self, status: int = 0) -> None:
+        super().__init__(status)
+        self.status = status
+
+    def _summary(self) -> str:
+        phrase = HTTPStatus(self.status).phrase if self.status in _KNOWN_STATUSES else ""
+        return f"the proxy refused the way to the server: {self.status} {phrase}".rstrip()
+
+
 class TimedOutError(TransportError, TimeoutError):
     """One attempt took longer than its `Timeout` allows."""
 
@@ -401,7 +422,7 @@ class ClientClosedError(SiteAssistError):
 
 
 class TokenError(SiteAssistError):
-    """The callable that gives the token raised, or gave none that can be sent."""
+    """The callable that gives the token raised, took too long, or gave none that can be sent."""
 
 
 class InvalidIdError(SiteAssistError, ValueError):

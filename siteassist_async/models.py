@@ -78,9 +78,12 @@ class OtherPart:
     """
 
     type: str
-    """The tag: `reasoning`, `file`, `source-url`, `tool-<name>`, `data-<name>`, or a new one."""
+    """The tag: `reasoning`, `file`, `source-url`, `tool-<name>`, `data-<name>`, or a new one.
+
+    Empty where the part came without one.
+    """
     fields: Mapping[str, object] = NOTHING
-    """Every other field, by its wire name."""
+    """Every other field, by its wire name; a `type` that is no tag (null, say) is among them."""
 
 
 Part = TextPart | OtherPart

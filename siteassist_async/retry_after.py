@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def seconds_from_body(value: object) -> float | None:
@@ -21,24 +25,43 @@ def seconds_from_body(value: object) -> float | None:
     return abs(seconds) if 0 <= seconds < math.inf else None  # abs: no -0.0
 
 
-def seconds_from_header(value: str | None, now: datetime | None = None) -> float | None:
+def seconds_from_headers(headers: Mapping[str, str]) -> float | None:
+    """Read the Retry-After headers of an answer, the longest of them where there are several.
+
+    A date is measured from the answer's own Date, whatever this machine's clock says.
+    """
+    retry_after: list[str] = []
+    date: datetime | None = None
+    for name, value in headers.items():  # those of aiohttp give a repeated name more than once
+        if name.lower() == "retry-after":
+            retry_after.append(value)
+        elif name.lower() == "date":
+            date = _http_date(value)
+    return longest(*(seconds_from_header(value, date) for value in retry_after))
+
+
+def seconds_from_header(value: str, now: datetime | None = None) -> float | None:
     """Read a Retry-After header: seconds, or an HTTP date (RFC 9110, section 10.2.3).
 
     A date in the past asks for no wait: 0. Garbage names no time: None. `now` is an aware time,
     by default this moment.
     """
-    if value is None:
-        return None
     seconds = seconds_from_body(value.strip())
     if seconds is not None:
         return seconds
+    date = _http_date(value)
+    if date is None:
+        return None
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-        # "-0000" gives a naive time, which RFC 5322 means as UTC.
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())
     except (ValueError, OverflowError, TypeError):
         return None
+    # "-0000" gives a naive time, which RFC 5322 means as UTC.
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def longest(*waits: float | None) -> float | None:

@@ -93,6 +93,7 @@ class Response:
         headers: By name, in any case.
         body: All bytes, decompressed.
         value: What `Request.accept` made of the body, once the decode link has run.
+        read_for: What `value` was made for and of; kept by the decode link.
         close_connection: Closes the connection that the answer came over, which its pool may
             have given to another request already; call it where the answer cannot be trusted.
     """
@@ -102,6 +103,18 @@ class Response:
     body: bytes = field(repr=False)
     close_connection: Callable[[], None] = field(default=lambda: None, repr=False, eq=False)
     value: object = field(default=None, repr=False)
+    read_for: tuple[object, str, bytes] | None = field(default=None, repr=False, eq=False)
+
+    def is_read_for(self, request: Request) -> bool:
+        """Whether `value` is what this request asks for, made of the body that is there now."""
+        if self.read_for is None:
+            return False
+        accept, conversation_id, body = self.read_for
+        return (
+            accept is request.accept
+            and conversation_id == request.conversation_id
+            and body is self.body
+        )
 
 
 Send = Callable[[Request], Awaitable[Response]]

@@ -67,8 +67,10 @@ class Watch:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and all that is behind it."""
-    while error is not None:
+    """An error and all that is behind it, once each: one that is raised again may form a ring."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -49,6 +49,12 @@ def unavailable(seconds: float | None = None) -> ServiceUnavailableError:
     return ServiceUnavailableError("later", retry_after=seconds)
 
 
+def caused(error: SiteAssistError, cause: Exception) -> SiteAssistError:
+    """An error with what is behind it."""
+    error.__cause__ = cause
+    return error
+
+
 MAY_PASS: list[SiteAssistError] = [
     ClientError(status=408),
     refused(),
@@ -61,6 +67,9 @@ MAY_PASS: list[SiteAssistError] = [
     TimedOutError(),
     ConnectionFailedError(),
     WrongConversationError(),
+    caused(TokenError("the callable raised"), OSError()),
+    *[ClientError(status=status) for status in (425, 499)],
+    *[ServerError(status=status) for status in (520, 521, 522, 523, 524, 529, 530)],
 ]
 
 
@@ -80,6 +89,8 @@ FINAL: list[SiteAssistError] = [
     UnusableResponseError(),
     ResponseTooLargeError(),
     TokenError(),
+    caused(TokenError("the callable raised"), ConfigurationError()),
+    *[ServerError(status=status) for status in (525, 526)],
     ConfigurationError(),
     DeadlineExceededError(),
     SiteAssistError("the client is closed"),

@@ -26,7 +26,18 @@ FLOORS = (
     ("conversations", "middleware", "transport"),
     ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
     ("closing", "outage"),
-    ("clock", "contract", "errors", "models", "parking", "retry_after", "slots", "version"),
+    (
+        "clock",
+        "contract",
+        "errors",
+        "forks",
+        "models",
+        "parking",
+        "retry_after",
+        "slots",
+        "tracebacks",
+        "version",
+    ),
 )
 """The highest first. A module imports from lower floors and from its own package only."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from fakes import BASE_URL, ID, TOKEN, FakeSend, documented, new_request
+from fakes import BASE_URL, ID, TOKEN, FakeSend, documented, new_request, settle
 
 from siteassist_async import (
     AuthenticationError,
@@ -14,10 +15,11 @@ from siteassist_async import (
     DisconnectedError,
     RetryPolicy,
     SiteAssist,
+    Timeout,
     TokenError,
 )
 from siteassist_async.emulator import Emulator, Status
-from siteassist_async.middleware.auth import Auth
+from siteassist_async.middleware.auth import Auth, HiddenToken
 
 if TYPE_CHECKING:
     from fakes import FakeClock
@@ -59,7 +61,7 @@ def sent(send: FakeSend) -> list[str]:
 async def test_a_token_goes_out_as_a_bearer_token() -> None:
     """The header is the one of RFC 6750; the request's other headers stay."""
     send = FakeSend(documented())
-    await Auth("sk_1", BASE_URL)(new_request(headers={"A": "1"}), send)
+    await Auth(HiddenToken("sk_1"), BASE_URL)(new_request(headers={"A": "1"}), send)
     assert [request.headers for request in send.requests] == [
         {"A": "1", "Authorization": "Bearer sk_1"}
     ]
@@ -110,7 +112,7 @@ async def test_after_a_401_a_callable_is_asked_once_more() -> None:
     """Another token is sent at once."""
     tokens = Tokens("old", "new")
     send = FakeSend(AuthenticationError(), documented())
-    response = await Auth(tokens, BASE_URL)(new_request(), send)
+    response = await Auth(HiddenToken(tokens), BASE_URL)(new_request(), send)
     assert response.status == 200
     assert sent(send) == ["Bearer old", "Bearer new"]
 
@@ -120,7 +122,7 @@ async def test_the_same_token_is_not_sent_again_after_a_401() -> None:
     tokens = Tokens("same")
     send = FakeSend(AuthenticationError("no"))
     with pytest.raises(AuthenticationError, match="no"):
-        await Auth(tokens, BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(tokens), BASE_URL)(new_request(), send)
     assert (tokens.asked, len(send.requests)) == (2, 1)
 
 
@@ -129,7 +131,7 @@ async def test_a_second_401_is_the_outcome() -> None:
     tokens = Tokens("old", "new", "newer")
     send = FakeSend(AuthenticationError("first"), AuthenticationError("second"))
     with pytest.raises(AuthenticationError, match="second"):
-        await Auth(tokens, BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(tokens), BASE_URL)(new_request(), send)
     assert tokens.asked == 2
 
 
@@ -145,7 +147,7 @@ async def test_only_a_401_renews_the_token() -> None:
     """Another failure asks for nothing."""
     tokens = Tokens("old")
     with pytest.raises(DisconnectedError):
-        await Auth(tokens, BASE_URL)(new_request(), FakeSend(DisconnectedError()))
+        await Auth(HiddenToken(tokens), BASE_URL)(new_request(), FakeSend(DisconnectedError()))
     assert tokens.asked == 1
 
 
@@ -153,7 +155,7 @@ async def test_a_string_is_not_sent_again_after_a_401() -> None:
     """There is nothing to renew."""
     send = FakeSend(AuthenticationError())
     with pytest.raises(AuthenticationError):
-        await Auth("sk_1", BASE_URL)(new_request(), send)
+        await Auth(HiddenToken("sk_1"), BASE_URL)(new_request(), send)
     assert len(send.requests) == 1
 
 
@@ -162,7 +164,7 @@ async def test_a_callable_that_gives_no_token_is_a_token_error(given: object) ->
     """What the callable gives is checked as an argument is, and not shown."""
     send = FakeSend(documented())
     with pytest.raises(TokenError, match="gave none that a header can carry"):
-        await Auth(Tokens(given), BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(Tokens(given)), BASE_URL)(new_request(), send)
     assert send.requests == []
 
 
@@ -170,25 +172,100 @@ async def test_what_a_callable_raises_is_chained_to_a_token_error() -> None:
     """The error names the class only: the text of a foreign error may hold anything."""
     fault = KeyError("secret")
     with pytest.raises(TokenError, match=r"the token callable raised KeyError$") as caught:
-        await Auth(Tokens(fault), BASE_URL)(new_request(), FakeSend(documented()))
+        await Auth(HiddenToken(Tokens(fault)), BASE_URL)(new_request(), FakeSend(documented()))
     assert caught.value.__cause__ is fault
 
 
-async def test_a_token_error_is_not_retried_and_costs_no_request() -> None:
-    """The callable is the user's code: trying again is its own business."""
+async def test_a_callable_that_fails_for_a_while_is_asked_again(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """As a transport that fails: each time costs an attempt and a delay, and no request."""
+    tokens = Tokens(OSError("down"), OSError("down"), TOKEN)
+    async with SiteAssist(tokens, base_url=emulator.url, clock=clock) as client:
+        await client.conversations.get(ID)
+    assert tokens.asked == 3
+    assert len(clock.slept) == 2
+    assert emulator.counters.requests == 1
+
+
+async def test_a_callable_that_fails_for_good_costs_no_request(clock: FakeClock) -> None:
+    """It is asked as often as the policy says."""
     tokens = Tokens(OSError("down"))
-    async with SiteAssist(tokens) as client:
+    async with SiteAssist(tokens, clock=clock, retry=RetryPolicy(attempts=3)) as client:
         with pytest.raises(TokenError) as caught:
             await client.conversations.get(ID)
-    assert tokens.asked == 1
+    assert tokens.asked == 3
     assert caught.value.attempts == 0
+
+
+@pytest.mark.parametrize("given", ["sk a", ConfigurationError("no such option")])
+async def test_a_callable_that_cannot_work_is_not_asked_again(
+    given: object, clock: FakeClock
+) -> None:
+    """What it gives is no token, or it was set up wrongly: neither passes by itself."""
+    tokens = Tokens(given)
+    async with SiteAssist(tokens, clock=clock) as client:
+        with pytest.raises(TokenError):
+            await client.conversations.get(ID)
+    assert tokens.asked == 1
+    assert clock.slept == []
+
+
+async def test_a_callable_that_hangs_is_bounded_by_the_attempts_timeout(
+    emulator: Emulator, clock: FakeClock
+) -> None:
+    """It gives its slot back, and is asked again."""
+    hung = 0
+
+    async def token() -> str:
+        nonlocal hung
+        hung += 1
+        if hung == 1:
+            await asyncio.get_running_loop().create_future()
+        return TOKEN
+
+    async with SiteAssist(token, base_url=emulator.url, clock=clock, concurrency=1) as client:
+        view = client.with_options(timeout=Timeout(total=0.05), retry=RetryPolicy(attempts=1))
+        with pytest.raises(TokenError, match=r"gave none within 0\.05 s") as caught:
+            await view.conversations.get(ID)
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        await client.conversations.get(ID)
+
+
+async def test_a_timeout_of_a_callables_own_is_what_it_raised() -> None:
+    """It is not the attempt's."""
+    with pytest.raises(TokenError, match="raised TimeoutError"):
+        await Auth(HiddenToken(Tokens(TimeoutError())), BASE_URL)(
+            new_request(), FakeSend(documented())
+        )
+
+
+async def test_a_cancellation_of_a_callables_own_is_a_token_error() -> None:
+    """As of a task that it waits for; the caller's own cancellation passes."""
+    waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def token() -> str:
+        return await waiting
+
+    auth = Auth(HiddenToken(token), BASE_URL)
+    waiting.cancel()
+    with pytest.raises(TokenError, match="the token callable was cancelled"):
+        await auth(new_request(), FakeSend(documented()))
+    waiting = asyncio.get_running_loop().create_future()
+    call = asyncio.ensure_future(auth(new_request(), FakeSend(documented())))
+    await settle()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
 
 
 async def test_a_callable_that_fails_to_renew_is_a_token_error() -> None:
     """The 401 stays in the context."""
     tokens = Tokens("old", OSError("down"))
     with pytest.raises(TokenError) as caught:
-        await Auth(tokens, BASE_URL)(new_request(), FakeSend(AuthenticationError("expired")))
+        await Auth(HiddenToken(tokens), BASE_URL)(
+            new_request(), FakeSend(AuthenticationError("expired"))
+        )
     assert isinstance(caught.value.__cause__, OSError)
     assert isinstance(caught.value.__cause__.__context__, AuthenticationError)
 
@@ -208,7 +285,7 @@ async def test_the_token_goes_to_the_base_url_only(url: str) -> None:
     send = FakeSend(documented())
     request = new_request()
     with pytest.raises(ConfigurationError, match="the token is for"):
-        await Auth("sk_1", BASE_URL)(type(request)(url, ID, request.accept), send)
+        await Auth(HiddenToken("sk_1"), BASE_URL)(type(request)(url, ID, request.accept), send)
     assert send.requests == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,7 +30,10 @@ from siteassist_async import (
     Send,
     ServiceUnavailableError,
     SiteAssist,
+    SiteAssistError,
     Timeout,
+    UnexpectedStatusError,
+    UnusableResponseError,
 )
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Emulator, Status
@@ -236,3 +240,101 @@ async def test_a_users_link_can_send_more_than_once(client: SiteAssist, emulator
     with pytest.raises(NotFoundError) as caught:
         await view.conversations.get(OTHER_ID)
     assert caught.value.attempts == 1
+
+
+class Cache:
+    """The obvious cache: it keeps responses by id, whatever they were asked for."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Response] = {}
+
+    async def __call__(self, request: Request, send: Send) -> Response:
+        """Send once for each id."""
+        if request.conversation_id not in self.kept:
+            self.kept[request.conversation_id] = await send(request)
+        return self.kept[request.conversation_id]
+
+
+@pytest.mark.parametrize("first", ["get", "get_raw", "get_record"])
+async def test_a_cache_works_for_all_calls_alike(
+    client: SiteAssist, emulator: Emulator, first: str
+) -> None:
+    """Each gets what it asks for, whichever call the response was stored by."""
+    plain = client.conversations
+    expected = (await plain.get(ID), (await plain.get_raw(ID)).body, await plain.get_record(ID))
+    cached = client.with_options(middleware=[Cache()]).conversations
+    await getattr(cached, first)(ID)
+    for _ in range(2):
+        got = (await cached.get(ID), (await cached.get_raw(ID)).body, await cached.get_record(ID))
+        assert got == expected
+    assert emulator.counters.requests == 4
+
+
+def answering(*given: object) -> Callable[[Request, Send], Awaitable[Response]]:
+    """A link that answers by itself, one thing after the other."""
+    left = list(given)
+
+    async def link(request: Request, send: Send) -> Response:
+        del request, send
+        return left.pop(0)  # type: ignore[return-value] # pyright: ignore[reportReturnType] # the wrong ones too
+
+    return link
+
+
+@pytest.mark.parametrize("call", ["get", "get_raw", "get_record"])
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (None, ConfigurationError),
+        (b"{}", ConfigurationError),
+        (Response(200, {}, "{}"), ConfigurationError),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        (Response(404, {}, b""), NotFoundError),
+        (Response(302, {"Location": "/"}, b""), UnexpectedStatusError),
+        (Response(200, {}, b"[]"), UnusableResponseError),
+        (Response(200, {}, b""), UnusableResponseError),
+    ],
+    ids=repr,
+)
+async def test_what_a_link_invents_is_understood_or_a_typed_error(
+    client: SiteAssist, call: str, given: object, error: type[SiteAssistError]
+) -> None:
+    """Each call says so, and none returns it."""
+    view = client.with_options(middleware=[answering(given)])
+    with pytest.raises(error):
+        await getattr(view.conversations, call)(ID)
+
+
+async def test_what_a_link_invents_is_tried_again_where_that_may_help(client: SiteAssist) -> None:
+    """As the server's would be: a 503, and another conversation than the one asked for."""
+    link = answering(
+        Response(503, {}, b""),
+        Response(200, {}, documented_body(200).replace(ID.encode(), OTHER_ID.encode())),
+        Response(200, {}, documented_body(200)),
+    )
+    got = await client.with_options(middleware=[link]).conversations.get(ID)
+    assert got.id == ID
+
+
+async def test_a_body_that_a_link_changes_is_the_one_that_counts(client: SiteAssist) -> None:
+    """The value that was made of the other is not returned."""
+
+    async def redact(request: Request, send: Send) -> Response:
+        response = await send(request)
+        return evolve(response, body=documented_body(200))
+
+    view = client.with_options(middleware=[redact]).conversations
+    assert (await view.get(ID)).last_interaction_at.year == 2024
+    assert json.loads(await view.get_record(ID)) == json.loads(documented_body(200))
+
+
+async def test_what_was_decoded_is_not_decoded_again(client: SiteAssist) -> None:
+    """A link that passes the response on costs nothing more."""
+    values: list[object] = []
+
+    async def watch(request: Request, send: Send) -> Response:
+        response = await send(request)
+        values.append(response.value)
+        return response
+
+    got = await client.with_options(middleware=[watch]).conversations.get(ID)
+    assert got is values[0]

@@ -185,6 +185,31 @@ def test_what_is_unknown_survives_a_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        {},
+        {"text": "a"},
+        {"type": None},
+        {"type": 7, "text": "a"},
+        {"type": ["text"]},
+        {"type": ""},
+        {"kind": "text", "extra": {"a": None}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("more", [{}, {"unknown": "\ud83d"}], ids=["fast", "slow"])
+def test_a_part_without_a_tag_is_kept_whole(
+    part: dict[str, object], more: dict[str, object]
+) -> None:
+    """It costs nobody the conversation, and is written as it came."""
+    sent = wire(messages=[wire_message(parts=[part, {"type": "text", "text": "b"}])], **more)
+    conversation = read(sent)
+    assert conversation.messages[0].parts == (OtherPart("", part), TextPart("b"))
+    assert conversation.messages[0].text == "b"
+    assert json.loads(encode_conversation(conversation))["messages"] == sent["messages"]
+
+
+@pytest.mark.parametrize(
     "value", [2**64, -(2**63) - 1, 10**4_000, 1e308, 5e-324, "\ud83d", "\U0001f3a8"]
 )
 def test_every_value_that_is_read_can_be_written(value: object) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from fakes import ID, ONCE, TOKEN, FakePacer, client_of, settle
 
-from siteassist_async import ConnectionFailedError, Request, SiteAssist
+from siteassist_async import ConfigurationError, Request, SiteAssist
 from siteassist_async.codec import check_asked
 from siteassist_async.emulator import Emulator
 from siteassist_async.transport import Transport, exchange
@@ -162,7 +162,7 @@ async def test_a_header_that_cannot_be_sent_closes_the_connection(
     async with SiteAssist(
         TOKEN, base_url=emulator.url, middleware=[broken], retry=ONCE, clock=clock
     ) as client:
-        with pytest.raises(ConnectionFailedError, match="ValueError"):
+        with pytest.raises(ConfigurationError, match="cannot be sent: ValueError"):
             await client.conversations.get(ID)
         await settle()
         assert emulator.connections_open == 0

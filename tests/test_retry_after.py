@@ -9,10 +9,16 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 from strategies import PROPERTY, json_values
 
 from siteassist_async.codec import decode_error
-from siteassist_async.retry_after import longest, seconds_from_body, seconds_from_header
+from siteassist_async.retry_after import (
+    longest,
+    seconds_from_body,
+    seconds_from_header,
+    seconds_from_headers,
+)
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 FORMS = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
@@ -91,7 +97,6 @@ def test_retry_after_of_a_body(value: object, seconds: float | None) -> None:
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0),
         # These name no time.
-        (None, None),
         ("", None),
         (" ", None),
         ("-1", None),
@@ -110,7 +115,7 @@ def test_retry_after_of_a_body(value: object, seconds: float | None) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_retry_after_header(value: str | None, seconds: float | None) -> None:
+def test_a_retry_after_header(value: str, seconds: float | None) -> None:
     """Seconds, or a date in each of HTTP's three forms."""
     assert seconds_from_header(value, NOW) == seconds
     assert is_a_wait(seconds_from_header(value, NOW))
@@ -130,19 +135,43 @@ def test_a_date_counts_from_this_moment() -> None:
         (60, "30", 60.0),
         (30, "60", 60.0),
         (30, "Mon, 15 Jan 2024 10:31:00 GMT", 60.0),
-        (0, None, 0.0),
+        (0, "", 0.0),
         (None, "0", 0.0),
         (-1, "5", 5.0),
         (5, "soon", 5.0),
-        ("soon", None, None),
-        (None, None, None),
+        ("soon", "", None),
+        (None, "", None),
     ],
 )
 def test_where_body_and_header_disagree_the_longer_counts(
-    body: object, header: str | None, seconds: float | None
+    body: object, header: str, seconds: float | None
 ) -> None:
     """So that no request comes earlier than either asks."""
     assert longest(seconds_from_body(body), seconds_from_header(header, NOW)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([], None),
+        ([("Retry-After", "5")], 5.0),
+        ([("retry-after", "5"), ("RETRY-AFTER", "60"), ("Retry-After", "soon")], 60.0),
+        ([("Date", "Wed, 01 Jan 2020 10:00:00 GMT"), ("Retry-After", "5")], 5.0),
+        (
+            [
+                ("Retry-After", "Wed, 01 Jan 2020 10:01:00 GMT"),
+                ("date", "Wed, 01 Jan 2020 10:00:00 GMT"),
+            ],
+            60.0,
+        ),
+        ([("Date", "?"), ("Retry-After", "Wed, 01 Jan 2020 10:01:00 GMT")], 0.0),
+    ],
+)
+def test_of_all_headers_the_longest_wait_counts(
+    headers: list[tuple[str, str]], seconds: float | None
+) -> None:
+    """A date is measured by the server's clock where the server tells its time."""
+    assert seconds_from_headers(CIMultiDict(headers)) == seconds
 
 
 @pytest.mark.parametrize(

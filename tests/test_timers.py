@@ -11,10 +11,10 @@ from unittest.mock import Mock
 
 import aiohttp
 import pytest
-from fakes import ID, Silence, client_of, settle
+from fakes import ID, OTHER_ID, Silence, client_of, settle
 from yarl import URL
 
-from siteassist_async import TimedOutError, Timeout
+from siteassist_async import ClientClosedError, TimedOutError, Timeout
 from siteassist_async.transport.timers import READ_SIZE, AttemptTimer, OneTimerHandler
 
 if TYPE_CHECKING:
@@ -230,3 +230,26 @@ async def test_a_closed_client_leaves_a_total_to_what_is_in_flight(
         assert call.done()
         with pytest.raises(TimedOutError, match="no whole answer within 1000 s"):
             await call
+
+
+async def test_a_closed_client_leaves_no_timer(emulator: Emulator, clock: FakeClock) -> None:
+    """Neither of an attempt that ended in time, nor of one that was in flight."""
+    loop = asyncio.get_running_loop()
+    emulator.script(OTHER_ID, silence := Silence())
+
+    def timers() -> set[asyncio.TimerHandle]:
+        handles: list[asyncio.TimerHandle] = getattr(loop, "_scheduled")  # noqa: B009 - asyncio's own
+        return {handle for handle in handles if not handle.cancelled()}
+
+    before = timers()
+    client = client_of(emulator, clock)
+    await client.conversations.get(ID)
+    call = asyncio.create_task(client.conversations.get(OTHER_ID))
+    await silence.met.wait()
+    assert timers() > before
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        await call
+    ours = {handle for handle in timers() - before if "Timer._look" in repr(handle)}
+    silences = {handle for handle in timers() - before if "_on_read_timeout" in repr(handle)}
+    assert ours | silences == set()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -9,15 +12,21 @@ import pytest
 from fakes import ID, ONCE, TOKEN, client_of
 
 from siteassist_async import (
+    ConfigurationError,
     ConnectionFailedError,
     SiteAssist,
     SiteAssistError,
 )
 from siteassist_async.emulator import (
+    Disconnect,
     Emulator,
+    Raw,
     Status,
+    Truncate,
     WrongId,
+    conversation_ids,
 )
+from siteassist_async.tracebacks import behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +36,6 @@ if TYPE_CHECKING:
 
     from siteassist_async.emulator import Fault
     from siteassist_async.middleware.auth import Token
-
-
-def chained(error: BaseException | None) -> Iterator[BaseException]:
-    """An error with all that is chained to it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def our_locals(error: BaseException) -> Iterator[object]:
@@ -62,7 +64,7 @@ async def test_what_is_not_http_is_chained_without_the_token(
         with pytest.raises(ConnectionFailedError, match="what came is not HTTP") as caught:
             await client.conversations.get(ID)
     assert isinstance(caught.value.__cause__, aiohttp.ClientResponseError)
-    for error in chained(caught.value):
+    for error in behind(caught.value):
         assert TOKEN not in f"{error!r} {error} {vars(error)}"
         assert TOKEN not in repr(list(our_locals(error)))
 
@@ -85,3 +87,50 @@ async def test_no_local_of_a_traceback_shows_the_token(
     held = [repr(value) for value in our_locals(caught.value)]
     assert held
     assert TOKEN not in "".join(held)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"token": TOKEN + "\n"},
+        {"token": ""},
+        {"deadline": -1.0},
+        {"base_url": "http://example.org"},
+        {"concurrency": 0},
+        {"max_rate": 0.0},
+        {"max_body": 1},
+        {"timeout": None},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_no_local_shows_the_token_where_an_option_cannot_work(options: dict[str, object]) -> None:
+    """And each can be shown: the client is half made by then."""
+    with pytest.raises((ConfigurationError, AttributeError)) as caught:
+        SiteAssist(**{"token": TOKEN, **options}).with_options(deadline=-1.0)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # the wrong ones
+    held = [repr(value) for value in our_locals(caught.value)]
+    assert held
+    assert TOKEN not in "".join(held)
+
+
+REPORTED: tuple[Fault, ...] = (
+    Disconnect(),
+    Status(401),
+    WrongId(),
+    Raw(b"garbage\r\n\r\n"),
+    Truncate(),
+)
+
+
+async def test_sentry_reports_no_token(emulator: Emulator) -> None:
+    """With its defaults it sends the locals of all frames, and listens to every session."""
+    ids = list(conversation_ids(2 * len(REPORTED)))
+    for id_, fault in zip(ids, REPORTED * 2, strict=True):
+        emulator.script(id_, fault)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(Path(__file__).with_name("sentry_client.py")), emulator.url, *ids),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    reports = out.decode().splitlines()
+    assert len([report for report in reports if "siteassist_async" in report]) >= len(ids)
+    assert TOKEN not in out.decode()

@@ -38,16 +38,14 @@ if TYPE_CHECKING:
     from siteassist_async.emulator import Fault
 
 
-async def test_a_body_over_the_limit_is_not_read(
-    client: SiteAssist, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_over_the_limit_is_not_read(emulator: Emulator, clock: FakeClock) -> None:
     """Of a 200 it is an error, is not tried again, and closes the connection."""
-    monkeypatch.setattr("siteassist_async.transport.body.LARGEST_BODY", 100_000)
     emulator.script(ID, Oversized(100_000), Oversized(100_001), Oversized(10**9, chunked=True))
-    await client.conversations.get(ID)
-    for _ in range(2):
-        with pytest.raises(ResponseTooLargeError, match="longer than 100,000 bytes"):
-            await client.conversations.get(ID)
+    async with SiteAssist(TOKEN, base_url=emulator.url, clock=clock, max_body=100_000) as client:
+        await client.conversations.get(ID)
+        for _ in range(2):
+            with pytest.raises(ResponseTooLargeError, match="longer than 100,000 bytes"):
+                await client.conversations.get(ID)
     assert emulator.counters.requests == 3
     assert emulator.counters.connections == 2
 

@@ -22,6 +22,7 @@ from siteassist_async.errors import (
     InvalidIdError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProxyError,
     RateLimitError,
     ServerError,
     SiteAssistError,
@@ -60,7 +61,7 @@ def code_of(error: SiteAssistError) -> ExitCode:
             return ExitCode.WRONG_USAGE
         case AuthenticationError() | PaymentRequiredError() | PermissionDeniedError():
             return ExitCode.ACT
-        case CertificateError():
+        case CertificateError() | ProxyError(status=403 | 407):
             return ExitCode.ACT
         case RateLimitError() | ServerError() | TransportError() | ClientError(status=408):
             return ExitCode.RUN_AGAIN

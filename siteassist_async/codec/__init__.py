@@ -10,7 +10,13 @@ from siteassist_async.codec.body import structure_body
 from siteassist_async.codec.convert import MISFITS, converter
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
-from siteassist_async.codec.text import NotJsonError, dump, excerpt, parse
+from siteassist_async.codec.text import (
+    NotJsonError,
+    check_density,
+    dump,
+    excerpt,
+    parse,
+)
 from siteassist_async.models import Conversation
 
 if TYPE_CHECKING:
@@ -49,7 +55,9 @@ def decode_conversation(body: bytes) -> Conversation:
     Raises:
         UnusableResponseError: It is not a conversation as the contract has it; nothing else is
             raised, whatever the bytes.
+        ResponseTooLargeError: It has more values than there are objects made of.
     """
+    check_density(body)
     conversation = _fast.decode(body)
     if conversation is None:
         conversation = structure_body(body, Conversation)

@@ -16,6 +16,7 @@ from cattrs.errors import (
     BaseValidationError,
     ClassValidationError,
     IterableValidationError,
+    IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn, override
 
@@ -142,22 +143,37 @@ def _is_tuple(declared: object) -> bool:
 
 def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...]]:
     (item, _) = get_args(tuple_type)
-    items = converter.get_structure_hook(list.__class_getitem__(item))
+    structure_item = converter.get_structure_hook(item)
 
     def structure(value: object, _: object) -> tuple[Any, ...]:
         if not _is_array(value):
             raise TypeError(f"expected an array, not {_kind(value)}")
-        return tuple(items(value, list))
+        structured: list[Any] = []
+        try:
+            for sent in value:
+                structured.append(structure_item(sent, item))  # noqa: PERF401 - its length is the fault's index
+        except MISFITS as error:
+            # The first fault is the one that is told; cattrs' own hook keeps an error of each.
+            error.add_note(IterableValidationNote("in an array", len(structured), item))
+            faults: list[Exception] = [error]
+            raise IterableValidationError("in an array", faults, tuple) from error  # pyright: ignore[reportCallIssue] # its __new__ takes them
+        return tuple(structured)
 
     return structure
 
 
 def _part(value: object, _: object) -> Part:
     rest = dict(_object(value))
-    tag = rest.pop("type", None)
-    if not isinstance(tag, str):
-        raise TypeError("expected an object with a string `type`")
+    if not has_tag(rest):
+        return OtherPart("", rest)
+    tag: str = rest.pop("type")
     return converter.structure(rest, TextPart) if tag == "text" else OtherPart(tag, rest)
+
+
+def has_tag(part: Json) -> bool:
+    """Whether a part names its kind; one that does not is kept whole, as any unknown part is."""
+    tag = part.get("type")
+    return isinstance(tag, str) and tag != ""
 
 
 def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
@@ -224,6 +240,10 @@ def _class_to_wire(cls: type[Any]) -> Callable[[Any], Json]:
     return unstructure
 
 
+def _other_part_to_wire(part: OtherPart) -> Json:
+    return {"type": part.type, **part.fields} if part.type else dict(part.fields)
+
+
 def _register() -> None:
     converter.register_structure_hook(str, _string)
     for union in (ConversationStatus, Role, MessageStatus, Feedback):
@@ -238,7 +258,7 @@ def _register() -> None:
     # Factories: a class's function is compiled when it is first needed, not at import.
     converter.register_structure_hook_factory(has, _class_hook)
     converter.register_unstructure_hook_factory(has, _class_to_wire)
-    converter.register_unstructure_hook(OtherPart, lambda part: {"type": part.type, **part.fields})
+    converter.register_unstructure_hook(OtherPart, _other_part_to_wire)
     converter.register_unstructure_hook(datetime, _time_to_wire)
     # JSON within the metadata is written as it is, however deep.
     converter.register_unstructure_hook(dict, lambda value: value)

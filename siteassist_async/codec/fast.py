@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import attrs
 import msgspec
 
+from siteassist_async.codec.convert import has_tag
 from siteassist_async.models import (
     NOTHING,
     Conversation,
@@ -186,9 +187,13 @@ def _human_agent(sent: _HumanAgent) -> HumanAgent:
 
 
 def _part(sent: dict[str, Any]) -> Part:
-    tag = sent.pop("type", None)
+    tag = sent.get("type")
     if tag != "text":
+        if not has_tag(sent):
+            return OtherPart("", sent)
+        del sent["type"]
         return OtherPart(_string(tag), sent)
+    del sent["type"]
     made: TextPart = _OpenTextPart(_string(sent.pop("text", None)), sent or NOTHING)
     made.__class__ = TextPart
     return made

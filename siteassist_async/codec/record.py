@@ -9,7 +9,7 @@ import msgspec
 from siteassist_async.codec.body import structure_body
 from siteassist_async.codec.convert import Head
 from siteassist_async.codec.text import BOM
-from siteassist_async.errors import WrongConversationError
+from siteassist_async.errors import WrongConversationError, printable
 
 # Raw, these end a line for str.splitlines and JavaScript; escaped they are the same JSON string.
 _LINE_ENDS = (("\u0085", rb"\u0085"), ("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"))
@@ -50,7 +50,7 @@ def record_asked(body: bytes, conversation_id: str) -> bytes:
 
 def wrong_conversation(got: str, asked: str) -> WrongConversationError:
     """Say that an answer is another conversation than the one asked for."""
-    return WrongConversationError(f"asked for {asked}, got {got}", path="id")
+    return WrongConversationError(f"asked for {asked}, got {printable(got)}", path="id")
 
 
 def _text_of_asked(body: bytes, conversation_id: str) -> str:

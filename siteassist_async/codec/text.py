@@ -8,11 +8,38 @@ from typing import NoReturn
 
 import msgspec
 
+from siteassist_async.errors import ResponseTooLargeError
+
 BOM = b"\xef\xbb\xbf"
 """A byte order mark, which a JSON text should not but may begin with (RFC 8259, section 8.1)."""
 
 EXCERPT = 200
 """How many of an unusable body's bytes an error keeps."""
+
+
+MOST_VALUES = 200_000
+"""Values of a body that objects are made of, about; a conversation of 10,000 messages has as many.
+
+One call makes them, and one pass of the garbage collector looks at them: each takes a twentieth of
+a second at the worst.
+"""
+
+_SPARSE = MOST_VALUES  # bytes: a shorter body cannot have more
+
+
+def check_density(body: bytes) -> None:
+    """Refuse a body whose values are tiny and many: decoding it would hold up all else for long.
+
+    Nothing runs during one call of a decoder, be it in a thread. Commas and brackets within strings
+    count too: to tell them apart would take as long.
+
+    Raises:
+        ResponseTooLargeError: It has too many.
+    """
+    if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ResponseTooLargeError(
+            f"the body has more than {MOST_VALUES:,} values; get_raw gives its bytes"
+        )
 
 
 class NotJsonError(ValueError):

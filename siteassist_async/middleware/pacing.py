@@ -13,6 +13,7 @@ from siteassist_async.errors import (
     ThrottledError,
     UnusableResponseError,
 )
+from siteassist_async.forks import renew_in_children
 from siteassist_async.pacing import Pacer, Permit, RateLimitHint, StartTooLateError
 from siteassist_async.slots import Slots
 
@@ -38,9 +39,15 @@ class Pacing:
 
     def __init__(self, pacer: Pacer, concurrency: int, clock: Clock, closing: Closing) -> None:
         self._pacer = pacer
+        self._concurrency = concurrency
         self._slots = Slots(concurrency)
         self._clock = clock
         self._closing = closing
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Begin with all slots free in a process that was forked: its parent's hold the others."""
+        self._slots = Slots(self._concurrency)
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send in turn, and tell the pacer what came of it."""

@@ -9,15 +9,22 @@ from siteassist_async.errors import (
     CertificateError,
     ConfigurationError,
     DisconnectedError,
+    ProxyError,
     RateLimitError,
     ServiceUnavailableError,
     SiteAssistError,
+    TokenError,
     TransportError,
     WrongConversationError,
 )
 
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-"""The statuses that may pass: the documented ones, a proxy's 504 and a server's 408."""
+RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
+"""The statuses that may pass: the documented ones, and those of gateways before the API.
+
+408 and 425 (RFC 9110, RFC 8470), 499 (nginx), 504, 520 to 524 and 530 (Cloudflare), 529
+(overloaded). 525 and 526 are not among them: a gateway that distrusts the API's certificate does
+so until a person acts.
+"""
 
 
 @frozen
@@ -25,9 +32,10 @@ class RetryPolicy:
     """How often and how late a failed attempt is made again; a GET changes nothing, so it may be.
 
     Tried again are the statuses in `RETRIED`, timeouts, broken connections and truncated answers,
-    and an answer to another request. Not tried again: every other status, a certificate that
-    cannot be trusted, a body that breaks the contract, and a 429 which names no time and whose
-    code is not that of the rate limit, for that is a quota used up.
+    an answer to another request, and a token callable that raised or took too long. Not tried
+    again: every other status, of the API or of a proxy, a certificate that cannot be trusted, a
+    body that breaks the contract, and a 429 which names no time and whose code is not that of the
+    rate limit, for that is a quota used up.
 
     The delay before attempt n+1 is drawn between 0 and `first_delay` · 2^(n-1), at most
     `longest_delay` (full jitter); never less than the API asks for. Where a 429 or 503 names a
@@ -149,6 +157,11 @@ def _may_pass(error: SiteAssistError) -> bool:
     if isinstance(error, RateLimitError):
         return error.code in {None, "RATE_LIMIT_EXCEEDED"}
     if isinstance(error, APIError):
+        return error.status in RETRIED
+    if isinstance(error, TokenError):  # without a cause the callable gave what is no token
+        cause = error.__cause__
+        return cause is not None and not isinstance(cause, ConfigurationError)
+    if isinstance(error, ProxyError):
         return error.status in RETRIED
     return isinstance(error, TransportError | WrongConversationError) and not isinstance(
         error, CertificateError

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
-from siteassist_async.errors import ClientClosedError, DisconnectedError, SiteAssistError
-from siteassist_async.transport.body import read_body
-from siteassist_async.transport.connections import close_idle, drop, middlewares_of, new_session
-from siteassist_async.transport.exchange import Exchange
-from siteassist_async.transport.failure import failure, fit_to_chain
-from siteassist_async.transport.timers import AttemptTimer
+from siteassist_async.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    DisconnectedError,
+    SiteAssistError,
+)
+from siteassist_async.forks import renew_in_children
+from siteassist_async.tracebacks import cut
+from siteassist_async.transport.body import LARGEST_ERROR_BODY, MAX_BODY, read_body
+from siteassist_async.transport.connections import close_idle, drop, middlewares_of
+from siteassist_async.transport.failure import failure, make_presentable
+from siteassist_async.transport.home import Home, belongs_to
 from siteassist_async.wire import Request, Response, Timeout
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable
+
+__all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Transport"]
+
+SMALLEST_MAX_BODY = LARGEST_ERROR_BODY
+"""Bodies up to this size are read without counting."""
+
+_OF_PARENTS: list[Home] = []
+"""What the parents of this process hold open: never touched, and so never collected."""
 
 
 class Transport:
@@ -28,7 +42,8 @@ class Transport:
 
     Redirects are not followed, cookies not kept, and neither netrc nor proxy variables are read,
     unless a session of the user's own does so. A failure is a TransportError or a
-    ResponseTooLargeError, and its connection is closed; a cancellation passes at once.
+    ResponseTooLargeError, and its connection is closed; a cancellation passes at once. It works in
+    one event loop after another, and in processes that are forked: each has its own connections.
     """
 
     def __init__(
@@ -37,78 +52,108 @@ class Transport:
         connections: int,
         session: aiohttp.ClientSession | None = None,
         tls: ssl.SSLContext | None = None,
+        max_body: int = MAX_BODY,
     ) -> None:
         self._connections = connections
         self._tls = tls
+        self._max_body = max_body
         self._users = session
-        self._session = session
+        self._home: Home | None = None
         self._closed = False
-        self._timer = AttemptTimer()
         self._last_timeout: tuple[Timeout | None, aiohttp.ClientTimeout] = (
             None,
             aiohttp.ClientTimeout(),
         )
         self._origin, self._root = "", URL()
-        self._exchange: Exchange | None = None
+        renew_in_children(self)
 
     async def __call__(self, request: Request) -> Response:
         """Send the request once."""
-        session = self._session or self._open()
+        home = self._home
+        if home is None or home.loop is not asyncio.get_running_loop():
+            home = await self._open()
+        handled = sys.exception()
         request.tally.sent += 1
-        task = self._timer.begin(request.timeout.total)
+        task = home.timer.begin(request.timeout.total)
         try:
-            response = await self._send(session, request)
-            body = await read_body(response)
-            return Response(response.status, response.headers, body, partial(drop, response))
+            # In a frame of its own: what is raised leaves it, with all that it holds, behind.
+            return await self._send(home, request)
         except asyncio.CancelledError as error:
-            if self._timer.end(task):
+            cut(error, handled)
+            if home.timer.end(task):
                 raise failure(TimeoutError(), request.timeout) from error
             # aiohttp cancels who waits for a connection of a session that is being closed.
-            if not session.closed or task.cancelling():
+            if not home.session.closed or task.cancelling():
                 raise
             raise _closed() from error
-        except SiteAssistError:
+        except SiteAssistError as error:
+            cut(error, handled)
             raise
-        except Exception as error:  # noqa: BLE001 - aiohttp lets ValueError and others through
+        except Exception as error:
             chosen = failure(error, request.timeout)
-            if session.closed:
+            if home.session.closed:
                 chosen = _closed()
-            if isinstance(chosen, DisconnectedError) and session is not self._users:
-                close_idle(session)
-            raise chosen from fit_to_chain(error)
+            if isinstance(chosen, DisconnectedError) and not home.is_the_users:
+                close_idle(home.session)
+            make_presentable(error, handled)
+            raise chosen from error
         finally:
-            self._timer.end(task)
+            home.timer.end(task)
 
     async def close(self) -> None:
         """Close the pool, unless the session is the user's; nothing can be sent any more."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None and session is not self._users:
-            self._timer.stop()  # over a session of the user's, what is in flight goes on
-            await session.close()
+        home, self._home = self._home, None
+        if home is None:
+            return
+        if home.loop is asyncio.get_running_loop():
+            await home.close()
+        elif not home.loop.is_running():
+            home.abandon()
+        else:
+            raise _in_use()
 
-    def _send(
-        self, session: aiohttp.ClientSession, request: Request
-    ) -> Awaitable[aiohttp.ClientResponse]:
-        url, timeout = self._url(request.url), self._timeout(request.timeout)
-        if self._exchange is not None and not self._exchange.is_watched():
-            return self._exchange.get(url, request, timeout)
-        return session.get(
-            url,
-            headers=request.headers,
-            timeout=timeout,
-            allow_redirects=False,
-            raise_for_status=False,  # a user's session may have it set
-            auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
-            middlewares=middlewares_of(session),
-        )
+    def renew(self) -> None:
+        """Leave the parent's connections to the parent, in a process that was forked."""
+        if self._home is not None:
+            # To close them, as dropping them would, is seen by the parent and by the server.
+            _OF_PARENTS.append(self._home)
+            self._home = None
 
-    def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> Home:
         if self._closed:
             raise _closed()
-        self._session = new_session(self._connections, self._tls)
-        self._exchange = Exchange(self._session)
-        return self._session
+        loop, before = asyncio.get_running_loop(), self._home
+        if before is not None and before.loop.is_running():
+            raise _in_use()
+        if self._users is None:
+            home = Home.of_the_client(loop, self._connections, self._tls)
+        elif belongs_to(self._users, loop):
+            home = Home(loop, self._users)
+        else:
+            raise ConfigurationError("the session belongs to another event loop than the call")
+        self._home = home
+        if before is not None:
+            before.abandon()
+        await home.settle_in()
+        return home
+
+    async def _send(self, home: Home, request: Request) -> Response:
+        url, timeout = self._url(request.url), self._timeout(request.timeout)
+        if home.exchange is not None and not home.exchange.is_watched():
+            response = await home.exchange.get(url, request, timeout)
+        else:
+            response = await home.session.get(
+                url,
+                headers=request.headers,
+                timeout=timeout,
+                allow_redirects=False,
+                raise_for_status=False,  # a user's session may have it set
+                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+                middlewares=middlewares_of(home.session),
+            )
+        body = await read_body(response, self._max_body)
+        return Response(response.status, response.headers, body, partial(drop, response))
 
     def _url(self, url: str) -> URL:
         end = url.find("/", len("https://"))
@@ -136,3 +181,7 @@ class Transport:
 
 def _closed() -> SiteAssistError:
     return ClientClosedError("the client is closed")
+
+
+def _in_use() -> SiteAssistError:
+    return ConfigurationError("the client is in use in another event loop: make one for each")

@@ -12,19 +12,23 @@ from aiohttp import hdrs
 
 from siteassist_async.errors import ResponseTooLargeError
 from siteassist_async.transport.connections import being_read, drop
-from siteassist_async.transport.inflate import ENCODINGS, Inflater
+from siteassist_async.transport.inflate import ENCODINGS, PIECE, Inflater
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-LARGEST_BODY = 64 * 2**20
-"""Bytes, decompressed. A conversation of 1,000 messages is about half a megabyte."""
+MAX_BODY = 16 * 2**20
+"""Bytes, decompressed, unless told otherwise: 30 times a conversation of 1,000 messages.
+
+To check as many that are packed with values takes one call of the decoder, during which nothing
+else runs, less than a tenth of a second; a higher limit is a longer hold.
+"""
 
 LARGEST_ERROR_BODY = 64 * 2**10
 """Bytes, decompressed; the rest of a longer error is not read, and its status still counts."""
 
 
-async def read_body(response: aiohttp.ClientResponse) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, max_body: int) -> bytes:
     """Read a 200's body whole, and of any other status as much of it as can be had.
 
     Raises:
@@ -39,7 +43,7 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
             pieces.append(response.content.read_nowait())
         else:
             with _woken_by_loss(response):
-                await _read(response, pieces, LARGEST_BODY if succeeded else LARGEST_ERROR_BODY)
+                await _read(response, pieces, max_body if succeeded else LARGEST_ERROR_BODY)
     except Exception:
         drop(response)
         if succeeded:
@@ -69,6 +73,8 @@ async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: in
         for piece in inflater.feed(sent) if inflater else (sent,):
             pieces.append(piece[:room])
             room -= len(piece)
+            if len(piece) == PIECE:  # a packet may unpack to all that there is room for
+                await asyncio.sleep(0)
             if room < 0:
                 raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
     if inflater:

@@ -7,8 +7,15 @@ import functools
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from attrs import evolve
 
-from siteassist_async.transport.failure import BrokenError, fit_to_chain, is_broken, told
+from siteassist_async.transport.failure import (
+    BrokenError,
+    is_broken,
+    is_out_of_descriptors,
+    told,
+)
 from siteassist_async.transport.timers import OneTimerHandler
 
 if TYPE_CHECKING:
@@ -25,6 +32,10 @@ being_read: set[object] = set()
 aiohttp gives a connection to the next request when the last byte has come, before its reader has
 looked at it and may have dropped the connection.
 """
+
+
+SCARCE_FOR = 10.0
+"""Seconds for which no more connections are made, after the system had no descriptor left."""
 
 
 def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
@@ -46,6 +57,11 @@ def own_middlewares(session: aiohttp.ClientSession) -> Sequence[aiohttp.ClientMi
     return getattr(session, "_middlewares", ())  # nothing public names them
 
 
+def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop | None:
+    """The event loop that a session was made in; None where it does not tell."""
+    return getattr(session, "_loop", None)  # the public name of it warns
+
+
 def close_idle(session: aiohttp.ClientSession) -> None:
     """Close the connections that no request is using."""
     # A server that dropped one idle connection has dropped them all: a restart, a proxy's
@@ -64,7 +80,47 @@ def drop(response: aiohttp.ClientResponse) -> None:
         protocol.close()
 
 
-class _QuietConnector(aiohttp.TCPConnector):
+class FrugalConnector(aiohttp.TCPConnector):
+    """Makes do with the connections that it has, where the process may open no more files."""
+
+    _scarce_until = 0.0
+    _asked_limit = 0
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
+    ) -> Connection:
+        """As its parent; a request waits for a connection in use if there can be no other."""
+        if self._scarce_until and self._scarce_until <= asyncio.get_running_loop().time():
+            self._scarce_until = 0.0
+            self._set_limit(self._asked_limit)
+        while True:
+            try:
+                return await super().connect(req, traces, timeout)
+            except aiohttp.ClientConnectorError as error:
+                if not (is_out_of_descriptors(error) and self._settle_for_those_in_use()):
+                    raise
+                # That wait is no matter of connecting; the attempt's total bounds it.
+                timeout = evolve(timeout, connect=None)
+
+    def _settle_for_those_in_use(self) -> bool:
+        """Whether there are some, and whoever comes now waits for them."""
+        acquired: set[object] = getattr(self, "_acquired", set())
+        in_use = sum(isinstance(one, ResponseHandler) for one in acquired)
+        if not in_use:
+            return False
+        self._asked_limit = self._asked_limit or self.limit
+        self._scarce_until = asyncio.get_running_loop().time() + SCARCE_FOR
+        self._set_limit(in_use)
+        return self.limit == in_use
+
+    def _set_limit(self, limit: int) -> None:
+        setattr(self, "_limit", limit)  # noqa: B010 - nothing public sets it
+
+
+class _QuietConnector(FrugalConnector):
     """Hands out no connection with an answer that nobody has looked at, or has asked for."""
 
     async def connect(
@@ -102,4 +158,4 @@ async def _without_hidden_repeat(
     except aiohttp.ClientError as error:
         if not is_broken(error):
             raise
-        raise BrokenError(told(error)) from fit_to_chain(error)
+        raise BrokenError(told(error)) from error

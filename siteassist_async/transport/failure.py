@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from siteassist_async.errors import (
     CertificateError,
+    ConfigurationError,
     ConnectionFailedError,
     DisconnectedError,
+    ProxyError,
     SiteAssistError,
     TimedOutError,
 )
+from siteassist_async.tracebacks import behind
 from siteassist_async.transport.inflate import EncodingError
 
 if TYPE_CHECKING:
@@ -39,30 +43,76 @@ def is_broken(error: Exception) -> bool:
     return isinstance(error, BrokenError | aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
 
 
-def failure(error: Exception, timeout: Timeout) -> SiteAssistError:
+_DESCRIPTORS: dict[int | None, str] = {
+    errno.EMFILE: "this process has too many files open: lower the concurrency, or raise its limit"
+    " (ulimit -n)",
+    errno.ENFILE: "this machine has too many files open: lower the concurrency, or raise its limit"
+    " (fs.file-max)",
+}
+
+
+def is_out_of_descriptors(error: aiohttp.ClientConnectorError) -> bool:
+    """Whether the system refused a socket, and not the server a connection."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return False  # it has no error of the system
+    return error.os_error.errno in _DESCRIPTORS
+
+
+# No network raises these: an option that clashes with another, a header that cannot be sent, a
+# fault in a tool that listens. Trying again is no help.
+_OF_A_PROGRAM = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR0911 - one a kind
     """Choose the error of ours; none repeats what came over the wire."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _no_connection(error)
+    if isinstance(error, TimeoutError):
+        return _timed_out(error, timeout)
     reason = told(error)
-    chosen: SiteAssistError
+    match error:
+        case aiohttp.ServerFingerprintMismatch():
+            return CertificateError(f"the server's certificate cannot be trusted: {reason}")
+        case aiohttp.ClientHttpProxyError():
+            return ProxyError(error.status)
+        case _ if is_broken(error):
+            return DisconnectedError(f"the connection broke before an answer came: {reason}")
+        case aiohttp.ClientResponseError():
+            return ConnectionFailedError(f"what came is not HTTP: {reason}")
+        case aiohttp.ClientPayloadError() | EncodingError():
+            return ConnectionFailedError(f"the answer broke off: {reason}")
+        case _ if isinstance(error, _OF_A_PROGRAM) and not isinstance(error, OSError):
+            return ConfigurationError(f"the request cannot be sent: {_named(error)}")
+        case _:
+            return ConnectionFailedError(_named(error))
+
+
+def _timed_out(error: TimeoutError, timeout: Timeout) -> SiteAssistError:
     match error:
         case aiohttp.ConnectionTimeoutError():
-            chosen = TimedOutError(f"no connection within {timeout.connect:g} s")
+            return TimedOutError(f"no connection within {timeout.connect:g} s")
         case aiohttp.SocketTimeoutError():
-            chosen = TimedOutError(f"the server was silent for {timeout.read:g} s")
-        case TimeoutError():
-            chosen = TimedOutError(f"no whole answer within {timeout.total:g} s")
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
-            chosen = CertificateError(f"the server's certificate cannot be trusted: {reason}")
-        case aiohttp.ClientConnectorError():
-            chosen = ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
-        case _ if is_broken(error):
-            chosen = DisconnectedError(f"the connection broke before an answer came: {reason}")
-        case aiohttp.ClientResponseError():
-            chosen = ConnectionFailedError(f"what came is not HTTP: {reason}")
-        case aiohttp.ClientPayloadError() | EncodingError():
-            chosen = ConnectionFailedError(f"the answer broke off: {reason}")
+            return TimedOutError(f"the server was silent for {timeout.read:g} s")
         case _:
-            chosen = ConnectionFailedError(f"{type(error).__name__}: {reason}")
-    return chosen
+            return TimedOutError(f"no whole answer within {timeout.total:g} s")
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> SiteAssistError:
+    reason = told(error)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return CertificateError(f"the server's certificate cannot be trusted: {reason}")
+    if is_out_of_descriptors(error):
+        return ConnectionFailedError(f"no connection: {_DESCRIPTORS[error.os_error.errno]}")
+    return ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
 
 
 def told(error: BaseException) -> str:
@@ -71,6 +121,8 @@ def told(error: BaseException) -> str:
         return told(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed it"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "the proxy refused"  # its own words may be any
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(getattr(error.certificate_error, "verify_message", error))
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -81,8 +133,19 @@ def told(error: BaseException) -> str:
     return _WHAT_CAME.split(said)[0] or type(error).__name__
 
 
-def fit_to_chain(error: Exception) -> Exception:
-    """Take what came, and the request's headers with the token, out of an error of aiohttp."""
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {told(error)}"
+
+
+def make_presentable(error: BaseException, until: BaseException | None = None) -> None:
+    """Take what came, and the token, out of an error of aiohttp and of all that is behind it."""
+    chained = list(behind(error, until))
+    for one in chained:
+        one.__traceback__ = None  # the locals of aiohttp's frames hold the request's headers
+        _take_out_what_came(one)
+
+
+def _take_out_what_came(error: BaseException) -> None:
     if isinstance(error, aiohttp.ClientResponseError):
         nothing = CIMultiDictProxy(CIMultiDict[str]())
         error.request_info = error.request_info._replace(headers=nothing)
@@ -95,4 +158,3 @@ def fit_to_chain(error: Exception) -> Exception:
     elif isinstance(error, aiohttp.ClientPayloadError):
         error.args = (told(error),)
         error.__cause__ = error.__context__ = None
-    return error

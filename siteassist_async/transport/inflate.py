@@ -15,7 +15,9 @@ ENCODINGS = {
 }
 """The window of each encoding that is undone here: those that the client asks for."""
 
-_PIECE = 2**18
+PIECE = 2**18
+"""Bytes that are undone at a time."""
+
 _MOST_MEMBERS = 100  # of gzip; empty ones take no memory, but time
 
 
@@ -38,13 +40,13 @@ class Inflater:
             EncodingError: They are not in the encoding.
         """
         piece = b""
-        while data or len(piece) == _PIECE:
+        while data or len(piece) == PIECE:
             if not self._members or self._stream.eof:
                 if not data:
                     return
                 self._begin(data)
             try:
-                piece = self._stream.decompress(data, _PIECE)
+                piece = self._stream.decompress(data, PIECE)
             except zlib.error as error:
                 raise EncodingError(f"the body is not {self._encoding}: {error}") from error
             yield piece

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from siteassist_async.errors import BadGatewayError, ConnectionFailedError
+from siteassist_async.errors import BadGatewayError, ConnectionFailedError, TokenError
 from siteassist_async.export import Ending, ExitCode, OutputChangedError, exit_code
 
 from .export_fakes import missing, new_ids
@@ -105,3 +105,12 @@ async def test_dead_letters_that_were_edited_are_not_asked_again(failed: Workben
             await failed.job(retry_failed=True).run()
         assert failed.dead_letters.read_bytes() == edited
     assert failed.api.asked == []
+
+
+async def test_an_id_for_which_no_token_could_be_had_is_retryable(bench: Workbench) -> None:
+    """The callable that gives the token failed, not the id."""
+    bench.write(IDS)
+    bench.api.errors = {IDS[3]: TokenError("the token callable raised OSError")}
+    summary = await bench.finish()
+    assert (summary.failed, summary.retryable) == (1, 1)
+    assert b'"reason":"no token"' in bench.dead_letters.read_bytes()

@@ -10,20 +10,27 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import aiohttp
+import aiohttp.helpers
 from attrs import evolve, field, frozen
 
 from siteassist_async import (
+    ConnectionFailedError,
     Conversation,
     RetryPolicy,
     SiteAssistError,
     Timeout,
     TransportError,
 )
+from siteassist_async.tracebacks import behind
 
 from .raw_server import Play
 from .wire import ID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from siteassist_async import SiteAssist
 
     from .raw_server import RawServer, Step
@@ -70,6 +77,18 @@ class Row:
 def good(name: str, *steps: Step, reused: bool | None = True, **telling: object) -> Row:
     """A row whose answer is the conversation."""
     return Row(name, [steps], telling=telling, reused=reused)
+
+
+def tolerated(name: str, *steps: Step) -> Row:
+    """A row whose answer breaks a rule of HTTP that nobody minds but a program that is developed.
+
+    In Python's development mode aiohttp's parser is strict, so that who writes a server sees what
+    is wrong with it; then it is one error, and no conversation.
+    """
+    name = f"{name} (tolerated)"
+    if aiohttp.helpers.DEBUG:
+        return fails(name, *steps, error=ConnectionFailedError, says="what came is not HTTP")
+    return good(name, *steps)
 
 
 def fails(
@@ -139,10 +158,15 @@ def judge_gaps(row: Row, server: RawServer) -> None:
 
 
 def traces(error: BaseException) -> str:
-    """All that can be seen of an exception and of those behind it."""
+    """All that can be seen of an exception and of those behind it, the locals of frames too."""
     seen = ["".join(traceback.format_exception(error))]
-    behind: BaseException | None = error
-    while behind is not None:
-        seen += [str(behind), repr(behind), repr(behind.args), repr(vars(behind))]
-        behind = behind.__cause__ or behind.__context__
+    for one in behind(error):
+        seen += [str(one), repr(one), repr(one.args), repr(vars(one))]
+        seen += [repr(list(frame.f_locals.items())) for frame in frames(one)]
     return "\n".join(seen)
+
+
+def frames(error: BaseException) -> Iterator[FrameType]:
+    """Those that tools which report errors show the locals of."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield frame

@@ -7,7 +7,7 @@ from siteassist_async import ClientError, ServerError, SiteAssistError, Unexpect
 from .rows import Row, fails
 from .wire import BODY, GOOD, JSON, answer, head
 
-RETRIED = {408, 504}
+RETRIED = {408, 425, 499, 504, 520, 521, 522, 523, 524, 529, 530}
 
 
 def family(status: int) -> type[SiteAssistError]:

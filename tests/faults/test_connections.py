@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiohappyeyeballs
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
-from fakes import BASE_URL, ONCE, TOKEN, client_of, get_all, settle
+from fakes import BASE_URL, ONCE, TOKEN, FakePacer, client_of, get_all, settle
 
 from siteassist_async import (
     ConnectionFailedError,
@@ -22,13 +25,15 @@ from siteassist_async import (
     SiteAssist,
     TimedOutError,
     Timeout,
+    UnexpectedStatusError,
     WrongConversationError,
 )
 from siteassist_async.emulator import conversation_ids
 from siteassist_async.pacing import AdaptivePacer
 from siteassist_async.transport.body import LARGEST_ERROR_BODY
+from siteassist_async.transport.connections import SCARCE_FOR, FrugalConnector
 
-from .wire import GOOD, ID, OTHER_ID, answer, conversation, error
+from .wire import GOOD, ID, OTHER_ID, answer, conversation, error, head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -213,3 +218,95 @@ async def test_connections_are_never_more_than_the_concurrency(
     assert {text[:8] for text in lost} == {"404: No."}
     await server.until(lambda: not server.open)
     assert asyncio.all_tasks() == tasks
+
+
+class Descriptors:
+    """The system's, of which there is a number for connections."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int, code: int) -> None:
+        self.left = left
+        # Its own types are not whole.
+        self._connect: Any = getattr(aiohappyeyeballs, "start_connection")  # noqa: B009
+        self._code = code
+        monkeypatch.setattr(aiohappyeyeballs, "start_connection", self._start)
+
+    async def _start(self, *arguments: Any, **options: Any) -> socket.socket:  # noqa: ANN401 - as given
+        await asyncio.sleep(0)  # as connecting takes a while
+        if not self.left:
+            raise OSError(self._code, os.strerror(self._code))
+        self.left -= 1
+        made: socket.socket = await self._connect(*arguments, **options)
+        return made
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+async def test_too_few_descriptors_are_made_do_with(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Whoever can open no connection waits for one in use; later more are tried again."""
+    descriptors = Descriptors(monkeypatch, 2, code)
+    ids = list(conversation_ids(40))
+    async with SiteAssist(
+        TOKEN, base_url=server.url, concurrency=8, clock=clock, pacer=FakePacer()
+    ) as client:
+        await client.conversations.get(ID)
+        outcomes = await get_all(client, ids)
+        assert all(isinstance(outcome, Fetched) for outcome in outcomes)
+        assert (server.connections, len(server.requests)) == (2, 41)
+        descriptors.left = 100
+        await get_all(client, ids)
+        assert server.connections == 2
+        loop = asyncio.get_running_loop()
+        later = loop.time() + SCARCE_FOR
+        monkeypatch.setattr(loop, "time", lambda: later)
+        await get_all(client, ids)
+        assert server.connections == 8
+
+
+async def test_no_descriptor_at_all_is_a_connection_error_that_names_the_limit(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again: others may close theirs."""
+    Descriptors(monkeypatch, 0, errno.EMFILE)
+    async with client_of(server, clock, retry=RetryPolicy(attempts=3)) as client:
+        with pytest.raises(ConnectionFailedError, match=r"lower the concurrency.*ulimit -n") as it:
+            await client.conversations.get(ID)
+    assert it.value.attempts == 3
+
+
+async def test_a_connector_whose_limit_cannot_be_set_fails_as_before(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a release of aiohttp that has another name for it."""
+    descriptors = Descriptors(monkeypatch, 1, errno.EMFILE)
+
+    def ignore(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(FrugalConnector, "_set_limit", ignore)
+    server.script[ID].append(["silence"])
+    async with client_of(server, clock) as client:
+        call = asyncio.ensure_future(client.conversations.get(ID))
+        await server.until(lambda: bool(server.requests))
+        with pytest.raises(ConnectionFailedError, match="too many files"):
+            await client.conversations.get(OTHER_ID)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert descriptors.left == 0
+
+
+async def test_a_connection_that_was_switched_to_another_protocol_gives_its_slot_back(
+    server: RawServer, clock: FakeClock
+) -> None:
+    """A 101 ends no answer, so nothing else would."""
+    server.script[ID].append([head(101, ["Upgrade: h2c", "Connection: upgrade"])])
+    async with SiteAssist(
+        TOKEN, base_url=server.url, concurrency=1, clock=clock, retry=ONCE, pacer=FakePacer()
+    ) as client:
+        view = client.with_options(timeout=Timeout(connect=1, total=1))
+        for _ in range(2):
+            with pytest.raises(UnexpectedStatusError):
+                await view.conversations.get(ID)
+            server.script[ID].append([head(101, ["Upgrade: h2c", "Connection: upgrade"])])
+        await server.until(lambda: not server.open)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 import trustme
 from fakes import TOKEN
@@ -201,3 +202,17 @@ async def restart(server: RawServer, tls: ssl.SSLContext) -> None:
     """Speak TLS from now on."""
     await server.stop()
     await server.start(tls)
+
+
+async def test_a_certificate_that_is_not_the_pinned_one_ends_it(
+    server: RawServer, clock: FakeClock
+) -> None:
+    """A session of the user's may pin it; nothing is sent, and trying again is no help."""
+    await restart(server, presenting(AUTHORITY.issue_cert("127.0.0.1")))
+    connector = aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(bytes(32)))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        client = SiteAssist(TOKEN, base_url=server.url, session=session, clock=clock)
+        with pytest.raises(CertificateError) as caught:
+            await client.conversations.get(ID)
+    assert caught.value.attempts == 1
+    assert server.requests == []

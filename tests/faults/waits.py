@@ -21,6 +21,10 @@ from .wire import GOOD, JSON, answer, error
 OWN_PAUSE = 60.0
 """More than the pacer waits where the server names no time, and more than it spreads a start."""
 
+RFC_9110 = "%a, %d %b %Y %H:%M:%S GMT"
+FUTURE = "Tue, 01 Jan 2199 10:00:00 GMT"
+SOONER = "Tue, 01 Jan 2199 09:59:00 GMT"
+
 SOON = datetime.now(UTC) + timedelta(hours=2)
 """Further off than all tests take."""
 
@@ -94,7 +98,7 @@ IN_THE_HEADER = [
 ] + [
     evolve(obeyed(f"Retry-After: {name}", 6000, date(form)), gaps=[(6000, 8000)])
     for name, form in (
-        ("a date", "%a, %d %b %Y %H:%M:%S GMT"),
+        ("a date", RFC_9110),
         ("a date of RFC 850", "%A, %d-%b-%y %H:%M:%S GMT"),
         ("a date without a zone", "%a, %d %b %Y %H:%M:%S -0000"),
     )
@@ -112,6 +116,34 @@ IN_BOTH = [
         wait="9",
     ),
     obeyed("the header alone, without a body", 9.0, "Retry-After: 9"),
+]
+
+TWICE = [
+    obeyed("Retry-After twice, the longer first", 9.0, "Retry-After: 9", "Retry-After: 3"),
+    obeyed("Retry-After twice, the longer last", 9.0, "Retry-After: 3", "Retry-After: 9"),
+    obeyed("Retry-After twice, one is nonsense", 9.0, "Retry-After: 9", "Retry-After: soon"),
+]
+
+BY_THE_SERVERS_CLOCK = [
+    obeyed(f"a date by the clock of a server that is {name}", 9.0, date, f"Retry-After: {after}")
+    for name, date, after in (
+        (
+            "years behind",
+            "Date: Wed, 01 Jan 2020 10:00:00 GMT",
+            "Wed, 01 Jan 2020 10:00:09 GMT",
+        ),
+        (
+            "years ahead",
+            "Date: Tue, 01 Jan 2199 10:00:00 GMT",
+            "Tue, 01 Jan 2199 10:00:09 GMT",
+        ),
+    )
+] + [
+    obeyed("a date that the server's own is past", 0, f"Date: {FUTURE}", f"Retry-After: {SOONER}"),
+    evolve(
+        obeyed("a date, and a Date that is none", 6000, date(RFC_9110), "Date: today"),
+        gaps=[(6000, 8000)],
+    ),
 ]
 
 OF_OTHERS = [
@@ -180,4 +212,13 @@ ATTEMPTS = [
     ),
 ]
 
-ROWS: list[Row] = [*IN_THE_BODY, *IN_THE_HEADER, *IN_BOTH, *OF_OTHERS, *LIMITS, *ATTEMPTS]
+ROWS: list[Row] = [
+    *IN_THE_BODY,
+    *IN_THE_HEADER,
+    *IN_BOTH,
+    *TWICE,
+    *BY_THE_SERVERS_CLOCK,
+    *OF_OTHERS,
+    *LIMITS,
+    *ATTEMPTS,
+]
