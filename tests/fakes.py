@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
 
 from siteassist_async import Failed, Fetched, Request, Response, RetryPolicy, Send, SiteAssist
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Delay
+from siteassist_async.pacing import Permit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 
     from aiohttp import ClientSession
     from yarl import URL
 
     from siteassist_async.emulator import Answer
     from siteassist_async.pacing import RateLimitHint
+    from siteassist_async.slots import Slots
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 """The id of the documented conversation."""
@@ -88,51 +93,75 @@ class FakeClock:
         await asyncio.sleep(0)
 
 
-class FakePacer:
-    """Lets all start at once, or raises `refusal`, and writes down what it is told."""
+@frozen
+class Asked:
+    """What a pacer was asked for."""
 
-    def __init__(self, refusal: Exception | None = None) -> None:
+    subject: Hashable
+    bulk: bool
+    deadline: float
+    latest: float
+
+
+class FakePacer:
+    """Lets all start that have a slot, or raises `refusal`, and writes down what it is told.
+
+    It says of each refusal that it is the subject's alone where `alone` is set.
+    """
+
+    def __init__(self, refusal: Exception | None = None, *, alone: bool = False) -> None:
         self.refusal = refusal
-        self.deadlines: list[float | None] = []
+        self.alone = alone
+        self.asked: list[Asked] = []
         self.told: list[tuple[object, ...]] = []
         self.hints: list[RateLimitHint | None] = []
-        self.closed_for = 0.0
 
-    def opens_in(self) -> float:
-        """As told by `closed_for`."""
-        return self.closed_for
-
-    def acquire_nowait(self) -> float | None:
-        """Let all wait, so that the deadline is told."""
+    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
+        """Let all wait, so that what they ask for is told."""
+        del subject, slots, bulk
         return None
 
-    async def acquire(self, deadline: float | None = None) -> float:
+    async def acquire(
+        self,
+        subject: Hashable,
+        slots: Slots,
+        *,
+        bulk: bool,
+        deadline: float = math.inf,
+        latest: float = math.inf,
+    ) -> Permit:
         """Give 1.0 as the first start time, 2.0 as the second, and so on."""
-        self.deadlines.append(deadline)
         if self.refusal is not None:
             raise self.refusal
-        return float(len(self.deadlines))
+        if slots.free > 0:
+            slots.free -= 1
+        else:
+            await slots.wait()
+        self.asked.append(Asked(subject, bulk, deadline, latest))
+        number = len(self.asked)
+        return Permit(float(number), subject, bulk, number, self)
 
-    def granted(self, sent: float, hint: RateLimitHint | None = None) -> None:
-        """As `Pacer.granted`."""
-        self.told.append(("granted", sent))
+    def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
+        """As `Permit.succeeded`."""
+        self.told.append(("succeeded", permit.sent))
         self.hints.append(hint)
 
-    def refused(
+    def throttled(
         self,
-        sent: float,
+        permit: Permit,
         retry_after: float | None,
         *,
         limited: bool,
-        hint: RateLimitHint | None = None,
-    ) -> None:
-        """As `Pacer.refused`."""
-        self.told.append(("refused", sent, retry_after, limited))
+        hint: RateLimitHint | None,
+    ) -> bool:
+        """As `Permit.throttled`."""
+        self.told.append(("throttled", permit.sent, retry_after, limited))
         self.hints.append(hint)
+        return self.alone
 
-    def released(self, sent: float) -> None:
-        """As `Pacer.released`."""
-        self.told.append(("released", sent))
+    def abandoned(self, permit: Permit) -> None:
+        """As `Permit.abandoned`."""
+        self.told.append(("abandoned", permit.sent))
 
 
 class FakeSend:
