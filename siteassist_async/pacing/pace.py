@@ -183,10 +183,10 @@ class Pace:
         self._settle(permit)
         self._granted += 1
         self._latency.add(now - permit.sent)
-        reopened = self._isolation.granted(permit) and self._gate.open(now)
-        if reopened:
-            self._earliest = now
+        is_over = self._isolation.granted(permit)
         counts = self._learner.granted(permit.sent, now)
+        if (is_over or counts) and self._gate.open(now):
+            self._earliest = now
         events = () if hint is None else self._heed(permit.sent, now, hint)
         if self._window == self._concurrency and not (counts and self._in_a_row):
             return events
