@@ -272,12 +272,11 @@ class Pace:
 
     def _from(self, now: float) -> float:
         """The earliest time by the gate and the rate alone."""
-        earliest = max(now, self._earliest)
-        if earliest > now < self._gate.until:
-            probe = self._gate.probes()
-            if probe < self._gate.until:
-                return max(now, probe)
-        return earliest
+        opens = self._gate.until
+        if now >= opens:
+            return max(now, self._earliest)
+        probe = self._gate.probes()
+        return max(now, probe) if probe < opens else max(opens, self._earliest)
 
     def _plan(self, now: float) -> None:
         rate, credit = self._learner.current, CREDIT
