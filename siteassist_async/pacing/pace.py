@@ -322,6 +322,7 @@ class Pace:
         """Unlearn what an id taught that is refused alone."""
         self._blamed = None
         before = self._learner.rate
+        blamed.learner.max_rate = self._learner.max_rate  # it may have been set since
         blamed.learner.resume(now)
         self._learner = blamed.learner
         self._cut(now)
