@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections import deque
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -16,7 +17,7 @@ from siteassist_async.emulator import Delay
 from siteassist_async.pacing import Permit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from aiohttp import ClientSession
     from yarl import URL
