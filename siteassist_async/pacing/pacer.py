@@ -16,9 +16,9 @@ from weakref import WeakSet
 from attrs import define, field
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.pacing.pace import Pace, PaceSnapshot
+from siteassist_async.pacing.pace import URGENT_FOR, Pace, PaceSnapshot
 from siteassist_async.pacing.permit import Permit
-from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue
+from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue, has_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Sequence
@@ -99,8 +99,12 @@ class AdaptivePacer:
             pace = self._pace
             if pace.start_at(now, bulk=bulk) > now or pace.parked_until(subject) > now:
                 return None
+            if bulk and not has_room(slots, now):
+                return None
             permit = pace.start(now, subject, bulk=bulk)
         slots.free -= 1
+        if not bulk:
+            slots.urgent_until = now + URGENT_FOR
         permit.settler = self
         return permit
 

@@ -160,7 +160,7 @@ class WaitQueue:
         heads = [
             line.bulk[0]
             for slots, line in self._lines.items()
-            if _clean_bulk(line.bulk) and slots.free > _kept(slots, now)
+            if _clean_bulk(line.bulk) and has_room(slots, now)
         ]
         return min(heads)[1] if heads else None
 
@@ -192,12 +192,14 @@ class WaitQueue:
         return any(line.bulk for line in self._lines.values())
 
 
+def has_room(slots: Slots, now: float) -> bool:
+    """Whether a slot is free for bulk work, beside those that it leaves to others."""
+    kept = slots.count // RESERVED if now < slots.urgent_until else 0
+    return slots.free > kept
+
+
 def _time(candidate: tuple[float, Waiter | None]) -> float:
     return candidate[0]
-
-
-def _kept(slots: Slots, now: float) -> int:
-    return slots.count // RESERVED if now < slots.urgent_until else 0
 
 
 def _clean_heap(urgent: list[tuple[float, int, Waiter]]) -> bool:
