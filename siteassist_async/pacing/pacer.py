@@ -119,20 +119,14 @@ class AdaptivePacer:
     ) -> Permit:
         """As `Pacer.acquire`."""
         latest = min(latest, self._latest(deadline))
-        await self._wait_while_parked(subject, latest)
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-        waiter = Waiter(subject, bulk, latest, slots, partial(_tell, told))
-        lane = self._enter(waiter, loop)
-        try:
-            await told
-        except BaseException:
-            self._give_up(waiter, lane)
-            raise
-        if not isinstance(waiter.outcome, Permit):
-            raise waiter.outcome or AssertionError
-        waiter.outcome.settler = self
-        return waiter.outcome
+        outcome = None
+        while outcome is None:
+            await self._wait_while_parked(subject, latest)
+            outcome = await self._wait_in_line(Waiter(subject, bulk, latest, slots))
+        if isinstance(outcome, StartTooLateError):
+            raise outcome
+        outcome.settler = self
+        return outcome
 
     def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
         """As `Permit.succeeded`."""
@@ -224,6 +218,18 @@ class AdaptivePacer:
                 raise StartTooLateError(until - now, "retry_after")
             _log_wait(subject, until - now, "retry_after")
             await self._clock.sleep(until - now)
+
+    async def _wait_in_line(self, waiter: Waiter) -> Permit | StartTooLateError | None:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        waiter.told = partial(_tell, told)
+        lane = self._enter(waiter, loop)
+        try:
+            await told
+        except BaseException:
+            self._give_up(waiter, lane)
+            raise
+        return waiter.outcome
 
     def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> _Lane:
         with self._lock:

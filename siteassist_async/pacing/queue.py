@@ -37,7 +37,7 @@ class StartTooLateError(Exception):
 
 @define(eq=False)
 class Waiter:
-    """A call that waits; it is told once, by a permit or by an error.
+    """A call that waits; it is told once.
 
     Attributes:
         subject: What it is about.
@@ -45,7 +45,8 @@ class Waiter:
         latest: When it must have started.
         slots: Those of its client; one must be free.
         told: Called once there is an outcome.
-        outcome: The permit, or why there is none.
+        outcome: The permit, or why there is none; None once it is told: its id was refused
+            meanwhile, and has a pause of its own to wait for.
     """
 
     subject: Hashable
@@ -127,6 +128,9 @@ class WaitQueue:
             if waiter is None or at > now:
                 return min(at, self._first_latest())
             self.leave(waiter)
+            if pace.parked_until(waiter.subject) > now:
+                waiter.told()
+                continue
             if not waiter.bulk:
                 waiter.slots.urgent_until = now + URGENT_FOR
             waiter.slots.free -= 1
