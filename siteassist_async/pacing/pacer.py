@@ -285,10 +285,15 @@ class AdaptivePacer:
         lane.plan(at, self._look_later)
 
     async def _look_later(self, lane: _Lane) -> None:
-        while lane.looks_at < math.inf:
-            await self._clock.sleep(lane.looks_at - self._clock.now())
-            lane.looks_at = math.inf
-            self._advance(lane)
+        try:
+            while lane.looks_at < math.inf:
+                await self._clock.sleep(lane.looks_at - self._clock.now())
+                lane.looks_at = math.inf
+                self._advance(lane)
+        except asyncio.CancelledError:
+            if lane.forget(asyncio.current_task()):  # cancelled by a stranger: others still wait
+                lane.loop.call_soon(self._advance, lane)
+            raise
 
 
 @define(eq=False)
@@ -316,6 +321,13 @@ class _Lane:
             self._stop()
             self.looks_at = at
             self._looker = self.loop.create_task(look(self), context=Context())
+
+    def forget(self, looker: asyncio.Task[object] | None) -> bool:
+        """Plan anew where it was this task that was to look."""
+        if looker is not self._looker:
+            return False
+        self._looker, self.looks_at = None, math.inf
+        return True
 
     def _stop(self) -> None:
         looker, self._looker = self._looker, None
