@@ -126,7 +126,8 @@ class WaitQueue:
         while self._waiting:
             at, waiter = min(self._candidates(pace, now), default=(math.inf, None), key=_time)
             if waiter is None or at > now:
-                return min(at, self._first_latest())
+                # Whoever must start at this very moment is late a moment after.
+                return min(at, max(self._first_latest(), math.nextafter(now, math.inf)))
             self.leave(waiter)
             if pace.parked_until(waiter.subject) > now:
                 waiter.told()
