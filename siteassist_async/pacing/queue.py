@@ -65,6 +65,18 @@ class _Line:
     urgent: list[tuple[float, int, Waiter]] = field(factory=list[tuple[float, int, "Waiter"]])
     bulk: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
 
+    def late(self, earliest: float) -> Iterator[Waiter]:
+        """Those that must have started before that; each has left when the next is asked for."""
+        while _clean_heap(self.urgent) and self.urgent[0][0] < earliest:
+            yield self.urgent[0][2]
+        while _clean_bulk(self.bulk) and self.bulk[0][1].latest < earliest:
+            yield self.bulk[0][1]
+
+    def first_latest(self) -> float:
+        """When the first of those that are next in turn must have started."""
+        urgent = self.urgent[0][0] if _clean_heap(self.urgent) else math.inf
+        return min(urgent, self.bulk[0][1].latest) if _clean_bulk(self.bulk) else urgent
+
 
 @define
 class WaitQueue:
@@ -172,16 +184,14 @@ class WaitQueue:
     def _refuse_late(self, pace: Pace, now: float) -> None:
         earliest = max(now, pace.opens)
         for line in self._lines.values():
-            while _clean_heap(line.urgent) and line.urgent[0][0] < earliest:
-                waiter = line.urgent[0][2]
+            for waiter in line.late(earliest):
                 self.leave(waiter)
                 start = max(pace.expected_start(now, 0), earliest)
                 waiter.outcome = StartTooLateError(start - now, self.reason(waiter, pace, now))
                 waiter.told()
 
     def _first_latest(self) -> float:
-        firsts = [line.urgent[0][0] for line in self._lines.values() if _clean_heap(line.urgent)]
-        return min(firsts, default=math.inf)
+        return min((line.first_latest() for line in self._lines.values()), default=math.inf)
 
     def _ahead(self, waiter: Waiter) -> int:
         if waiter.latest >= self._latest:  # as nearly always: those of equal patience are in order
