@@ -194,6 +194,8 @@ class WaitQueue:
         return min((line.first_latest() for line in self._lines.values()), default=math.inf)
 
     def _ahead(self, waiter: Waiter) -> int:
+        if waiter.bulk:
+            return self._urgent
         if waiter.latest >= self._latest:  # as nearly always: those of equal patience are in order
             self._latest = waiter.latest
             return self._urgent
