@@ -130,7 +130,7 @@ def decide(
 def _was_refused_enough(
     policy: RetryPolicy, error: SiteAssistError, progress: Progress, *, bulk: bool
 ) -> bool:
-    if progress.refused_alone >= policy.refusals - 1:
+    if 0 < progress.refused_alone >= policy.refusals - 1:
         return True
     if isinstance(error, ServiceUnavailableError):
         return bulk and progress.unavailable + 1 >= policy.refusals
