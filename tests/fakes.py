@@ -6,10 +6,13 @@ import asyncio
 import json
 import math
 from collections import deque
+from collections.abc import Hashable
 from heapq import heappop, heappush
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 from unittest import mock
+
+from attrs import frozen
 
 from siteassist_async import Failed, Fetched, Request, Response, RetryPolicy, Send, SiteAssist
 from siteassist_async.contract import documented_body
@@ -17,7 +20,7 @@ from siteassist_async.emulator import Delay
 from siteassist_async.pacing import AdaptivePacer, Pace, Permit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from aiohttp import ClientSession
     from yarl import URL
@@ -160,18 +163,31 @@ def virtual_client(
         )
 
 
-class FakePacer:
-    """Lets all start at once, or raises `refusal`, and writes down what it is told."""
+@frozen
+class Asked:
+    """What a pacer was asked for."""
 
-    def __init__(self, refusal: Exception | None = None) -> None:
+    subject: Hashable
+    bulk: bool
+    deadline: float
+    latest: float
+
+
+class FakePacer:
+    """Lets all start that have a slot, or raises `refusal`, and writes down what it is told.
+
+    It says of each refusal that it is the subject's alone where `alone` is set.
+    """
+
+    def __init__(self, refusal: Exception | None = None, *, alone: bool = False) -> None:
         self.refusal = refusal
-        self.asked: list[tuple[float, float]] = []
+        self.alone = alone
+        self.asked: list[Asked] = []
         self.told: list[tuple[object, ...]] = []
         self.hints: list[RateLimitHint | None] = []
-        self.alone = False
 
     def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
-        """Let all wait, so that the deadline is told."""
+        """Let all wait, so that what they ask for is told."""
         del subject, slots, bulk
         return None
 
@@ -185,15 +201,15 @@ class FakePacer:
         latest: float = math.inf,
     ) -> Permit:
         """Give 1.0 as the first start time, 2.0 as the second, and so on."""
-        self.asked.append((deadline, latest))
         if self.refusal is not None:
             raise self.refusal
         if slots.free > 0:
             slots.free -= 1
         else:
             await slots.wait()
-        count = len(self.asked)
-        return Permit(float(count), subject, bulk, count, self)
+        self.asked.append(Asked(subject, bulk, deadline, latest))
+        number = len(self.asked)
+        return Permit(float(number), subject, bulk, number, self)
 
     def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
         """As `Permit.succeeded`."""

@@ -135,7 +135,7 @@ async def test_a_pacer_can_be_brought_along(emulator: Emulator) -> None:
     async with client:
         await client.conversations.get(ID)
     assert client.pacer is pacer
-    assert pacer.told == [("granted", 1.0), ("granted", 2.0)]
+    assert pacer.told == [("succeeded", 1.0), ("succeeded", 2.0)]
 
 
 async def test_a_client_can_be_made_where_no_loop_runs() -> None:

@@ -148,6 +148,7 @@ async def test_a_call_is_as_patient_as_its_policy_and_a_job_endlessly(
         assert caught.value.retry_after == 3600
         assert clock.slept == []
         await client.conversations.get_record(ID)
-        emulator.script(ID, *[Status(503, retry_after=3600)] * 2)
+        refusals = [Status(429, retry_after=3600)] * 7 + [Status(503, retry_after=3600)] * 2
+        emulator.script(ID, *refusals)
         assert [type(outcome) for outcome in await get_all(client, [ID])] == [Fetched]
-    assert clock.time >= 1000 + 4 * 3600
+    assert clock.time >= 1000 + 11 * 3600

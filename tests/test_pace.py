@@ -5,65 +5,38 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paces import (
+    TODAY,
+    begin,
+    ceiling_of,
+    fresh,
+    grant,
+    new_pace,
+    outage,
+    rate_of,
+    refuse,
+    restore,
+)
 
 from siteassist_async.pacing import (
     GateClosed,
     LearnedRate,
     Pace,
+    Permit,
     RateChanged,
     RateLimitHint,
     WindowChanged,
 )
 
+if TYPE_CHECKING:
+    from siteassist_async.pacing import PaceEvent
+
 EMPTY = RateLimitHint(remaining=0.0, reset=5.0)
-
-
-def new_pace(concurrency: int = 8, max_rate: float | None = None) -> Pace:
-    """A pace whose jitter is always the same."""
-    return Pace(concurrency=concurrency, max_rate=max_rate, random=lambda: 0.5)
-
-
-def begin(pace: Pace, now: float) -> float:
-    """Start a request as soon as it may; the time."""
-    at = pace.start_at(now)
-    pace.start(at)
-    return at
-
-
-def grant(pace: Pace, now: float, requests: int = 1) -> float:
-    """Grant so many requests, one after another; the time after it."""
-    for _ in range(requests):
-        sent = begin(pace, now)
-        now = sent + 0.08
-        pace.granted(sent, now)
-    return now
-
-
-def refuse(
-    pace: Pace, now: float, retry_after: float | None = 2.0, *, limited: bool = True
-) -> float:
-    """Refuse one request; the time after it."""
-    sent = begin(pace, now)
-    pace.refused(sent, sent + 0.02, retry_after, limited=limited)
-    return sent + 0.02
-
-
-def rate_of(pace: Pace, now: float = 0.0) -> float:
-    """The rate, which is known."""
-    rate = pace.snapshot(now).rate
-    assert rate is not None
-    return rate
-
-
-def ceiling_of(pace: Pace) -> float:
-    """The measured limit, which is known."""
-    ceiling = pace.snapshot(0.0).ceiling
-    assert ceiling is not None
-    return ceiling
 
 
 Server = Callable[[float], float]
@@ -101,20 +74,20 @@ def fixed_window(quota: int, seconds: float) -> Server:
 
 def simulate(pace: Pace, server: Server, seconds: float) -> tuple[int, int]:
     """Request as fast as the pace lets one; the requests granted and refused."""
-    now, ends = 0.0, list[tuple[float, float, float]]()
+    now, ends = 0.0, list[tuple[float, int, Permit, float]]()
     while now < seconds:
         at = pace.start_at(now)
         if ends and ends[0][0] <= at:
-            now, sent, wait = heapq.heappop(ends)
+            now, _, permit, wait = heapq.heappop(ends)
             if wait:
-                pace.refused(sent, now, wait, limited=True)
+                pace.throttled(permit, now, wait, limited=True)
             else:
-                pace.granted(sent, now)
+                pace.succeeded(permit, now)
             continue
         now = at
-        pace.start(now)
+        permit = pace.start(now)
         wait = server(now)
-        heapq.heappush(ends, (now + (0.025 if wait else 0.08), now, wait))
+        heapq.heappush(ends, (now + (0.025 if wait else 0.08), permit.number, permit, wait))
     state = pace.snapshot(now)
     return state.granted, state.refused
 
@@ -166,7 +139,7 @@ def test_slow_start_widens_the_window_to_the_concurrency() -> None:
 def test_small_jobs_begin_with_a_burst_and_large_ones_are_spread() -> None:
     """Before anything is known some start at once, and then a rate holds until many are granted."""
     pace = new_pace(64)
-    starts = [begin(pace, 0.0) for _ in range(pace.limit)]
+    starts = [begin(pace, 0.0).sent for _ in range(pace.limit)]
     assert starts[0] == starts[4] == 0.0
     assert starts[-1] > 0.0
     assert pace.snapshot(0.0).rate is None
@@ -175,22 +148,31 @@ def test_small_jobs_begin_with_a_burst_and_large_ones_are_spread() -> None:
 def test_without_a_free_slot_nothing_starts() -> None:
     """A slot is free again however the request ended."""
     pace = new_pace(1)
-    sent = begin(pace, 0.0)
+    permit = begin(pace, 0.0)
     assert pace.start_at(1.0) == math.inf
-    pace.released()
+    pace.abandoned(permit)
     assert pace.start_at(1.0) == 1.0
-    assert pace.snapshot(sent).in_flight == 0
+    assert pace.snapshot(1.0).in_flight == 0
+
+
+def throttled(
+    pace: Pace, permit: Permit, now: float, retry_after: float | None, *, limited: bool = True
+) -> tuple[PaceEvent, ...]:
+    """Refuse a request; what changed."""
+    _, events = pace.throttled(permit, now, retry_after, limited=limited)
+    return events
 
 
 def test_the_latest_gate_holds() -> None:
     """A shorter wait opens no gate, a longer one extends it; both are told apart."""
     pace = new_pace()
     first, second, third = (begin(pace, 0.0) for _ in range(3))
-    assert pace.refused(first, 0.1, 10.0, limited=False) == (GateClosed(10.0),)
-    assert pace.refused(second, 0.2, 1.0, limited=False) == ()
+    assert throttled(pace, first, 0.1, 10.0)[0] == GateClosed(10.0)
+    assert throttled(pace, second, 0.2, 1.0) == ()
     assert pace.opens == pytest.approx(10.1)
-    assert pace.refused(third, 0.3, 20.0, limited=False) == (GateClosed(20.0),)
-    assert pace.start_at(0.3) == pace.opens == pytest.approx(20.3)
+    assert throttled(pace, third, 0.3, 20.0) == (GateClosed(20.0),)
+    assert pace.opens == pytest.approx(20.3)
+    assert pace.start_at(0.3) >= pace.opens
     assert pace.snapshot(5.3).gate == pytest.approx(15.0)
     assert pace.snapshot(5.3).waited == pytest.approx(5.2)
     assert pace.snapshot(99.0).waited == pytest.approx(20.2)
@@ -200,11 +182,11 @@ def test_the_latest_gate_holds() -> None:
 def test_where_no_time_is_named_the_pauses_double(retry_after: float | None) -> None:
     """Up to a longest one, from which they stay."""
     pace = new_pace()
-    now, pauses = 0.0, list[float]()
+    now, pauses = outage(pace, 0.0, retry_after, requests=4), list[float]()
     for _ in range(40):
         now = refuse(pace, now, retry_after, limited=False)
-        pauses.append(pace.opens - now)
-        assert pace.opens > now
+        pauses.append(pace.snapshot(now).gate)
+    assert pauses[0] > 0
     assert pauses[1] == pytest.approx(2 * pauses[0])
     assert pauses[2] == pytest.approx(2 * pauses[1])
     assert pauses[-1] == pytest.approx(max(pauses))
@@ -223,7 +205,7 @@ def test_a_huge_wait_is_cut_to_a_day() -> None:
 def test_a_wait_that_was_too_short_is_lengthened() -> None:
     """Where each wait of a millisecond ends in a refusal, the waits become longer."""
     pace = new_pace()
-    now = 0.0
+    now = outage(pace, 0.0, 0.001)
     for _ in range(8):
         now = refuse(pace, now, 0.001, limited=False)
     assert pace.opens - now > 0.1
@@ -233,13 +215,13 @@ def test_only_the_first_refusal_of_a_burst_cuts() -> None:
     """The others, sent before it came, only extend the gate."""
     pace = new_pace(64)
     now = grant(pace, 0.0, 20)
-    sent = [begin(pace, now) for _ in range(10)]
-    now = max(sent) + 0.02
-    events = pace.refused(sent[0], now, 2.0, limited=True)
+    permits = [begin(pace, now) for _ in range(8)]
+    now = permits[-1].sent + 0.02
+    events = throttled(pace, permits[0], now, 2.0)
     assert [type(event) for event in events] == [GateClosed, RateChanged]
     rate = rate_of(pace)
-    for one in sent[1:]:
-        assert pace.refused(one, now + 0.01, 1.0, limited=True) == ()
+    for permit in permits[1:]:
+        assert throttled(pace, permit, now + 0.01, 1.0) == ()
     assert rate_of(pace) == rate
     assert pace.limit > 1
 
@@ -256,17 +238,19 @@ def test_a_second_refusal_without_a_grant_teaches_nothing() -> None:
     assert ceiling_of(pace) != ceiling
 
 
-def test_a_503_closes_the_gate_and_never_cuts() -> None:
+def test_a_503_never_cuts() -> None:
     """An overloaded server says nothing of the project's limit."""
     pace = new_pace(64)
-    now = refuse(pace, grant(pace, 0.0, 20), limited=False)
-    assert pace.learned() is None
+    now = outage(pace, grant(pace, 0.0, 20))
+    assert pace.snapshot(now).gate > 0
+    assert pace.learned(TODAY) is None
     assert pace.snapshot(now).rate is None
     now = refuse(pace, grant(pace, now, 5))
-    learned = pace.learned()
+    learned = pace.learned(TODAY)
     assert learned is not None
-    now = refuse(pace, grant(pace, now, 5), limited=False)
-    assert pace.learned() == learned
+    now = outage(pace, grant(pace, now, 5))
+    assert pace.snapshot(now).gate > 0
+    assert pace.learned(TODAY) == learned
 
 
 def test_starts_after_the_gate_are_spread() -> None:
@@ -274,23 +258,39 @@ def test_starts_after_the_gate_are_spread() -> None:
     pace = new_pace(64)
     now = refuse(pace, grant(pace, 0.0, 30))
     rate, opens = rate_of(pace), pace.opens
-    starts = [begin(pace, now) for _ in range(3)]
+    starts = [begin(pace, now).sent for _ in range(3)]
     assert opens < starts[0] <= opens + 1 / rate
     assert starts[1] - starts[0] > 0
     assert starts[2] - starts[1] > 0
 
 
 def test_after_two_refusals_in_a_row_one_request_goes_ahead_alone() -> None:
-    """Its grant opens the window again."""
+    """Another follows where it has no answer for two seconds; a grant opens the window again."""
     pace = new_pace()
     now = refuse(pace, 0.0)
     assert pace.limit == 8
-    sent = begin(pace, now)
-    events = pace.refused(sent, sent + 0.02, 2.0, limited=True)
-    assert WindowChanged(1) in events
-    sent = begin(pace, sent + 0.02)
-    assert pace.start_at(sent) == math.inf
-    assert pace.granted(sent, sent + 0.08) == (WindowChanged(8),)
+    permit = begin(pace, now)
+    assert WindowChanged(1) in throttled(pace, permit, permit.sent + 0.02, 2.0)
+    permit = begin(pace, permit.sent + 0.02)
+    sent = permit.sent
+    assert pace.start_at(sent) == sent + 2.0
+    begin(pace, sent)
+    assert pace.start_at(sent + 2.0) == sent + 4.0
+    assert pace.succeeded(permit, sent + 2.08) == (WindowChanged(8),)
+
+
+def test_requests_from_before_the_last_refusal_do_not_keep_one_from_going_ahead() -> None:
+    """What hangs since then says nothing of the present, and may hang for long."""
+    pace = new_pace()
+    hanging = [begin(pace, 0.0) for _ in range(5)]
+    now = refuse(pace, refuse(pace, 1.0))
+    assert pace.limit == 1
+    opens = pace.opens
+    assert opens <= pace.start_at(now) < math.inf
+    ahead = begin(pace, now)
+    for permit in hanging:
+        pace.abandoned(permit)
+    assert pace.start_at(ahead.sent) == ahead.sent + 2.0
 
 
 def test_a_grant_from_before_the_refusals_ends_no_row() -> None:
@@ -298,14 +298,14 @@ def test_a_grant_from_before_the_refusals_ends_no_row() -> None:
     pace = new_pace()
     old = begin(pace, 0.0)
     now = refuse(pace, refuse(pace, 1.0))
-    pace.granted(old, now)
+    pace.succeeded(old, now)
     assert pace.limit == 1
 
 
 def test_the_rate_grows_until_the_next_refusal() -> None:
     """First quickly, around the known limit slowly, and past it faster and faster."""
     pace = new_pace(64)
-    pace.restore(LearnedRate(5.0, 10.0), 0.0)
+    restore(pace, fresh(5.0, 10.0))
     rates = list[float]()
     now = 0.0
     for _ in range(300):
@@ -318,7 +318,7 @@ def test_the_rate_grows_until_the_next_refusal() -> None:
 def test_idle_time_teaches_nothing() -> None:
     """A client that asks for nothing has not shown that more is allowed."""
     pace = new_pace(64)
-    pace.restore(LearnedRate(5.0, 10.0), 0.0)
+    restore(pace, fresh(5.0, 10.0))
     now = grant(pace, 0.0, 10)
     before = rate_of(pace)
     grant(pace, now + 10_000.0)
@@ -330,7 +330,7 @@ def test_probing_is_as_rare_as_it_is_dear(wait: float) -> None:
     """The period is a multiple of the pause, within bounds."""
     pace = new_pace(64)
     refuse(pace, grant(pace, 0.0, 20), wait)
-    learned = pace.learned()
+    learned = pace.learned(TODAY)
     assert learned is not None
     assert 5.0 <= learned.period <= 2400.0
     assert learned.period >= min(1200.0, 10 * wait)
@@ -355,22 +355,22 @@ def test_a_refusal_without_a_grant_teaches_nothing_where_the_limit_is_known() ->
     """A `max_rate` is not replaced by what a server says that grants nothing."""
     pace = new_pace(64, max_rate=10.0)
     refuse(pace, 0.0)
-    assert pace.learned() is None
+    assert pace.learned(TODAY) is None
 
 
 def test_a_restored_rate_is_gone_on_with() -> None:
     """The window is whole, the rate just below the limit, and its own knowledge is not replaced."""
     pace = new_pace(1000)
-    events = pace.restore(LearnedRate(50.0, 30.0), 0.0)
+    events = pace.restore(fresh(50.0, 30.0), 0.0, epoch=TODAY)
     assert [type(event) for event in events] == [RateChanged, WindowChanged]
     assert pace.limit == 1000
     assert 40.0 < rate_of(pace) <= 50.0
-    learned = pace.learned()
+    learned = pace.learned(TODAY)
     assert learned is not None
     assert learned.rate == 50.0
     assert learned.period == pytest.approx(30.0)
-    assert pace.restore(LearnedRate(1.0, 5.0), 0.0) == ()
-    assert pace.learned() == learned
+    assert pace.restore(fresh(1.0, 5.0), 0.0, epoch=TODAY) == ()
+    assert pace.learned(TODAY) == learned
     now = grant(pace, 0.0, 50)
     refuse(pace, now)
     assert 1.0 < ceiling_of(pace) < 100.0
@@ -380,16 +380,59 @@ def test_a_restored_rate_is_gone_on_with() -> None:
 def test_what_cannot_have_been_learned_is_ignored(number: float) -> None:
     """A damaged checkpoint does not stop the job."""
     pace = new_pace()
-    assert pace.restore(LearnedRate(number, 5.0), 0.0) == ()
-    assert pace.restore(LearnedRate(5.0, number), 0.0) == ()
-    assert pace.learned() is None
+    assert pace.restore(fresh(number, 5.0), 0.0, epoch=TODAY) == ()
+    assert pace.restore(fresh(5.0, number), 0.0, epoch=TODAY) == ()
+    assert pace.learned(TODAY) is None
+
+
+def restored_rates(age: float) -> list[float]:
+    """The rates of the first twenty seconds after a limit of 1 was restored at this age."""
+    pace = new_pace(64)
+    restore(pace, LearnedRate(1.0, 1200.0, TODAY - age))
+    now, rates = 0.0, list[float]()
+    while now < 20.0:
+        now = grant(pace, now)
+        rates.append(rate_of(pace, now))
+    return rates
+
+
+@pytest.mark.parametrize("age", [0.0, 299.0, -299.0])
+def test_a_rate_learned_minutes_ago_is_kept(age: float) -> None:
+    """It is approached from below, and not left before its period is over."""
+    rates = restored_rates(age)
+    assert 0.9 < rates[0] <= rates[-1] <= 1.0
+
+
+@pytest.mark.parametrize("age", [300.0, 86_399.0, -300.0, -1e9])
+def test_a_rate_learned_earlier_is_left_upwards_at_once(age: float) -> None:
+    """The API may allow more by now; so too where the clock was set back."""
+    rates = restored_rates(age)
+    assert rates[0] == 1.0
+    assert rates[-1] > 8.0
+
+
+@pytest.mark.parametrize("age", [86_400.0, TODAY, math.inf, math.nan])
+def test_a_rate_of_another_day_is_forgotten(age: float) -> None:
+    """One that does not say when it was learned is of another day."""
+    pace = new_pace(64)
+    assert pace.restore(LearnedRate(50.0, 30.0, TODAY - age), 0.0, epoch=TODAY) == ()
+    assert pace.learned(TODAY) is None
+
+
+def test_what_is_learned_says_when() -> None:
+    """By the time that it is asked for, up to which it holds."""
+    pace = new_pace(64)
+    restore(pace, fresh(50.0, 30.0))
+    learned = pace.learned(TODAY + 77.0)
+    assert learned is not None
+    assert learned.at == TODAY + 77.0
 
 
 def hinted(pace: Pace, now: float, hint: RateLimitHint | None) -> tuple[float, bool]:
     """Grant one request with a header; a time after it, and whether the gate closed."""
-    sent = begin(pace, now)
-    events = pace.granted(sent, sent + 0.08, hint)
-    return sent + 0.09, any(isinstance(event, GateClosed) for event in events)
+    permit = begin(pace, now)
+    events = pace.succeeded(permit, permit.sent + 0.08, hint)
+    return permit.sent + 0.09, any(isinstance(event, GateClosed) for event in events)
 
 
 def test_a_header_is_believed_once_a_refusal_proved_it() -> None:
@@ -412,11 +455,12 @@ def test_a_believed_header_extends_no_gate_that_is_closed_for_longer() -> None:
     pace = new_pace(64)
     now, _ = hinted(pace, 0.0, EMPTY)
     refuse(pace, now, 50.0)
-    sent = begin(pace, pace.opens)
-    other = begin(pace, sent)
-    pace.refused(other, other + 0.01, 50.0, limited=False)
+    permit = begin(pace, pace.opens)
+    other = begin(pace, permit.sent)
+    now = other.sent + 0.01
+    pace.throttled(other, now, 50.0, limited=True)
     opens = pace.opens
-    events = pace.granted(sent, other + 0.02, EMPTY)
+    events = pace.succeeded(permit, now + 0.01, EMPTY)
     assert not any(isinstance(event, GateClosed) for event in events)
     assert pace.opens == opens
 
@@ -460,13 +504,11 @@ def test_a_refusal_without_a_wait_takes_the_header_s(
 ) -> None:
     """But what the API names itself goes before, and a header holds for a minute at most."""
     pace = new_pace(64)
-    sent = begin(pace, 0.0)
-    events = pace.refused(sent, 0.1, None, limited=False, hint=hint)
-    assert len(events) == 1
+    _, events = pace.throttled(begin(pace, 0.0), 0.1, None, limited=True, hint=hint)
     assert events[0] == GateClosed(wait) if wait else not getattr(events[0], "asked", True)
-    sent = begin(pace, pace.opens)
-    pace.refused(sent, sent, 2.0, limited=False, hint=hint)
-    assert pace.opens == sent + 2.0
+    permit = begin(pace, pace.opens)
+    pace.throttled(permit, permit.sent, 2.0, limited=True, hint=hint)
+    assert pace.opens == permit.sent + 2.0
 
 
 WAITS = st.none() | st.floats() | st.floats(0.001, 5.0) | st.just(1e300)
@@ -476,57 +518,68 @@ HINTS = st.none() | st.builds(
     reset=st.none() | st.floats(0, 1e15),
     window=st.none() | st.floats(0, 1e15),
 )
+ENDS = ["succeeded", "throttled", "503", "abandoned"]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["start", "start", "start", "granted", "refused", "503", "released"]),
-        st.sampled_from([0.0, 0.01, 0.08, 3.0, 1e5]),
+        st.sampled_from(["start", "start", "start", "bulk", *ENDS]),
+        st.sampled_from([0.0, 0.01, 0.08, 3.0, 700.0, 1e5]),
         st.integers(0, 63),
+        st.none() | st.integers(1, 8),
         WAITS,
         HINTS,
     ),
     max_size=120,
 )
+Step = tuple[str, float, int, int | None, float | None, RateLimitHint | None]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=300)
 @given(
     STEPS,
     st.integers(1, 64),
     st.none() | st.floats(0.01, 1e4),
-    st.none() | st.builds(LearnedRate, st.floats(), st.floats()),
+    st.none() | st.builds(LearnedRate, st.floats(), st.floats(), st.floats()),
 )
 def test_nothing_that_is_sent_makes_nonsense_of_the_pace(
-    steps: list[tuple[str, float, int, float | None, RateLimitHint | None]],
+    steps: list[Step],
     concurrency: int,
     max_rate: float | None,
     learned: LearnedRate | None,
 ) -> None:
-    """No NaN, no start before the gate, no more in flight than the limit, a rate above zero."""
+    """No NaN, no start before a strict gate, the counts exact, a rate above zero."""
     pace = new_pace(concurrency, max_rate)
-    now, flying = 0.0, list[float]()
+    now, flying = 0.0, list[Permit]()
     if learned is not None:
-        pace.restore(learned, now)
-    for what, passed, which, wait, hint in steps:
+        pace.restore(learned, now, epoch=TODAY)
+    for what, passed, which, subject, wait, hint in steps:
         now += passed
-        if what == "start":
-            at = pace.start_at(now)
-            assert pace.try_start(now) == (at <= now)
-            if at < math.inf:
-                if at > now:
-                    now = at
-                    assert pace.try_start(at)
-                assert now >= pace.opens
-                flying.append(now)
-                assert len(flying) <= pace.limit
+        if what in {"start", "bulk"}:
+            now = _start(pace, now, flying, subject, bulk=what == "bulk")
         elif flying:
-            sent = flying.pop(which % len(flying))
-            if what == "granted":
-                pace.granted(sent, now, hint)
-            elif what == "released":
-                pace.released()
+            permit = flying.pop(which % len(flying))
+            if what == "succeeded":
+                pace.succeeded(permit, now, hint)
+                assert pace.parked_until(permit.subject) == 0.0
+            elif what == "abandoned":
+                pace.abandoned(permit)
             else:
-                pace.refused(sent, now, wait, limited=what == "refused", hint=hint)
+                pace.throttled(permit, now, wait, limited=what == "throttled", hint=hint)
+                assert now <= pace.parked_until(permit.subject) <= now + 86_400.0
         _check(pace, now, len(flying), concurrency, max_rate)
+
+
+def _start(
+    pace: Pace, now: float, flying: list[Permit], subject: int | None, *, bulk: bool
+) -> float:
+    at = pace.start_at(now, bulk=bulk)
+    assert at >= pace.start_at(now)
+    if at == math.inf:
+        return now
+    assert at >= pace.opens
+    if pace.limit > 1:
+        assert len(flying) < pace.limit
+    flying.append(pace.start(at, subject, bulk=bulk))
+    return at
 
 
 def _check(pace: Pace, now: float, flying: int, concurrency: int, max_rate: float | None) -> None:
@@ -536,8 +589,10 @@ def _check(pace: Pace, now: float, flying: int, concurrency: int, max_rate: floa
     assert 0 <= state.gate <= 86_400.001
     assert state.waited >= -1e-6
     assert pace.start_at(now) >= now
+    assert now <= pace.expected_start(now, 3) < math.inf
+    assert pace.expected_start(now, 3) <= pace.expected_start(now, 3, shared=True) < math.inf
     for rate in (state.rate, state.ceiling):
         assert rate is None or 0 < rate < math.inf
     assert max_rate is None or state.rate is None or state.rate <= max_rate
-    learned = pace.learned()
+    learned = pace.learned(TODAY)
     assert learned is None or learned.is_usable()

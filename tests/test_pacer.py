@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 from fakes import FakeClock, settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pacers import acquire, outage, pacer_of, refuse
 
 from siteassist_async.pacing import (
     AdaptivePacer,
@@ -21,43 +24,40 @@ from siteassist_async.pacing import (
     LearnedRate,
     Pace,
     PaceEvent,
+    Permit,
     RateChanged,
     RateLimitHint,
     StartTooLateError,
     WindowChanged,
 )
+from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-
-def pacer_of(clock: FakeClock, concurrency: int = 1) -> AdaptivePacer:
-    """A pacer whose jitter is always the same."""
-    return AdaptivePacer(Pace(concurrency=concurrency, random=lambda: 0.5), clock=clock)
+    from collections.abc import Callable, Coroutine, Hashable
 
 
 async def test_a_free_slot_is_given_at_once(clock: FakeClock) -> None:
     """The first request does not wait, and gets the time of its start."""
-    assert await AdaptivePacer(clock=clock).acquire() == clock.now()
+    assert (await acquire(AdaptivePacer(clock=clock))).sent == clock.now()
     assert clock.slept == []
 
 
 async def test_first_come_first_served(clock: FakeClock) -> None:
     """Slots go out in the order of asking, and nobody overtakes."""
     pacer = pacer_of(clock)
-    sent = await pacer.acquire()
+    first = await acquire(pacer)
     order: list[int] = []
 
     async def call(number: int) -> None:
-        mine = await pacer.acquire()
+        permit = await acquire(pacer)
         order.append(number)
         await settle()
-        pacer.granted(mine)
+        permit.succeeded()
 
     tasks = [asyncio.create_task(call(number)) for number in range(5)]
     await settle()
     assert order == []
-    pacer.granted(sent)
+    first.succeeded()
     await asyncio.gather(call(5), *tasks)
     assert order == [0, 1, 2, 3, 4, 5]
     assert pacer.snapshot().in_flight == 0
@@ -66,98 +66,108 @@ async def test_first_come_first_served(clock: FakeClock) -> None:
 async def test_no_request_starts_before_the_gate(clock: FakeClock) -> None:
     """One request's refusal spares all the others theirs."""
     pacer = pacer_of(clock, 8)
-    sent = await pacer.acquire()
-    pacer.refused(sent, 7.0, limited=True)
+    await refuse(pacer, 7.0)
     opens = clock.now() + 7.0
-    assert pacer.snapshot().gate == pacer.opens_in() == 7.0
-    assert min(await asyncio.gather(*(pacer.acquire() for _ in range(4)))) >= opens
-    assert pacer.opens_in() == 0.0
+    assert pacer.snapshot().gate == 7.0
+    permits = await asyncio.gather(*(acquire(pacer) for _ in range(4)))
+    assert min(permit.sent for permit in permits) >= opens
+    assert pacer.snapshot().gate == 0.0
 
 
 async def test_a_start_past_the_deadline_is_refused_at_once(clock: FakeClock) -> None:
-    """The caller hears how long the wait would be, and does not wait it."""
+    """The caller hears how long the wait would be and what for, and does not wait it."""
     pacer = pacer_of(clock)
-    pacer.refused(await pacer.acquire(), 60.0, limited=False)
-    with pytest.raises(StartTooLateError, match="past the deadline") as caught:
-        await pacer.acquire(clock.now() + 59.0)
-    assert caught.value.retry_after >= 60.0
+    await refuse(pacer, 60.0)
+    for late in ({"deadline": clock.now() + 59.0}, {"latest": clock.now() + 59.0}):
+        with pytest.raises(StartTooLateError, match="which is too late") as caught:
+            await acquire(pacer, **late)
+        assert caught.value.wait >= 60.0
+        assert caught.value.reason == "gate"
     assert clock.slept == []
-    assert await pacer.acquire(clock.now() + 61.0) >= 1060.0
+    assert (await acquire(pacer, deadline=clock.now() + 61.0)).sent >= 1060.0
 
 
 async def test_a_gate_that_closes_past_the_deadline_ends_a_wait(clock: FakeClock) -> None:
     """Those in the queue that cannot make it are told at once, the others stay."""
     pacer = pacer_of(clock)
-    sent = await pacer.acquire()
-    deadlines = (None, clock.now() + 10.0, clock.now() + 99.0, clock.now() + 20.0)
-    tasks = [asyncio.create_task(pacer.acquire(deadline)) for deadline in deadlines]
-    await settle()
-    pacer.refused(sent, 60.0, limited=True)
-    late = [tasks[1], tasks[3]]
-    for task in late:
-        with pytest.raises(StartTooLateError):
+    first = await acquire(pacer)
+    deadlines = (math.inf, clock.now() + 10.0, clock.now() + 99.0, clock.now() + 20.0)
+    tasks = [asyncio.create_task(acquire(pacer, deadline=deadline)) for deadline in deadlines]
+    await asyncio.sleep(0)
+    first.throttled(60.0, limited=True)
+    for task in (tasks[1], tasks[3]):
+        with pytest.raises(StartTooLateError) as caught:
             await task
-    assert clock.now() <= 1060.0 + 10.0
-    pacer.released(await tasks[0])
-    assert await tasks[2] >= 1060.0
+        assert caught.value.wait >= 60.0
+    permit = await tasks[2]
+    assert permit.sent >= 1060.0
+    permit.abandoned()
+    assert (await tasks[0]).sent >= 1060.0
 
 
 async def test_a_cancelled_call_holds_nothing(clock: FakeClock) -> None:
     """The next one gets the slot that a cancelled one was about to get."""
     pacer = pacer_of(clock)
-    sent = await pacer.acquire()
-    first, second = (asyncio.create_task(pacer.acquire()) for _ in range(2))
+    slots = Slots(9)
+    permit = await acquire(pacer)
+    first, second = (asyncio.create_task(acquire(pacer, slots=slots)) for _ in range(2))
     await settle()
-    pacer.released(sent)
+    permit.abandoned()
     first.cancel()
-    pacer.released(await second)
+    (await second).abandoned()
     assert first.cancelled()
+    assert slots.free == 8
     assert pacer.snapshot().in_flight == 0
 
 
 async def test_all_who_may_start_do_so_at_once(clock: FakeClock) -> None:
     """A queue empties when there is room: it is no reason to start the others one by one."""
     pacer = pacer_of(clock, 4)
-    sent = [await pacer.acquire() for _ in range(4)]
-    tasks = [asyncio.create_task(pacer.acquire()) for _ in range(3)]
+    permits = [await acquire(pacer) for _ in range(4)]
+    tasks = [asyncio.create_task(acquire(pacer)) for _ in range(3)]
     await settle()
-    for one in sent:
-        pacer.granted(one)
-    await asyncio.sleep(0)  # the first has looked, and nobody else yet
+    for permit in permits:
+        permit.succeeded()
     assert pacer.snapshot().in_flight == 3
-    assert await asyncio.gather(*tasks) == [clock.now()] * 3
+    permits = await asyncio.gather(*tasks)
+    assert [permit.sent for permit in permits] == [clock.now()] * 3
     assert clock.slept == []
 
 
 async def test_a_start_that_comes_to_a_cancelled_call_is_given_back(clock: FakeClock) -> None:
-    """The first of the queue starts those behind it, and one of them may be leaving."""
-    pacer = pacer_of(clock, 2)
-    sent = [await pacer.acquire() for _ in range(2)]
-    first, second = (asyncio.create_task(pacer.acquire()) for _ in range(2))
+    """Cancelled before and after it came; neither its slot nor its start is lost."""
+    pacer, slots = pacer_of(clock, 2), Slots(2)
+    permits = [await acquire(pacer, slots=slots) for _ in range(2)]
+    before, after = (asyncio.create_task(acquire(pacer, slots=slots)) for _ in range(2))
     await settle()
-    for one in sent:
-        pacer.granted(one)
-    second.cancel()
+    before.cancel()
+    for permit in permits:
+        slots.release()
+        permit.succeeded()
+    after.cancel()
     await settle()
-    assert first.done()
-    assert second.cancelled()
-    assert pacer.snapshot().in_flight == 1
-    assert await pacer.acquire() == clock.now()
+    assert before.cancelled()
+    assert after.cancelled()
+    assert pacer.snapshot().in_flight == 0
+    assert slots.free == 2
 
 
-async def test_a_call_whose_deadline_has_passed_is_not_started_by_others(clock: FakeClock) -> None:
-    """It is told so, and those behind it start all the same."""
+async def test_a_call_whose_deadline_has_passed_is_not_started(clock: FakeClock) -> None:
+    """It is told so as soon as it has, and those around it start all the same."""
     pacer = pacer_of(clock, 3)
-    sent = [await pacer.acquire() for _ in range(3)]
-    deadlines = (None, clock.now() + 1.0, None)
-    tasks = [asyncio.create_task(pacer.acquire(deadline)) for deadline in deadlines]
-    await settle()
-    await clock.sleep(2.0)
-    for one in sent:
-        pacer.granted(one)
-    first, late, last = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(late, StartTooLateError)
-    assert first == last == clock.now()
+    permits = [await acquire(pacer) for _ in range(3)]
+    deadlines = (math.inf, clock.now() + 1.0, math.inf)
+    first, late, last = (
+        asyncio.create_task(acquire(pacer, deadline=deadline)) for deadline in deadlines
+    )
+    with pytest.raises(StartTooLateError) as caught:
+        await late
+    assert caught.value.reason == "slots"
+    assert clock.now() == pytest.approx(1001.0)
+    assert not first.done()
+    for permit in permits:
+        permit.succeeded()
+    assert (await first).sent == (await last).sent == clock.now()
 
 
 @settings(deadline=None, max_examples=60)
@@ -169,8 +179,10 @@ def test_no_call_is_forgotten(seed: int, concurrency: int) -> None:
 
 async def _many_calls(chance: random.Random, concurrency: int) -> None:
     clock = FakeClock()
-    pacer = pacer_of(clock, concurrency)
-    tasks = [asyncio.create_task(_call(pacer, chance, clock)) for _ in range(20)]
+    pace = CarefulPace(concurrency=concurrency, random=chance.random)
+    pacer = AdaptivePacer(pace, clock=clock)
+    clients = [Slots(1), Slots(4)]
+    tasks = [asyncio.create_task(_call(pacer, chance, clock, clients)) for _ in range(20)]
     for _ in range(2000):
         if chance.random() < 0.2:
             chance.choice(tasks[::2]).cancel()
@@ -179,25 +191,48 @@ async def _many_calls(chance: random.Random, concurrency: int) -> None:
             break
     assert all(task.done() for task in tasks)
     assert not any(task.cancelled() for task in tasks[1::2])
+    await settle()
     assert pacer.snapshot().in_flight == 0
+    assert all(slots.free == slots.count for slots in clients)
+    assert len(asyncio.all_tasks()) == 1
 
 
-async def _call(pacer: AdaptivePacer, chance: random.Random, clock: FakeClock) -> None:
-    deadline = clock.now() + 0.5 if chance.random() < 0.2 else None
+class CarefulPace(Pace):
+    """A pace that looks at each start."""
+
+    def start(self, now: float, subject: Hashable = None, *, bulk: bool = False) -> Permit:
+        """Start what may be started."""
+        assert self.start_at(now, bulk=bulk) <= now
+        assert self.parked_until(subject) <= now
+        return super().start(now, subject, bulk=bulk)
+
+
+async def _call(
+    pacer: AdaptivePacer, chance: random.Random, clock: FakeClock, clients: list[Slots]
+) -> None:
+    deadline = clock.now() + 0.5 if chance.random() < 0.2 else math.inf
+    slots, subject = chance.choice(clients), chance.choice("abcdefgh")
+    bulk = chance.random() < 0.4
     try:
-        sent = await pacer.acquire(deadline)
+        permit = pacer.acquire_nowait(subject, slots, bulk=bulk)
+        if permit is None:
+            permit = await acquire(pacer, subject, slots=slots, bulk=bulk, deadline=deadline)
+            assert permit.sent <= deadline
     except StartTooLateError:
         return
     try:
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
     except asyncio.CancelledError:
-        pacer.released(sent)
+        slots.release()
+        permit.abandoned()
         raise
-    ends = [
-        lambda: pacer.granted(sent),
-        lambda: pacer.refused(sent, chance.choice([None, 0.1, 2.0]), limited=True),
-        lambda: pacer.released(sent),
+    slots.release()
+    ends: list[Callable[[], object]] = [
+        permit.succeeded,
+        lambda: permit.throttled(chance.choice([None, 0.1, 2.0]), limited=True),
+        lambda: permit.throttled(chance.choice([None, 0.1, 2.0, 99.0]), limited=False),
+        permit.abandoned,
     ]
     chance.choice(ends)()
 
@@ -205,9 +240,9 @@ async def _call(pacer: AdaptivePacer, chance: random.Random, clock: FakeClock) -
 async def _series(pacer: AdaptivePacer, calls: int, at_once: int) -> None:
     async def worker() -> None:
         for _ in range(calls):
-            sent = await pacer.acquire()
+            permit = await acquire(pacer)
             await asyncio.sleep(0)
-            pacer.granted(sent)
+            permit.succeeded()
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(worker() for _ in range(at_once)))
@@ -216,7 +251,7 @@ async def _series(pacer: AdaptivePacer, calls: int, at_once: int) -> None:
 def test_what_was_learned_outlives_an_event_loop(clock: FakeClock) -> None:
     """One loop after another goes on at the same rate."""
     pacer = pacer_of(clock, 2)
-    pacer.restore(LearnedRate(50.0, 10.0))
+    pacer.restore(LearnedRate(50.0, 10.0, time.time()))
     for run in range(1, 4):
         asyncio.run(_series(pacer, 5, 4))
         assert pacer.snapshot().granted == 20 * run
@@ -254,19 +289,43 @@ def test_two_threads_share_a_pacer() -> None:
 def test_a_loop_that_was_closed_holds_up_no_other(
     clock: FakeClock, caplog: pytest.LogCaptureFixture, waiting: int
 ) -> None:
-    """Who waited in it will never come; the next loop goes on."""
+    """Who waited in it will never come; the next loop goes on, and starts at once where it may."""
     pacer = pacer_of(clock)
     closed = asyncio.new_event_loop()
-    sent = closed.run_until_complete(pacer.acquire())
-    abandoned = [closed.create_task(pacer.acquire()) for _ in range(waiting)]
+    permit = closed.run_until_complete(acquire(pacer))
+    abandoned = [closed.create_task(acquire(pacer)) for _ in range(waiting)]
     closed.run_until_complete(settle())
     closed.close()
-    pacer.granted(sent)
+    permit.succeeded()
+    at_once = pacer.acquire_nowait(None, Slots(1), bulk=False)
+    assert at_once is not None
+    at_once.succeeded()
     asyncio.run(_series(pacer, 3, 2))
-    assert pacer.snapshot().granted == 7
+    assert pacer.snapshot().granted == 8
     caplog.set_level(logging.CRITICAL, "asyncio")
     del abandoned
     gc.collect()  # what its end raises would be a warning, and so an error
+    assert pacer.snapshot().in_flight == 0
+
+
+def test_a_start_that_a_closed_loop_s_call_had_got_is_given_back(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the call is collected."""
+    pacer, slots = pacer_of(clock), Slots(1)
+    closed = asyncio.new_event_loop()
+    permit = closed.run_until_complete(acquire(pacer))
+    abandoned = closed.create_task(acquire(pacer, slots=slots))
+    closed.run_until_complete(settle())
+    closed.call_soon(permit.succeeded)
+    closed.call_soon(closed.stop)
+    closed.run_forever()
+    assert (pacer.snapshot().in_flight, slots.free) == (1, 0)
+    closed.close()
+    caplog.set_level(logging.CRITICAL, "asyncio")
+    del abandoned
+    gc.collect()
+    assert (pacer.snapshot().in_flight, slots.free) == (0, 1)
 
 
 async def test_a_listener_hears_of_each_change(clock: FakeClock) -> None:
@@ -276,19 +335,19 @@ async def test_a_listener_hears_of_each_change(clock: FakeClock) -> None:
     others: list[PaceEvent] = []
     unsubscribe = pacer.subscribe(heard.append)
     pacer.subscribe(others.append)
-    pacer.granted(await pacer.acquire())
+    (await acquire(pacer)).succeeded()
     assert heard == []
-    pacer.refused(await pacer.acquire(), 3.0, limited=True)
+    await refuse(pacer, 3.0)
     rate = pacer.snapshot().rate
     assert rate is not None
     assert heard == [GateClosed(3.0), RateChanged(rate)]
-    pacer.refused(await pacer.acquire(), None, limited=False)
+    await refuse(pacer, None)
     assert heard[-1] == WindowChanged(1)
     assert any(isinstance(event, GateClosed) and not event.asked for event in heard)
     unsubscribe()
     unsubscribe()
     before = len(heard)
-    pacer.granted(await pacer.acquire())
+    (await acquire(pacer)).succeeded()
     assert len(heard) == before
     assert others[-1] == WindowChanged(4)
 
@@ -297,7 +356,7 @@ async def test_a_listener_s_fault_is_logged(
     clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It costs neither the request nor the other listeners their call."""
-    pacer = pacer_of(clock)
+    pacer = pacer_of(clock, 8)
     heard: list[PaceEvent] = []
 
     def fail(event: PaceEvent) -> None:
@@ -305,7 +364,7 @@ async def test_a_listener_s_fault_is_logged(
 
     pacer.subscribe(fail)
     pacer.subscribe(heard.append)
-    pacer.refused(await pacer.acquire(), 3.0, limited=False)
+    await outage(pacer, 3.0)
     assert heard == [GateClosed(3.0)]
     assert [record.name for record in caplog.records] == ["siteassist_async"]
     assert "GateClosed" in caplog.text
@@ -314,13 +373,13 @@ async def test_a_listener_s_fault_is_logged(
 async def test_a_wider_window_wakes_those_who_wait(clock: FakeClock) -> None:
     """A second client with a larger concurrency need not wait for the first one's requests."""
     pacer = pacer_of(clock)
-    sent = await pacer.acquire()
+    permit = await acquire(pacer)
     pacer.adjust(concurrency=2)
-    waiting = asyncio.create_task(pacer.acquire())
+    waiting = asyncio.create_task(acquire(pacer))
     await settle()
-    pacer.granted(sent)
+    permit.succeeded()
     await waiting
-    await pacer.acquire()
+    await acquire(pacer)
     assert pacer.snapshot().in_flight == 2
 
 
@@ -328,7 +387,7 @@ async def test_a_known_limit_paces_from_the_start(clock: FakeClock) -> None:
     """With `max_rate` nothing has to be discovered."""
     pacer = pacer_of(clock, 64)
     pacer.adjust(concurrency=64, max_rate=10.0)
-    starts = [await pacer.acquire() for _ in range(21)]
+    starts = [(await acquire(pacer)).sent for _ in range(21)]
     assert starts[-1] - starts[0] == pytest.approx(2.0, abs=0.1)
     assert pacer.snapshot().rate == 10.0
 
@@ -338,14 +397,15 @@ async def test_what_was_learned_is_saved_and_restored(clock: FakeClock) -> None:
     pacer, next_run = pacer_of(clock, 4), pacer_of(clock, 4)
     assert pacer.learned() is None
     for _ in range(5):
-        pacer.granted(await pacer.acquire())
-    pacer.refused(await pacer.acquire(), 3.0, limited=True, hint=RateLimitHint(remaining=0))
+        (await acquire(pacer)).succeeded()
+    (await acquire(pacer)).throttled(3.0, limited=True, hint=RateLimitHint(remaining=0))
     learned = pacer.learned()
     assert learned is not None
+    assert abs(learned.at - time.time()) < 100
     heard: list[PaceEvent] = []
     next_run.subscribe(heard.append)
     next_run.restore(learned)
     assert next_run.snapshot().ceiling == learned.rate
     assert [type(event) for event in heard] == [RateChanged]
-    next_run.restore(LearnedRate(1.0, 5.0))
+    next_run.restore(LearnedRate(1.0, 5.0, time.time()))
     assert next_run.snapshot().ceiling == learned.rate

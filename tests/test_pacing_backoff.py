@@ -68,12 +68,12 @@ def test_a_quota_of_a_minute_that_names_no_time_is_seldom_asked_for() -> None:
         now = pace.start_at(now)
         if int(now // 60) > minute:
             minute, used = int(now // 60), 0
-        pace.start(now)
+        permit = pace.start(now)
         used += 1
         if used <= 50:
-            pace.granted(now, now + 0.02)
+            pace.succeeded(permit, now + 0.02)
         else:
             refusals += 1
-            pace.refused(now, now + 0.02, None, limited=True)
+            pace.throttled(permit, now + 0.02, None, limited=True)
         now += 0.02
     assert refusals <= 3 * 30

@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 from fakes import BASE_URL, TOKEN, FakeClock
+from pacers import acquire
 
 from siteassist_async.pacing import AdaptivePacer, pacer_for
 from siteassist_async.pacing.registry import _PACERS  # pyright: ignore[reportPrivateUsage] # keys
@@ -85,7 +86,7 @@ def test_no_token_stands_in_the_table(clock: FakeClock) -> None:
 async def widest(pacer: AdaptivePacer, clock: FakeClock) -> int:
     """The requests that may be in flight after many grants."""
     for _ in range(100):
-        pacer.granted(await pacer.acquire())
+        (await acquire(pacer)).succeeded()
         clock.time += 10
     return pacer.snapshot().limit
 
@@ -105,5 +106,5 @@ async def test_the_last_max_rate_holds(clock: FakeClock) -> None:
     pacer = pacer_for(BASE_URL, TOKEN, concurrency=4, max_rate=10.0, clock=clock)
     for max_rate, rate in ((None, 10.0), (20.0, 20.0), (5.0, 5.0), (None, 5.0)):
         pacer_for(BASE_URL, TOKEN, concurrency=4, max_rate=max_rate, clock=clock)
-        pacer.granted(await pacer.acquire())
+        (await acquire(pacer)).succeeded()
         assert pacer.snapshot().rate == rate

@@ -24,6 +24,7 @@ from siteassist_async import (
     Timeout,
 )
 from siteassist_async.emulator import Emulator, Status, conversation_ids
+from siteassist_async.errors import ThrottledError
 from siteassist_async.middleware.retry import RetryStats
 
 
@@ -86,9 +87,9 @@ async def test_a_view_shares_the_pace(client: SiteAssist, emulator: Emulator) ->
     emulator.script(ID, Status(429, retry_after=60))
     with pytest.raises(RateLimitError):
         await client.with_options(retry=ONCE).conversations.get(ID)
-    with pytest.raises(RateLimitError) as caught:
+    with pytest.raises(ThrottledError) as caught:
         await client.with_options(deadline=1).conversations.get(OTHER_ID)
-    assert caught.value.attempts == 0
+    assert (caught.value.attempts, caught.value.reason) == (0, "gate")
 
 
 async def test_a_view_shares_the_budget_unless_it_has_another(emulator: Emulator) -> None:

@@ -12,7 +12,11 @@ from attrs import define, evolve
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from siteassist_async.closing import Closing
-from siteassist_async.errors import DeadlineExceededError, SiteAssistError
+from siteassist_async.errors import (
+    DeadlineExceededError,
+    ServiceUnavailableError,
+    SiteAssistError,
+)
 from siteassist_async.middleware.retry_policy import Progress, Retry, RetryPolicy, asked, decide
 from siteassist_async.parking import parking
 
@@ -157,6 +161,7 @@ class Retrying:
             progress.spent += 1
         else:
             progress.refused += 1
+            progress.unavailable += isinstance(error, ServiceUnavailableError)
         if asked(error):
             progress.patience = max(0.0, progress.patience - retry.delay)
         progress.delay = retry.delay

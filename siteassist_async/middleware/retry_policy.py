@@ -90,8 +90,10 @@ class Progress:
     """Attempts that count."""
     refused: int = 0
     """Attempts that do not, because the API named a time to wait."""
+    unavailable: int = 0
+    """Of these, the 503s."""
     refused_alone: int = 0
-    """Of these, those where others were answered meanwhile."""
+    """Of all refusals, those where others were answered meanwhile."""
     delay: float = 0.0
     """Seconds before the next attempt."""
     is_parked: bool = False
@@ -99,7 +101,7 @@ class Progress:
     last_error: SiteAssistError | None = None
 
 
-# In bulk calls so many 429s in a row, with a time to wait, are not for one ID to wait out: the
+# In bulk calls so many 429s of one ID, with a time to wait, are not for it to wait out: the
 # caller looks whether others are answered.
 MOST_429S = 8
 
@@ -136,10 +138,11 @@ def decide(
 def _was_refused_enough(
     policy: RetryPolicy, error: SiteAssistError, progress: Progress, *, bulk: bool
 ) -> bool:
-    if progress.refused_alone >= policy.refusals - 1:
+    if 0 < progress.refused_alone >= policy.refusals - 1:
         return True
-    most = policy.refusals if isinstance(error, ServiceUnavailableError) else MOST_429S
-    return bulk and progress.refused + 1 >= most
+    if isinstance(error, ServiceUnavailableError):
+        return bulk and progress.unavailable + 1 >= policy.refusals
+    return bulk and progress.refused - progress.unavailable + 1 >= MOST_429S
 
 
 def _longest(policy: RetryPolicy, doublings: int) -> float:

@@ -183,10 +183,10 @@ class Pace:
         self._settle(permit)
         self._granted += 1
         self._latency.add(now - permit.sent)
-        reopened = self._isolation.granted(permit) and self._gate.open(now)
-        if reopened:
-            self._earliest = now
+        is_over = self._isolation.granted(permit)
         counts = self._learner.granted(permit.sent, now)
+        if (is_over or counts) and self._gate.open(now):
+            self._earliest = now
         events = () if hint is None else self._heed(permit.sent, now, hint)
         if self._window == self._concurrency and not (counts and self._in_a_row):
             return events
@@ -272,12 +272,11 @@ class Pace:
 
     def _from(self, now: float) -> float:
         """The earliest time by the gate and the rate alone."""
-        earliest = max(now, self._earliest)
-        if earliest > now < self._gate.until:
-            probe = self._gate.probes()
-            if probe < self._gate.until:
-                return max(now, probe)
-        return earliest
+        opens = self._gate.until
+        if now >= opens:
+            return max(now, self._earliest)
+        probe = self._gate.probes()
+        return max(now, probe) if probe < opens else max(opens, self._earliest)
 
     def _plan(self, now: float) -> None:
         rate, credit = self._learner.current, CREDIT
@@ -323,6 +322,7 @@ class Pace:
         """Unlearn what an id taught that is refused alone."""
         self._blamed = None
         before = self._learner.rate
+        blamed.learner.max_rate = self._learner.max_rate  # it may have been set since
         blamed.learner.resume(now)
         self._learner = blamed.learner
         self._cut(now)

@@ -16,9 +16,9 @@ from weakref import WeakSet
 from attrs import define, field
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.pacing.pace import Pace, PaceSnapshot
+from siteassist_async.pacing.pace import URGENT_FOR, Pace, PaceSnapshot
 from siteassist_async.pacing.permit import Permit
-from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue
+from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue, has_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Sequence
@@ -99,8 +99,12 @@ class AdaptivePacer:
             pace = self._pace
             if pace.start_at(now, bulk=bulk) > now or pace.parked_until(subject) > now:
                 return None
+            if bulk and not has_room(slots, now):
+                return None
             permit = pace.start(now, subject, bulk=bulk)
         slots.free -= 1
+        if not bulk:
+            slots.urgent_until = now + URGENT_FOR
         permit.settler = self
         return permit
 
@@ -115,20 +119,14 @@ class AdaptivePacer:
     ) -> Permit:
         """As `Pacer.acquire`."""
         latest = min(latest, self._latest(deadline))
-        await self._wait_while_parked(subject, latest)
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-        waiter = Waiter(subject, bulk, latest, slots, partial(_tell, told))
-        lane = self._enter(waiter, loop)
-        try:
-            await told
-        except BaseException:
-            self._give_up(waiter, lane)
-            raise
-        if not isinstance(waiter.outcome, Permit):
-            raise waiter.outcome or AssertionError
-        waiter.outcome.settler = self
-        return waiter.outcome
+        outcome = None
+        while outcome is None:
+            await self._wait_while_parked(subject, latest)
+            outcome = await self._wait_in_line(Waiter(subject, bulk, latest, slots))
+        if isinstance(outcome, StartTooLateError):
+            raise outcome
+        outcome.settler = self
+        return outcome
 
     def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
         """As `Permit.succeeded`."""
@@ -221,6 +219,18 @@ class AdaptivePacer:
             _log_wait(subject, until - now, "retry_after")
             await self._clock.sleep(until - now)
 
+    async def _wait_in_line(self, waiter: Waiter) -> Permit | StartTooLateError | None:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        waiter.told = partial(_tell, told)
+        lane = self._enter(waiter, loop)
+        try:
+            await told
+        except BaseException:
+            self._give_up(waiter, lane)
+            raise
+        return waiter.outcome
+
     def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> _Lane:
         with self._lock:
             now = self._clock.now()
@@ -275,10 +285,15 @@ class AdaptivePacer:
         lane.plan(at, self._look_later)
 
     async def _look_later(self, lane: _Lane) -> None:
-        while lane.looks_at < math.inf:
-            await self._clock.sleep(lane.looks_at - self._clock.now())
-            lane.looks_at = math.inf
-            self._advance(lane)
+        try:
+            while lane.looks_at < math.inf:
+                await self._clock.sleep(lane.looks_at - self._clock.now())
+                lane.looks_at = math.inf
+                self._advance(lane)
+        except asyncio.CancelledError:
+            if lane.forget(asyncio.current_task()):  # cancelled by a stranger: others still wait
+                lane.loop.call_soon(self._advance, lane)
+            raise
 
 
 @define(eq=False)
@@ -306,6 +321,13 @@ class _Lane:
             self._stop()
             self.looks_at = at
             self._looker = self.loop.create_task(look(self), context=Context())
+
+    def forget(self, looker: asyncio.Task[object] | None) -> bool:
+        """Plan anew where it was this task that was to look."""
+        if looker is not self._looker:
+            return False
+        self._looker, self.looks_at = None, math.inf
+        return True
 
     def _stop(self) -> None:
         looker, self._looker = self._looker, None

@@ -37,7 +37,7 @@ class StartTooLateError(Exception):
 
 @define(eq=False)
 class Waiter:
-    """A call that waits; it is told once, by a permit or by an error.
+    """A call that waits; it is told once.
 
     Attributes:
         subject: What it is about.
@@ -45,7 +45,8 @@ class Waiter:
         latest: When it must have started.
         slots: Those of its client; one must be free.
         told: Called once there is an outcome.
-        outcome: The permit, or why there is none.
+        outcome: The permit, or why there is none; None once it is told: its id was refused
+            meanwhile, and has a pause of its own to wait for.
     """
 
     subject: Hashable
@@ -63,6 +64,18 @@ class _Line:
 
     urgent: list[tuple[float, int, Waiter]] = field(factory=list[tuple[float, int, "Waiter"]])
     bulk: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
+
+    def late(self, earliest: float) -> Iterator[Waiter]:
+        """Those that must have started before that; each has left when the next is asked for."""
+        while _clean_heap(self.urgent) and self.urgent[0][0] < earliest:
+            yield self.urgent[0][2]
+        while _clean_bulk(self.bulk) and self.bulk[0][1].latest < earliest:
+            yield self.bulk[0][1]
+
+    def first_latest(self) -> float:
+        """When the first of those that are next in turn must have started."""
+        urgent = self.urgent[0][0] if _clean_heap(self.urgent) else math.inf
+        return min(urgent, self.bulk[0][1].latest) if _clean_bulk(self.bulk) else urgent
 
 
 @define
@@ -125,8 +138,12 @@ class WaitQueue:
         while self._waiting:
             at, waiter = min(self._candidates(pace, now), default=(math.inf, None), key=_time)
             if waiter is None or at > now:
-                return min(at, self._first_latest())
+                # Whoever must start at this very moment is late a moment after.
+                return min(at, max(self._first_latest(), math.nextafter(now, math.inf)))
             self.leave(waiter)
+            if pace.parked_until(waiter.subject) > now:
+                waiter.told()
+                continue
             if not waiter.bulk:
                 waiter.slots.urgent_until = now + URGENT_FOR
             waiter.slots.free -= 1
@@ -160,25 +177,25 @@ class WaitQueue:
         heads = [
             line.bulk[0]
             for slots, line in self._lines.items()
-            if _clean_bulk(line.bulk) and slots.free > _kept(slots, now)
+            if _clean_bulk(line.bulk) and has_room(slots, now)
         ]
         return min(heads)[1] if heads else None
 
     def _refuse_late(self, pace: Pace, now: float) -> None:
         earliest = max(now, pace.opens)
         for line in self._lines.values():
-            while _clean_heap(line.urgent) and line.urgent[0][0] < earliest:
-                waiter = line.urgent[0][2]
+            for waiter in line.late(earliest):
                 self.leave(waiter)
                 start = max(pace.expected_start(now, 0), earliest)
                 waiter.outcome = StartTooLateError(start - now, self.reason(waiter, pace, now))
                 waiter.told()
 
     def _first_latest(self) -> float:
-        firsts = [line.urgent[0][0] for line in self._lines.values() if _clean_heap(line.urgent)]
-        return min(firsts, default=math.inf)
+        return min((line.first_latest() for line in self._lines.values()), default=math.inf)
 
     def _ahead(self, waiter: Waiter) -> int:
+        if waiter.bulk:
+            return self._urgent
         if waiter.latest >= self._latest:  # as nearly always: those of equal patience are in order
             self._latest = waiter.latest
             return self._urgent
@@ -192,12 +209,14 @@ class WaitQueue:
         return any(line.bulk for line in self._lines.values())
 
 
+def has_room(slots: Slots, now: float) -> bool:
+    """Whether a slot is free for bulk work, beside those that it leaves to others."""
+    kept = slots.count // RESERVED if now < slots.urgent_until else 0
+    return slots.free > kept
+
+
 def _time(candidate: tuple[float, Waiter | None]) -> float:
     return candidate[0]
-
-
-def _kept(slots: Slots, now: float) -> int:
-    return slots.count // RESERVED if now < slots.urgent_until else 0
 
 
 def _clean_heap(urgent: list[tuple[float, int, Waiter]]) -> bool:
