@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from pacing.engine import Network, Work
-from pacing.servers import Changing, Says, Server, absent, always_60, exact, rounded
+from pacing.engine import Network
+from pacing.servers import Changing, Says, Server, Spell, absent, always_60, exact, rounded
+from pacing.work import Work
 from siteassist_async.emulator.limits import FixedWindow, TokenBucket
 
 SECONDS = 300
@@ -18,7 +19,7 @@ MEAN_ANSWER = ANSWER * math.exp(Network().spread ** 2 / 2)
 RATES = (5, 50, 500)
 SAYS = (exact, rounded, absent)
 CHANGES = ((100.0, 10.0), (200.0, 100.0))
-SPELL = (100.0, 160.0)
+SPELL = Spell(100.0, 160.0, truly=True)
 
 
 TOLD: dict[Says, str] = {
@@ -90,7 +91,7 @@ def spell(says: Says) -> Scenario:
         f"bucket 50/s, and 60 s of 503s, {TOLD[says]}",
         lambda: Server(TokenBucket(50, 50), says, SPELL),
         plain.items,
-        plain.ideal + SPELL[1] - SPELL[0] - 1,
+        plain.ideal + SPELL.end - SPELL.begin - 1,
     )
 
 

@@ -172,9 +172,11 @@ class Pace:
             rate *= 1 - 1 / RESERVED
         return self._from(now) + ahead / rate
 
-    def answer_time(self) -> float:
-        """Seconds that nearly all answers have taken of late; 0 before the first."""
-        return self._latency.high
+    def latest_start(self, now: float, deadline: float) -> float:
+        """When a call must start, so that it is answered by its deadline."""
+        # No more than half of the time is kept back: else, once answers took too long, none would
+        # ever be sent again to find out that they no longer do.
+        return deadline - min(self._latency.high, (deadline - now) / 2)
 
     def succeeded(
         self, permit: Permit, now: float, hint: RateLimitHint | None = None
