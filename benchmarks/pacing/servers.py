@@ -114,6 +114,7 @@ class Server:
     Attributes:
         bad: Those ids.
         badly: What is answered to them, always; it takes nothing from the limit.
+        vainly: How often it was.
     """
 
     limit: Limit | Changing | Unlimited
@@ -121,12 +122,14 @@ class Server:
     spell: Spell | None = None
     bad: frozenset[int] = frozenset()
     badly: Refusal = Refusal(30.0, Kind.UNAVAILABLE)
+    vainly: int = field(init=False, default=0)
 
     def answer(self, now: float, subject: int) -> Refusal | None:
         """None where the request is granted."""
         if self.spell is not None and self.spell.begin <= now < self.spell.end:
             return self.spell.refusal(now, self.says)
         if subject in self.bad:
+            self.vainly += 1
             return self.badly
         wait = self.limit.take(now)
         return Refusal(self.says(wait)) if wait else None

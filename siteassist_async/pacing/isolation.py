@@ -19,6 +19,9 @@ MOST_PARKED = 10_000
 OUTAGE = 5
 # So many requests granted between two 429s of an id, for each other 429, show that it is the id.
 SERVED = 5
+# That may be chance where one request in ten meets the limit: for it to be the id's outcome, so
+# many must have been granted, or so many more ids refused by themselves than met the limit.
+PROVEN, KNOWN = 50, 3
 # Seconds after its wait in which another refusal of an id is still taken for the same trouble.
 FORGOTTEN = 600.0
 # Where single ids are known to answer 429, so many of the last outcomes must be refusals before
@@ -40,7 +43,7 @@ class _Parked:
     """429s of all when it was last refused, its own included."""
     suspect: bool
     """Whether its refusal was taken for its own on suspicion."""
-    alone: bool = False
+    own: bool = False
 
 
 @frozen
@@ -48,10 +51,12 @@ class Verdict:
     """What a refusal means.
 
     Attributes:
-        alone: The id was refused before, and others were answered since.
+        own: The id was refused before, and others were answered since.
+        alone: So many were that this is no chance: it counts towards the id's outcome.
         general: It is everyone's: the gate closes. Neither: nobody knows yet.
     """
 
+    own: bool
     alone: bool
     general: bool
 
@@ -71,6 +76,7 @@ class Isolation:
     _latest: int = field(default=-1, init=False)  # the number of the last started that was granted
     _streak: set[Hashable] = field(factory=set[Hashable], init=False)
     _streak_from: int = field(default=0, init=False)
+    _outage: bool = field(default=False, init=False)
     _lone: int = field(default=0, init=False)
     _outcomes: deque[bool] = field(factory=lambda: deque[bool](maxlen=WINDOW), init=False)
     _limited: int = field(default=0, init=False)
@@ -93,6 +99,7 @@ class Isolation:
         if not self._streak or permit.number <= self._streak_from:
             return False
         self._streak.clear()
+        self._outage = False
         return True
 
     def refused(  # noqa: PLR0913 - all that the verdict depends on
@@ -114,28 +121,41 @@ class Isolation:
         if before is not None and now > before.until + FORGOTTEN:
             before = None
         self._limited += limited
-        alone = before is not None and not in_a_row and self._is_alone(before, limited=limited)
+        own = (
+            before is not None
+            and not (in_a_row if limited else self._outage)
+            and self._is_own(before, limited=limited)
+        )
+        alone = own and before is not None and (not limited or self._is_proven(before))
         general = suspect = False
-        if alone:
+        if own:
             self._lone = min(MOST_LONE, self._lone + limited)
         elif limited:
             general = self._is_limit()
             suspect = not general
         else:
-            general = in_a_row > 0 or self._is_outage(permit, started)
+            general = self._outage = self._outage or self._is_outage(permit, started)
         first = permit.number if before is None else before.first
         self.parked[permit.subject] = _Parked(
-            until, first, self._served, self._limited, suspect, alone
+            until, first, self._served, self._limited, suspect, own
         )
         if len(self.parked) > MOST_PARKED:
             del self.parked[next(iter(self.parked))]
-        return Verdict(alone, general)
+        return Verdict(own, alone, general)
 
-    def _is_alone(self, before: _Parked, *, limited: bool) -> bool:
+    def _is_own(self, before: _Parked, *, limited: bool) -> bool:
         if not limited:
             return self._latest > before.first
-        others = self._limited - before.limited - 1
-        return before.alone or self._served - before.served >= SERVED * (1 + others)
+        if before.own or self._served_since(before) >= SERVED:
+            return True
+        return self._lone >= KNOWN and self._limited == before.limited + 1
+
+    def _is_proven(self, before: _Parked) -> bool:
+        return self._lone >= KNOWN or self._served_since(before) >= PROVEN
+
+    def _served_since(self, before: _Parked) -> float:
+        """Grants for each other 429, and one, since an id was refused before."""
+        return (self._served - before.served) / (self._limited - before.limited)
 
     def _is_limit(self) -> bool:
         if not self._lone:

@@ -227,8 +227,8 @@ class Pace:
             started=self._started,
             in_a_row=self._in_a_row,
         )
-        if verdict.alone and limited and self._blamed and self._blamed.subject == permit.subject:
-            return True, self._take_back(self._blamed, now)
+        if verdict.own and limited and self._blamed and self._blamed.subject == permit.subject:
+            return verdict.alone, self._take_back(self._blamed, now)
         if not verdict.general:
             return verdict.alone, ()
         return False, self._close(permit, now, retry_after, limited=limited)
