@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random as random_module
+from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ ALONE, ALONE_FOR = 2, 2.0
 # While calls come that somebody waits for, one in so many seconds, bulk work leaves them one in so
 # many of the requests that may be in flight.
 URGENT_FOR, RESERVED = 10.0, 4
+# So many 429s may turn out to have been their ids' own.
+MOST_BLAMED = 8
 # Seconds after which a rate that an earlier run learned may be of another time of the API, and
 # after which it says nothing.
 STALE, FORGOTTEN = 300.0, 86_400.0
@@ -103,7 +106,7 @@ class Pace:
         self._gate = Gate()
         self._backoff = Backoff()
         self._learner = Learner(max_rate)
-        self._blamed: _Blamed | None = None
+        self._blamed: deque[_Blamed] = deque(maxlen=MOST_BLAMED)
         self._foresight = Foresight()
         self._isolation = Isolation()
         self._latency = Latency()
@@ -227,8 +230,8 @@ class Pace:
             started=self._started,
             in_a_row=self._in_a_row,
         )
-        if verdict.own and limited and self._blamed and self._blamed.subject == permit.subject:
-            return verdict.alone, self._take_back(self._blamed, now)
+        if verdict.own and limited and any(one.subject == permit.subject for one in self._blamed):
+            return verdict.alone, self._take_back(permit.subject, now)
         if not verdict.general:
             return verdict.alone, ()
         return False, self._close(permit, now, retry_after, limited=limited)
@@ -305,7 +308,7 @@ class Pace:
         pause = self._pause(retry_after, now, limited=limited)
         closed = self._gate.close(now, pause, strict=limited)
         if counts and limited:
-            self._blamed = _Blamed(permit.subject, self._learner.copy())
+            self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
             named = is_usable(retry_after)
             until, in_flight = self._gate.until, self._in_flight
             self._learner.learn(permit.sent, now, until, in_flight, named=named)
@@ -321,10 +324,11 @@ class Pace:
         self._learner.cut(now)
         self._since_cut, self._cut_number = 0, self._started
 
-    def _take_back(self, blamed: _Blamed, now: float) -> tuple[PaceEvent, ...]:
-        """Unlearn what an id taught that is refused alone."""
-        self._blamed = None
+    def _take_back(self, subject: Hashable, now: float) -> tuple[PaceEvent, ...]:
+        """Unlearn what was taught by an id that is refused by itself, and since then."""
         before = self._learner.rate
+        while (blamed := self._blamed.pop()).subject != subject:
+            pass
         blamed.learner.resume(now)
         self._learner = blamed.learner
         self._cut(now)
