@@ -112,13 +112,13 @@ class Network:
 
     def hop(self, random: Random) -> float:
         """Seconds to the server, or a refusal's back."""
-        return random.lognormvariate(math.log(self.refusal / 2), self.jitter)
+        return 0.5 * self.refusal * random.lognormvariate(0.0, self.jitter)
 
     def back(self, random: Random) -> float:
         """Seconds from the server to the answer's end."""
         if self.slow and random.random() < self.slow:
             return self.slowly
-        answer = random.lognormvariate(math.log(self.answer), self.spread)
+        answer = self.answer * random.lognormvariate(0.0, self.spread)
         return max(0.001, answer - self.refusal / 2)
 
 
@@ -168,13 +168,15 @@ class Endpoint:
     good: list[float] = field(factory=list[float])
     bad: list[float] = field(factory=list[float])
     _looks: float = math.inf
+    _returning: bool = False
 
     def enter(self, item: Item) -> None:
         """Let an item wait for its start."""
         if item.over:
             return
         self.client.enter(item, self.timeline.now)
-        self.look()
+        if not self._returning:
+            self.look()
 
     def again(self, item: Item, delay: float) -> None:
         """Let an item wait for its start after some seconds."""
@@ -222,9 +224,11 @@ class Endpoint:
         if item.over:
             return
         item.in_flight = False
+        self._returning = True  # what enters meanwhile is looked at once
         if refusal is None:
             self.client.granted(item, now)
             item.owner.granted(item)
         else:
             item.owner.refused(item, self.client.refused(item, now, refusal))
+        self._returning = False
         self.look()

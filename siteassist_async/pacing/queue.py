@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -121,11 +121,12 @@ class WaitQueue:
 
         It is infinite where only the end of a request can change anything.
         """
-        self._refuse_late(pace, now)
+        if self._urgent:
+            self._refuse_late(pace, now)
         while self._waiting:
-            at, waiter = min(self._candidates(pace, now), default=(math.inf, None), key=_time)
+            at, waiter = self._next(pace, now)
             if waiter is None or at > now:
-                return min(at, self._first_latest())
+                return min(at, self._first_latest()) if self._urgent else at
             self.leave(waiter)
             if not waiter.bulk:
                 waiter.slots.urgent_until = now + URGENT_FOR
@@ -137,16 +138,18 @@ class WaitQueue:
         self._latest = -math.inf
         return math.inf
 
-    def _candidates(self, pace: Pace, now: float) -> Iterator[tuple[float, Waiter]]:
-        """The next of each kind that has a free slot, with its time; of equals the first goes."""
-        urgent, bulk = self._first_urgent(), self._first_bulk(now)
-        bulk_is_due = self._urgent_in_a_row >= RESERVED - 1
-        if bulk and bulk_is_due:
-            yield pace.start_at(now, bulk=True), bulk
-        if urgent:
-            yield pace.start_at(now), urgent
-        if bulk and not bulk_is_due:
-            yield pace.start_at(now, bulk=True), bulk
+    def _next(self, pace: Pace, now: float) -> tuple[float, Waiter | None]:
+        """Who starts next, with the time; infinite where nobody has a free slot."""
+        bulk = self._first_bulk(now) if self._waiting > self._urgent else None
+        bulk_at = math.inf if bulk is None else pace.start_at(now, bulk=True)
+        urgent = self._first_urgent() if self._urgent else None
+        if urgent is None:
+            return bulk_at, bulk
+        at = pace.start_at(now)
+        is_bulk_due = self._urgent_in_a_row >= RESERVED - 1
+        if bulk is not None and (bulk_at < at or (bulk_at == at and is_bulk_due)):
+            return bulk_at, bulk
+        return at, urgent
 
     def _first_urgent(self) -> Waiter | None:
         heads = [
@@ -190,10 +193,6 @@ class WaitQueue:
 
     def _has_bulk(self) -> bool:
         return any(line.bulk for line in self._lines.values())
-
-
-def _time(candidate: tuple[float, Waiter | None]) -> float:
-    return candidate[0]
 
 
 def _kept(slots: Slots, now: float) -> int:
