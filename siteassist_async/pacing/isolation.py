@@ -88,8 +88,8 @@ class Isolation:
     _limited: int = field(default=0, init=False)
     # The wait that was last asked of an id by its own 429.
     _own_wait: float = field(default=0.0, init=False)
-    # The longest wait after which an id was answered.
-    _limit_wait: float = field(default=0.0, init=False)
+    # The longest wait after which an id was answered; a limit's may be of half a second.
+    _limit_wait: float = field(default=0.5, init=False)
 
     def parked_until(self, subject: Hashable) -> float:
         """When the id may be asked again, as it asked itself; 0 where it has not."""
@@ -135,7 +135,7 @@ class Isolation:
             and not (in_a_row if limited else self._outage)
             and self._is_own(before, until - now, limited=limited)
         )
-        alone = own and before is not None and (not limited or self._is_proven(before))
+        alone = own and before is not None and (not limited or self._is_proven(before, until - now))
         general = suspect = False
         if own:
             if limited:
@@ -164,13 +164,18 @@ class Isolation:
     def _is_own(self, before: _Parked, wait: float, *, limited: bool) -> bool:
         if not limited:
             return self._latest > before.first
-        needed = SERVED if wait > LONGER * self._limit_wait else PROVEN
-        if before.own or self._served_since(before) >= needed:
-            return True
-        return self._lone >= KNOWN and self._limited == before.limited
+        served = self._served_since(before)
+        if not self._is_longer(wait):
+            return served >= PROVEN
+        known = self._lone >= KNOWN and self._limited == before.limited
+        return before.own or known or served >= SERVED
 
-    def _is_proven(self, before: _Parked) -> bool:
-        return self._lone >= KNOWN or self._served_since(before) >= PROVEN
+    def _is_proven(self, before: _Parked, wait: float) -> bool:
+        known = self._lone >= KNOWN and self._is_longer(wait)
+        return known or self._served_since(before) >= PROVEN
+
+    def _is_longer(self, wait: float) -> bool:
+        return wait > LONGER * self._limit_wait
 
     def _served_since(self, before: _Parked) -> float:
         """Grants since an id was refused before, for each 429 that was no id's own, and one."""

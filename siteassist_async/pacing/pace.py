@@ -191,6 +191,7 @@ class Pace:
         reopened = self._isolation.granted(permit) and self._gate.open(now)
         if reopened:
             self._earliest = now
+            self._learner.resume(now)
         counts = self._learner.granted(permit.sent, now)
         events = () if hint is None else self._heed(permit.sent, now, hint)
         if self._window == self._concurrency and not (counts and self._in_a_row):

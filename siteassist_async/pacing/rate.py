@@ -37,6 +37,7 @@ class Rate:
 
     def at(self, age: float) -> float:
         """Requests a second, `age` seconds after the gate opened."""
+        age = max(age, 0.0)  # what probes a closed gate is sent before
         room = self.ceiling - self.floor
         climbed = age if self.climbing else age - PATIENCE * self.period
         if climbed < 0:
