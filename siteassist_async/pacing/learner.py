@@ -97,13 +97,13 @@ class Learner:
             return
         self._good, self._bad = 0, 1
 
-    def rest(self, until: float, *, limited: bool) -> None:
+    def rest(self, until: float, *, limited: bool, calm: bool = False) -> None:
         """Begin anew when the gate opens; after a 429 the pause sets how often to probe."""
         self._begin, self._idle_from, self.started = until, until + IDLE, 0
         if self.rate is None:
             return
         if limited:
-            self.rate = self.rate.after(until - self._cut)
+            self.rate = self.rate.after(until - self._cut, calm=calm)
         self._since, self.current = until, self._within(self.rate.at(0.0))
 
     def copy(self) -> Learner:

@@ -350,7 +350,7 @@ class Pace:
 
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until
-        self._learner.rest(until, limited=limited)
+        self._learner.rest(until, limited=limited, calm=self._last_start < self._urgent_until)
         # Somewhere in the first interval, so that many clients do not start in step.
         rate = self._learner.current
         self._earliest = until if rate is None else until + self._random() / rate
