@@ -8,7 +8,7 @@ import math
 from attrs import define, field
 
 from siteassist_async.pacing.episode import Burst, Episode, first_rate, next_rate
-from siteassist_async.pacing.rate import SLOWEST, Rate
+from siteassist_async.pacing.rate import SHORTEST_PERIOD, SLOWEST, Rate
 
 # Seconds by which late starts may be made up for: a timer is no more exact than that.
 CREDIT = 0.05
@@ -103,6 +103,8 @@ class Learner:
         if self.rate is None:
             return
         if limited:
+            # What was measured in a moment may be far from the limit.
+            calm = calm and self._before is not None and self._before.active > SHORTEST_PERIOD
             self.rate = self.rate.after(until - self._cut, calm=calm)
         self._since, self.current = until, self._within(self.rate.at(0.0))
 
