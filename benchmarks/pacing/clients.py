@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from pacing.engine import Item
 from pacing.servers import Kind
 from siteassist_async.errors import (
     ConnectionFailedError,
@@ -23,7 +24,6 @@ from siteassist_async.pacing import Pace, Permit, StartTooLateError, Waiter, Wai
 from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
-    from pacing.engine import Item
     from pacing.servers import Refusal
 
 POLICY = RetryPolicy()

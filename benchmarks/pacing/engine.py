@@ -7,15 +7,17 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 
 from pacing.servers import Refusal, Server
-from siteassist_async.errors import SiteAssistError
 from siteassist_async.middleware.retry_policy import Progress, Retry
 from siteassist_async.outage import Job
 from siteassist_async.pacing import Permit, Waiter
+
+if TYPE_CHECKING:
+    from siteassist_async.errors import SiteAssistError
 
 
 class Owner(Protocol):
@@ -122,6 +124,9 @@ class Network:
         return max(0.001, answer - self.refusal / 2)
 
 
+USUAL = Network()
+
+
 @define
 class Timeline:
     """What happens, in the order of its time."""
@@ -212,9 +217,7 @@ class Endpoint:
     def _arrive(self, item: Item) -> None:
         refusal = self.server.answer(self.timeline.now, item.job.key)
         way = self.network.back if refusal is None else self.network.hop
-        self.timeline.at(
-            self.timeline.now + way(self.random), partial(self._return, item, refusal)
-        )
+        self.timeline.at(self.timeline.now + way(self.random), partial(self._return, item, refusal))
 
     def _return(self, item: Item, refusal: Refusal | None) -> None:
         now = self.timeline.now

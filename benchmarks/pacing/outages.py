@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -14,6 +14,9 @@ from pacing.servers import Kind, Server, Spell
 from pacing.work import Result, Work, simulate
 from siteassist_async.emulator.limits import TokenBucket
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 RATE, BEGIN, AFTER = 50, 60.0, 60.0
 LENGTHS, QUICK_LENGTHS = (3, 60, 600), (3, 60)
 KINDS = (
@@ -23,8 +26,9 @@ KINDS = (
     ("429, 5 s", Kind.LIMITED, 5.0),
     ("no connection", Kind.BROKEN, None),
 )
-# What an outage may cost beyond itself: the wait that was named last, or a pause of our own.
-PAUSE, PROBES = 20.0, 5.0
+# What an outage may cost beyond itself: the wait that was named last or a pause of our own, and
+# starting anew after it.
+PAUSE, ANEW = 15.0, 3.0
 
 MAKERS: dict[str, Callable[[], Client]] = {
     "this pacer": lambda: Paced(1),
@@ -59,9 +63,11 @@ def measure(*, quick: bool) -> list[Target]:
         for told, kind, retry_after in KINDS:
             name = f"{length} s of {told}"
             costs = [cost(make(), length, kind, retry_after) for make in makers]
-            print(name.ljust(WIDTH) + "".join(one.told().rjust(COLUMN) for one in costs), flush=True)
+            print(
+                name.ljust(WIDTH) + "".join(one.told().rjust(COLUMN) for one in costs), flush=True
+            )
             targets += [
-                Target(f"{name}: s lost", costs[0].seconds, retry_after or PAUSE),
+                Target(f"{name}: s lost", costs[0].seconds, (retry_after or PAUSE) + ANEW),
                 Target(f"{name}: items lost", costs[0].lost, 0),
             ]
     return [*targets, *slow_tail(quick=quick)]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from pacing.clients import Adaptive, Aimd, Paced, RetryAfter, Unpaced
-from pacing.engine import Client
 from pacing.scenarios import ANSWER, SECONDS, SLOTS, TOLD, Scenario
 from pacing.servers import Says, Server, Unlimited
 from pacing.work import Result, Work, simulate
@@ -16,6 +15,8 @@ from siteassist_async.emulator.limits import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pacing.engine import Client
 
 CLIENTS: dict[str, Callable[[int, float | None], Client]] = {
     "this pacer": lambda seed, max_rate: Paced(seed, max_rate=max_rate),

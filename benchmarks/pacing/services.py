@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -15,13 +15,16 @@ from pacing.servers import Says, Server, exact, rounded
 from pacing.work import Service, Work, export_of
 from siteassist_async.emulator.limits import TokenBucket
 
-RATE, SECONDS, QUICK_SECONDS = 50, 300.0, 60.0
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RATE, SECONDS, QUICK_SECONDS = 50, 300.0, 120.0
 PATIENCE = 2.0
-LOADS = (0.5, 1.0, 1.2, 2.0, 10.0)
+LOADS, QUICK_LOADS = (0.5, 1.0, 1.2, 2.0, 10.0), (1.2,)
 OVERLOADS = (1.2, 2.0, 10.0)
-BURSTS = (50, 10)
+BURSTS, QUICK_BURSTS = (50, 10), (50,)
 SAYS = (exact, rounded)
-BESIDE = (10, 50, 500)
+BESIDE, QUICK_BESIDE = (10, 50, 500), (50,)
 ATTEMPTS = 5
 
 MAKERS: dict[str, Callable[[], Client]] = {
@@ -56,18 +59,18 @@ class Served:
 
 def measure(*, quick: bool) -> list[Target]:
     """Print both tables; the targets, measured."""
-    seconds = QUICK_SECONDS if quick else SECONDS
     makers = list(MAKERS.values())[: 1 if quick else None]
-    return [*overload(makers, seconds), *beside(makers, seconds)]
+    return [*overload(makers, quick=quick), *beside(makers, quick=quick)]
 
 
-def overload(makers: list[Callable[[], Client]], seconds: float) -> list[Target]:
+def overload(makers: list[Callable[[], Client]], *, quick: bool) -> list[Target]:
     """A service that is offered more than the limit."""
+    seconds = QUICK_SECONDS if quick else SECONDS
     head("\ngoodput / p99, s / answered in vain, of calls / refusals, of calls", makers)
     targets: list[Target] = []
-    for burst in BURSTS:
+    for burst in QUICK_BURSTS if quick else BURSTS:
         for says in SAYS:
-            for load in LOADS:
+            for load in QUICK_LOADS if quick else LOADS:
                 name = f"{load:g} times {RATE}/s, burst {burst}, {TOLD[says]}"
                 served = [serve(make(), load, burst, says, seconds) for make in makers]
                 line(name, [one.told() for one in served])
@@ -83,14 +86,15 @@ def serve(client: Client, load: float, burst: int, says: Says, seconds: float) -
     service = Service(endpoint, load * RATE, Random(1), PATIENCE)
     service.begin()
     endpoint.timeline.run(seconds)
-    return served(service, (RATE * seconds + burst))
+    return served(service, RATE * seconds + burst)
 
 
-def beside(makers: list[Callable[[], Client]], seconds: float) -> list[Target]:
+def beside(makers: list[Callable[[], Client]], *, quick: bool) -> list[Target]:
     """A service at a tenth of the limit, and an export that takes all it can."""
+    seconds = QUICK_SECONDS if quick else SECONDS
     head("\ncalls answered / their p95 ÷ alone / the export's share of the limit", makers)
     targets: list[Target] = []
-    for rate in BESIDE:
+    for rate in QUICK_BESIDE if quick else BESIDE:
         for says in SAYS:
             name = f"service {rate / 10:g}/s and export, {rate}/s, {TOLD[says]}"
             both = [shared(make, rate, says, seconds) for make in makers]
@@ -108,7 +112,7 @@ def shared(
     make: Callable[[], Client], rate: int, says: Says, seconds: float
 ) -> tuple[float, float, float]:
     """Of the calls those answered, their p95 by that alone, and the export by the limit."""
-    seconds = max(seconds, 2000.0 / rate)
+    seconds = min(seconds, 50_000 / rate)
     alone = new_endpoint(make(), rate, rate, says)
     service = Service(alone, rate / 10, Random(1), PATIENCE)
     service.begin()
@@ -141,7 +145,9 @@ def served(service: Service, grantable: float) -> Served:
 
 def new_endpoint(client: Client, rate: int, burst: int, says: Says) -> Endpoint:
     """A client before a bucket."""
-    return Endpoint(client, Server(TokenBucket(rate, burst), says), Network(), Timeline(), Random(1))
+    return Endpoint(
+        client, Server(TokenBucket(rate, burst), says), Network(), Timeline(), Random(1)
+    )
 
 
 def head(title: str, makers: list[Callable[[], Client]]) -> None:

@@ -6,18 +6,22 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from random import Random
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
 from pacing.clients import Paced
-from pacing.engine import Client, Endpoint, Item, Network, Timeline
-from pacing.servers import Server
+from pacing.engine import USUAL, Client, Endpoint, Item, Network, Timeline
 from siteassist_async.bulk import MOST_PARKED
-from siteassist_async.errors import SiteAssistError
 from siteassist_async.middleware.retry_policy import Retry
 from siteassist_async.outage import Guard, Held, Job, probe_delays
 from siteassist_async.parking import SHORT
+
+if TYPE_CHECKING:
+    from pacing.servers import Server
+    from siteassist_async.errors import SiteAssistError
 
 
 @frozen
@@ -28,7 +32,7 @@ class Work:
     slots: int = 64
     until: float = math.inf
     seed: int = 0
-    network: Network = Network()
+    network: Network = USUAL
 
 
 @define
@@ -61,7 +65,7 @@ class Result:
     def longest_silence(self) -> float:
         """The longest time in which nothing was sent."""
         starts = sorted([*self.good, *self.bad])
-        return max(after - before for before, after in zip(starts, starts[1:], strict=False))
+        return max(after - before for before, after in pairwise(starts))
 
 
 @define(eq=False)
