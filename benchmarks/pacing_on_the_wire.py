@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 from pacing.clients import Paced
-from pacing.engine import Network, Work, simulate
+from pacing.engine import Network
 from pacing.scenarios import ANSWER, SLOTS, TOLD
 from pacing.servers import Says, Server, absent, exact, rounded
+from pacing.work import Work, simulate
 
 from siteassist_async import Fetched, SiteAssist
 from siteassist_async.emulator import Emulator, TokenBucket, conversation_ids

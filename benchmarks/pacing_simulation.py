@@ -1,7 +1,9 @@
 """Prints how fast the pacer finds a limit and stays at it, beside what others do.
 
-A discrete-event simulation: `python benchmarks/pacing_simulation.py` takes some two minutes on
-one core, and `--quick` half a minute. The plot goes to `pacing.svg` beside this file.
+A discrete-event simulation of the pacer's own decisions, and those of what drives it: limits to be
+found, ids that are refused by themselves, services, outages and slow answers.
+`python benchmarks/pacing_simulation.py` takes some ten minutes on one core, and `--quick`, which
+leaves most of it out, half a minute. The plot goes to `pacing.svg` beside this file.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from pacing import outages, poison, services
 from pacing.plot import draw
 from pacing.report import Target, heading, row, targets_of_many, targets_of_one
 from pacing.runs import CLIENTS, SMALL, Cell, cell, crowd, small
-from pacing.scenarios import SAYS, Scenario, constant, known, single
+from pacing.scenarios import RATES, SAYS, Scenario, constant, known, single
 
 PLOT = Path(__file__).with_suffix("").with_name("pacing.svg")
-# So many items take a second or more of real time for each client and seed.
-LARGE = 100_000
+# So many items take a few seconds of real time for each client and seed.
+LARGE = 40_000
 
 
 def main() -> int:
@@ -33,23 +36,34 @@ def main() -> int:
 
 
 def measure(*, quick: bool) -> list[Target]:
-    """Print the table; the targets, measured."""
+    """Print the tables; the targets, measured."""
+    return [
+        *measure_limits(quick=quick),
+        *poison.measure(quick=quick),
+        *services.measure(quick=quick),
+        *outages.measure(quick=quick),
+    ]
+
+
+def measure_limits(*, quick: bool) -> list[Target]:
+    """Print the table of clients that find a limit; the targets, measured."""
     clients = list(CLIENTS)[:1] if quick else list(CLIENTS)
+    saying, rates = (SAYS[:2], RATES[:2]) if quick else (SAYS, RATES)
     print(heading(clients))
     aimed, others, always, told = (
         [measure_one(scenario, clients, quick=quick) for scenario in scenarios]
         for scenarios in (
-            [scenario for scenario in single() if scenario.aimed],
-            [scenario for scenario in single() if not scenario.aimed],
-            constant(),
-            known(),
+            [scenario for scenario in single(saying, rates) if scenario.aimed],
+            [scenario for scenario in single(saying, rates) if not scenario.aimed],
+            constant(rates),
+            known(rates),
         )
     )
     lost = sum(one.lost for one in (*aimed, *others, *always, *told))
     seeds = range(1 if quick else 3)
     return [
         *targets_of_one(aimed, always, told, lost),
-        *targets_of_many([crowd(says, seeds) for says in SAYS], jobs()),
+        *targets_of_many([crowd(says, seeds) for says in saying], jobs()),
     ]
 
 

@@ -62,6 +62,27 @@ def test_startup_runs() -> None:
     assert outcome.tables[0].rows["SiteAssist"]
 
 
+def test_pacing_is_simulated() -> None:
+    """A limit is found, bad ids and outages cost no good id, and calls come before an export."""
+    runs, scenarios = import_module("pacing.runs"), import_module("pacing.scenarios")
+    servers = import_module("pacing.servers")
+    scenario = scenarios.bucket(5, 5, servers.exact)
+    cells = [runs.cell(scenario, client, range(1)) for client in runs.CLIENTS]
+    assert cells[0].lost == 0
+    assert cells[0].time < 1.25
+    paced = import_module("pacing.clients").Paced
+    poison = import_module("pacing.poison")
+    run = poison.run(paced(1), 1000, 0.01, servers.Kind.UNAVAILABLE)
+    assert (run.result.granted, run.result.failed, run.result.lost) == (990, 10, 0)
+    outages = import_module("pacing.outages")
+    for _, kind, retry_after in outages.KINDS:
+        assert outages.cost(paced(1), 3, kind, retry_after).lost == 0
+    services = import_module("pacing.services")
+    assert services.serve(paced(1), 2.0, 50, servers.exact, 20.0).slowest <= services.PATIENCE
+    answered, _, share = services.shared(lambda: paced(1), 50, servers.exact, 20.0)
+    assert min(answered, share) > 0.5
+
+
 def test_outcomes_are_read_back(tmp_path: Path) -> None:
     """What a benchmark writes as JSON is what the report prints and draws."""
     outcome = import_module("outcome")

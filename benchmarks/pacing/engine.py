@@ -1,43 +1,99 @@
-"""A discrete-event simulation of clients with many requests in flight at one server."""
+"""A discrete-event simulation: the time, the network, and what a client has to decide."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 
 from pacing.servers import Refusal, Server
+from siteassist_async.middleware.retry_policy import Progress, Retry
+from siteassist_async.outage import Job
+from siteassist_async.pacing import Permit, Waiter
+
+if TYPE_CHECKING:
+    from siteassist_async.errors import SiteAssistError
+
+
+class Owner(Protocol):
+    """Whose item it is."""
+
+    def granted(self, item: Item) -> None:
+        """It was answered."""
+        ...
+
+    def refused(self, item: Item, then: Retry | SiteAssistError) -> None:
+        """It was not; it is asked for again, or that is its outcome."""
+        ...
+
+    def dropped(self, item: Item) -> None:
+        """The client sends it not at all, for it would be too late."""
+        ...
+
+
+@define(eq=False)
+class Item:
+    """One id to ask for.
+
+    Attributes:
+        job: Its key and place.
+        born: When somebody began to want it.
+        deadline: When nobody wants it any more.
+        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
+        sent: When it was sent last.
+        in_flight: Whether it is on its way.
+        over: Whether nobody waits for it any more.
+        waiter: What a paced client knows of it, as are `permit` and `progress`.
+    """
+
+    job: Job[int]
+    owner: Owner
+    born: float = 0.0
+    deadline: float = math.inf
+    bulk: bool = True
+    attempts: int = 0
+    sent: float = 0.0
+    in_flight: bool = False
+    over: bool = False
+    waiter: Waiter | None = None
+    permit: Permit | None = None
+    progress: Progress = field(factory=lambda: Progress(math.inf))
 
 
 class Client(Protocol):
-    """The decisions of one client; its items queue, first come, first served.
+    """The decisions of one client, and the queue of its items.
 
-    One that `spares` attempts does not count those that were refused with a time.
+    Attributes:
+        started: Items that are to be sent now.
+        dropped: Items that it will not send.
     """
 
-    @property
-    def spares(self) -> bool:
-        """Whether it does."""
+    started: list[Item]
+    dropped: list[Item]
+
+    def enter(self, item: Item, now: float) -> None:
+        """Let an item wait for its start."""
         ...
 
-    def start_at(self, now: float) -> float:
-        """When the first in the queue may start; infinite until something comes back."""
+    def advance(self, now: float) -> float:
+        """Start what may start; when to look again."""
         ...
 
-    def start(self, now: float) -> None:
-        """The first in the queue starts."""
+    def granted(self, item: Item, now: float) -> None:
+        """An answer came."""
         ...
 
-    def granted(self, sent: float, now: float) -> None:
-        """A request started at `sent` was granted."""
+    def refused(self, item: Item, now: float, refusal: Refusal) -> Retry | SiteAssistError:
+        """A refusal came: what follows."""
         ...
 
-    def refused(self, sent: float, now: float, refusal: Refusal, attempt: int) -> float:
-        """A request was refused; the seconds after which its item queues again."""
+    def abandon(self, item: Item) -> None:
+        """Nobody waits for an item any more, that waits for its start or is in flight."""
         ...
 
 
@@ -46,174 +102,136 @@ class Network:
     """Seconds: medians and the sigmas of their lognormal distributions.
 
     A request takes half of `refusal` to the server and a refusal the other half back; an answer
-    takes `answer` in all.
+    takes `answer` in all, and so many of them are `slow`: those take `slowly`.
     """
 
     answer: float = 0.080
     spread: float = 0.5
     refusal: float = 0.025
     jitter: float = 0.2
+    slow: float = 0.0
+    slowly: float = 20.0
+
+    def hop(self, random: Random) -> float:
+        """Seconds to the server, or a refusal's back."""
+        return 0.5 * self.refusal * random.lognormvariate(0.0, self.jitter)
+
+    def back(self, random: Random) -> float:
+        """Seconds from the server to the answer's end."""
+        if self.slow and random.random() < self.slow:
+            return self.slowly
+        answer = self.answer * random.lognormvariate(0.0, self.spread)
+        return max(0.001, answer - self.refusal / 2)
 
 
-@frozen
-class Work:
-    """What each client has to do: `items`, `slots` at a time, or all it can `until` a time."""
-
-    items: int
-    slots: int = 64
-    until: float = math.inf
-    seed: int = 0
-    network: Network = Network()
+USUAL = Network()
 
 
 @define
-class Result:
-    """What came of one client's work; `good` and `bad` are when its requests were sent."""
+class Timeline:
+    """What happens, in the order of its time."""
 
-    granted: int = 0
-    refused: int = 0
-    finished: float = math.inf
-    most_attempts: int = 0
-    lost: int = 0
-    good: list[float] = field(factory=list[float])
-    bad: list[float] = field(factory=list[float])
+    now: float = 0.0
+    stopped: bool = False
+    _events: list[tuple[float, int, Callable[[], None]]] = field(
+        init=False, factory=list[tuple[float, int, Callable[[], None]]]
+    )
+    _count: int = field(init=False, default=0)
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Let something happen then."""
+        self._count += 1
+        heappush(self._events, (when, self._count, action))
+
+    def run(self, until: float) -> None:
+        """Let time pass until then, or until somebody stops it."""
+        while self._events and not self.stopped:
+            when, _, action = heappop(self._events)
+            if when > until:
+                return
+            self.now = when
+            action()
 
 
 @define(eq=False)
-class Item:
-    """Attempts so far, and of these those that were counted."""
+class Endpoint:
+    """One client on its way to the server.
 
-    attempts: int = 0
-    spent: int = 0
-    sent: float = 0.0
-
-
-ATTEMPTS = 5
-ARRIVES, RETURNS, QUEUES, LOOKS = range(4)
-
-
-@define(eq=False)
-class Lane:
-    """One client, its queue and what came of it."""
+    Attributes:
+        answered: Requests that the server granted.
+        vainly: Of these, those that nobody waited for any more.
+        good: When the requests were sent that were granted, as those that were refused are `bad`.
+    """
 
     client: Client
-    fresh: int
-    queue: deque[Item] = field(factory=deque[Item])
-    looks: float = math.inf
-    result: Result = field(factory=Result)
-
-    def done(self, item: Item, now: float, items: int) -> bool:
-        """Count a granted item; whether it was the last."""
-        self.client.granted(item.sent, now)
-        result = self.result
-        result.granted += 1
-        result.good.append(item.sent)
-        result.most_attempts = max(result.most_attempts, item.attempts)
-        result.lost += item.spent >= ATTEMPTS
-        if self.fresh:
-            self.fresh -= 1
-            self.queue.append(Item())
-        if result.granted < items:
-            return False
-        result.finished = now
-        return True
-
-    def again(self, item: Item, now: float, refusal: Refusal) -> float:
-        """Count a refused attempt; the seconds until the item queues again."""
-        self.result.refused += 1
-        self.result.bad.append(item.sent)
-        item.spent += not (self.client.spares and refusal.retry_after)
-        return self.client.refused(item.sent, now, refusal, item.attempts)
-
-
-Event = tuple[float, int, int, Lane, Item | None, Refusal | None]
-
-
-@define(eq=False)
-class Simulation:
-    """The events to come, in the order of their times."""
-
     server: Server
-    work: Work
-    lanes: list[Lane]
-    _random: Random
-    _heap: list[Event] = field(init=False, factory=list[Event])
-    _events: int = field(init=False, default=0)
+    network: Network
+    timeline: Timeline
+    random: Random
+    answered: int = 0
+    vainly: int = 0
+    good: list[float] = field(factory=list[float])
+    bad: list[float] = field(factory=list[float])
+    _looks: float = math.inf
+    _returning: bool = False
 
-    def run(self) -> None:
-        """Let time pass until all is done."""
-        unfinished = len(self.lanes)
-        for lane in self.lanes:
-            self._start(lane, 0.0)
-        while unfinished and self._heap:
-            now, _, kind, lane, item, refusal = heappop(self._heap)
-            if now > self.work.until:
-                return
-            if kind == ARRIVES:
-                self._answer(lane, item, now)
-                continue
-            if kind == LOOKS:
-                if now != lane.looks:
-                    continue  # an earlier look was planned since
-                lane.looks = math.inf
-            elif item is not None:
-                unfinished -= self._take_back(kind, lane, item, now, refusal)
-            self._start(lane, now)
+    def enter(self, item: Item) -> None:
+        """Let an item wait for its start."""
+        if item.over:
+            return
+        self.client.enter(item, self.timeline.now)
+        if not self._returning:
+            self.look()
 
-    def _start(self, lane: Lane, now: float) -> None:
-        network, client = self.work.network, lane.client
-        while lane.queue:
-            start = client.start_at(now)
-            if start > now:
-                if start < lane.looks:
-                    lane.looks = start
-                    self._plan(start, LOOKS, lane)
-                return
-            client.start(now)
-            item = lane.queue.popleft()
-            item.sent = now
+    def again(self, item: Item, delay: float) -> None:
+        """Let an item wait for its start after some seconds."""
+        self.timeline.at(self.timeline.now + delay, partial(self.enter, item))
+
+    def give_up(self, item: Item) -> None:
+        """Nobody waits for an item any more, wherever it is."""
+        item.over = True
+        self.client.abandon(item)
+        self.look()
+
+    def look(self) -> None:
+        """Send what may be sent, and plan the next look."""
+        client, now = self.client, self.timeline.now
+        at = client.advance(now)
+        started, client.started = client.started, []
+        dropped, client.dropped = client.dropped, []
+        for item in started:
+            item.sent, item.in_flight = now, True
             item.attempts += 1
-            hop = self._random.lognormvariate(math.log(network.refusal / 2), network.jitter)
-            self._plan(now + hop, ARRIVES, lane, item)
+            self.timeline.at(now + self.network.hop(self.random), partial(self._arrive, item))
+        if at < self._looks:
+            self._looks = max(at, math.nextafter(now, math.inf))
+            self.timeline.at(self._looks, partial(self._planned, self._looks))
+        for item in dropped:
+            item.owner.dropped(item)
 
-    def _answer(self, lane: Lane, item: Item | None, now: float) -> None:
-        network, refusal = self.work.network, self.server.answer(now)
-        if refusal:
-            back = self._random.lognormvariate(math.log(network.refusal / 2), network.jitter)
+    def _planned(self, at: float) -> None:
+        if at == self._looks:  # else an earlier look was planned since
+            self._looks = math.inf
+            self.look()
+
+    def _arrive(self, item: Item) -> None:
+        refusal = self.server.answer(self.timeline.now, item.job.key)
+        way = self.network.back if refusal is None else self.network.hop
+        self.timeline.at(self.timeline.now + way(self.random), partial(self._return, item, refusal))
+
+    def _return(self, item: Item, refusal: Refusal | None) -> None:
+        now = self.timeline.now
+        self.answered += refusal is None
+        self.vainly += refusal is None and item.over
+        (self.good if refusal is None else self.bad).append(item.sent)
+        if item.over:
+            return
+        item.in_flight = False
+        self._returning = True  # what enters meanwhile is looked at once
+        if refusal is None:
+            self.client.granted(item, now)
+            item.owner.granted(item)
         else:
-            answer = self._random.lognormvariate(math.log(network.answer), network.spread)
-            back = max(0.001, answer - network.refusal / 2)
-        self._plan(now + back, RETURNS, lane, item, refusal)
-
-    def _take_back(
-        self, kind: int, lane: Lane, item: Item, now: float, refusal: Refusal | None
-    ) -> bool:
-        if kind == RETURNS and refusal is None:
-            return lane.done(item, now, self.work.items)
-        delay = lane.again(item, now, refusal) if kind == RETURNS and refusal else 0.0
-        if delay > 0:
-            self._plan(now + delay, QUEUES, lane, item)
-        else:
-            lane.queue.append(item)
-        return False
-
-    def _plan(
-        self,
-        when: float,
-        kind: int,
-        lane: Lane,
-        item: Item | None = None,
-        refusal: Refusal | None = None,
-    ) -> None:
-        self._events += 1
-        heappush(self._heap, (when, self._events, kind, lane, item, refusal))
-
-
-def simulate(clients: list[Client], server: Server, work: Work) -> list[Result]:
-    """Run until each client has had all its items granted, or until the time is over."""
-    first = min(work.slots, work.items)
-    lanes = [
-        Lane(client, work.items - first, deque(Item() for _ in range(first))) for client in clients
-    ]
-    Simulation(server, work, lanes, Random(work.seed)).run()
-    return [lane.result for lane in lanes]
+            item.owner.refused(item, self.client.refused(item, now, refusal))
+        self._returning = False
+        self.look()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from pacing.clients import Paced, Unpaced
-from pacing.engine import Client, Result, simulate
 from pacing.scenarios import CHANGES, changing
 from pacing.servers import exact
+from pacing.work import Result, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pacing.engine import Client
 
 LIMITS = ((0.0, 50.0), *CHANGES)
 SCENARIO = changing(exact)

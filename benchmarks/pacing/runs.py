@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from random import Random
 from statistics import median
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from pacing.clients import Adaptive, Aimd, Paced, RetryAfter, Unpaced
-from pacing.engine import Client, Result, Work, simulate
 from pacing.scenarios import ANSWER, SECONDS, SLOTS, TOLD, Scenario
 from pacing.servers import Says, Server, Unlimited
+from pacing.work import Result, Work, simulate
 from siteassist_async.emulator.limits import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pacing.engine import Client
+
 CLIENTS: dict[str, Callable[[int, float | None], Client]] = {
     "this pacer": lambda seed, max_rate: Paced(seed, max_rate=max_rate),
     "backoff": lambda seed, _: Unpaced(seed),
     "Retry-After": lambda seed, _: RetryAfter(seed),
-    "botocore adaptive": lambda seed, _: Adaptive(Random(seed)),
-    "AIMD in flight": lambda seed, _: Aimd(Random(seed)),
+    "botocore adaptive": lambda seed, _: Adaptive(seed),
+    "AIMD in flight": lambda seed, _: Aimd(seed),
 }
 
 CROWD = 8

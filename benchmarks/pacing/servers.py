@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import Enum
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -10,12 +11,20 @@ from attrs import define, field, frozen
 from siteassist_async.emulator.limits import Limit, TokenBucket
 
 
+class Kind(Enum):
+    """How a request fails."""
+
+    LIMITED = "429"
+    UNAVAILABLE = "503"
+    BROKEN = "no connection"
+
+
 @frozen
 class Refusal:
-    """A 429 where `limited`, else a 503; `retry_after` is None where the server names no time."""
+    """Why there is no answer; `retry_after` is None where the server names no time."""
 
     retry_after: float | None
-    limited: bool = True
+    kind: Kind = Kind.LIMITED
 
 
 class Says(Protocol):
@@ -76,18 +85,51 @@ class Changing:
         return self.bucket.take(now)
 
 
+@frozen
+class Spell:
+    """A time in which nothing is granted; a time to wait that is named is `retry_after` at most.
+
+    `truly`: No refusal names more than what is left of the spell.
+    """
+
+    begin: float
+    end: float
+    kind: Kind = Kind.UNAVAILABLE
+    retry_after: float | None = 5.0
+    truly: bool = False
+
+    def refusal(self, now: float, says: Says) -> Refusal:
+        """What is answered in it."""
+        if self.retry_after is None:
+            return Refusal(None, self.kind)
+        if not self.truly:
+            return Refusal(self.retry_after, self.kind)
+        return Refusal(says(min(self.retry_after, self.end - now)), self.kind)
+
+
 @define
 class Server:
-    """A limit, what is said where it is reached, and a spell of 503s from one time to another."""
+    """A limit, what is said where it is reached, a spell, and ids that are refused by themselves.
+
+    Attributes:
+        bad: Those ids.
+        badly: What is answered to them, always; it takes nothing from the limit.
+        vainly: How often it was.
+    """
 
     limit: Limit | Changing | Unlimited
     says: Says = exact
-    spell: tuple[float, float] = (math.inf, math.inf)
+    spell: Spell | None = None
+    bad: frozenset[int] = frozenset()
+    badly: Refusal = Refusal(30.0, Kind.UNAVAILABLE)
+    vainly: int = field(init=False, default=0)
 
-    def answer(self, now: float) -> Refusal | None:
+    def answer(self, now: float, subject: int) -> Refusal | None:
         """None where the request is granted."""
-        begin, end = self.spell
-        if begin <= now < end:
-            return Refusal(self.says(min(5.0, end - now)), limited=False)
+        if self.spell is not None and self.spell.begin <= now < self.spell.end:
+            return self.spell.refusal(now, self.says)
+        if subject in self.bad:
+            self.vainly += 1
+            return self.badly
         wait = self.limit.take(now)
         return Refusal(self.says(wait)) if wait else None

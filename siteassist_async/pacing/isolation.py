@@ -17,13 +17,20 @@ MOST_PARKED = 10_000
 # So many ids, refused one after another, are no accident: 5 % of bad ids get there by chance once
 # in some ten thousand requests.
 OUTAGE = 5
-# So many requests granted between two 429s of an id, for each other 429, show that it is the id.
-SERVED = 5
+# So many requests granted between two 429s of an id, for each other 429, show that it is the id
+# where it is asked to wait longer, so many times, than ids were that met the limit.
+SERVED, LONGER = 5, 2.0
+# That may be chance where one request in ten meets the limit: else, and for it to count towards
+# the id's outcome, so many must have been granted, or so many more ids been refused by themselves
+# than met the limit.
+PROVEN, KNOWN = 50, 3
 # Seconds after its wait in which another refusal of an id is still taken for the same trouble.
 FORGOTTEN = 600.0
+# A 429 that asks for less than this share of the wait that ids ask for by themselves is a limit's.
+ALIKE = 0.5
 # Where single ids are known to answer 429, so many of the last outcomes must be refusals before
 # one is taken for the project's limit.
-WINDOW, LIMITED = 32, 8
+WINDOW, LIMITED = 32, 16
 MOST_LONE = 20
 
 
@@ -32,15 +39,17 @@ class _Parked:
     """An id that was refused and not answered since."""
 
     until: float
+    wait: float
+    """Seconds that it was asked to wait."""
     first: int
     """The number of its first refused request."""
     served: int
     """Grants of all when it was last refused."""
     limited: int
-    """429s of all when it was last refused, its own included."""
+    """429s that were no id's own, when it was last refused, this one included."""
     suspect: bool
     """Whether its refusal was taken for its own on suspicion."""
-    alone: bool = False
+    own: bool = False
 
 
 @frozen
@@ -48,10 +57,12 @@ class Verdict:
     """What a refusal means.
 
     Attributes:
-        alone: The id was refused before, and others were answered since.
+        own: The id was refused before, and others were answered since.
+        alone: So many were that this is no chance: it counts towards the id's outcome.
         general: It is everyone's: the gate closes. Neither: nobody knows yet.
     """
 
+    own: bool
     alone: bool
     general: bool
 
@@ -71,9 +82,14 @@ class Isolation:
     _latest: int = field(default=-1, init=False)  # the number of the last started that was granted
     _streak: set[Hashable] = field(factory=set[Hashable], init=False)
     _streak_from: int = field(default=0, init=False)
+    _outage: bool = field(default=False, init=False)
     _lone: int = field(default=0, init=False)
     _outcomes: deque[bool] = field(factory=lambda: deque[bool](maxlen=WINDOW), init=False)
     _limited: int = field(default=0, init=False)
+    # The wait that was last asked of an id by its own 429.
+    _own_wait: float = field(default=0.0, init=False)
+    # The longest wait after which an id was answered; a limit's may be of half a second.
+    _limit_wait: float = field(default=0.5, init=False)
 
     def parked_until(self, subject: Hashable) -> float:
         """When the id may be asked again, as it asked itself; 0 where it has not."""
@@ -86,13 +102,14 @@ class Isolation:
         self._latest = max(self._latest, permit.number)
         if self.parked:
             parked = self.parked.pop(permit.subject, None)
-            if parked is not None and parked.suspect:
-                self._lone = max(0, self._lone - 1)
+            if parked is not None:
+                self._recovered(parked)
         if self._lone:
             self._outcomes.append(False)
         if not self._streak or permit.number <= self._streak_from:
             return False
         self._streak.clear()
+        self._outage = False
         return True
 
     def refused(  # noqa: PLR0913 - all that the verdict depends on
@@ -113,30 +130,56 @@ class Isolation:
         before = self.parked.pop(permit.subject, None)
         if before is not None and now > before.until + FORGOTTEN:
             before = None
-        self._limited += limited
-        alone = before is not None and not in_a_row and self._is_alone(before, limited=limited)
+        own = (
+            before is not None
+            and not (in_a_row if limited else self._outage)
+            and self._is_own(before, until - now, limited=limited)
+        )
+        alone = own and before is not None and (not limited or self._is_proven(before, until - now))
         general = suspect = False
-        if alone:
-            self._lone = min(MOST_LONE, self._lone + limited)
+        if own:
+            if limited:
+                self._lone = min(MOST_LONE, self._lone + 1)
+                self._own_wait = until - now
         elif limited:
-            general = self._is_limit()
+            general = until - now < ALIKE * self._own_wait or self._is_limit()
             suspect = not general
+            self._limited += general
         else:
-            general = in_a_row > 0 or self._is_outage(permit, started)
+            general = self._outage = self._outage or self._is_outage(permit, started)
         first = permit.number if before is None else before.first
         self.parked[permit.subject] = _Parked(
-            until, first, self._served, self._limited, suspect, alone
+            until, until - now, first, self._served, self._limited, suspect, own
         )
         if len(self.parked) > MOST_PARKED:
             del self.parked[next(iter(self.parked))]
-        return Verdict(alone, general)
+        return Verdict(own, alone, general)
 
-    def _is_alone(self, before: _Parked, *, limited: bool) -> bool:
+    def _recovered(self, parked: _Parked) -> None:
+        self._limit_wait = max(self._limit_wait, parked.wait)
+        if parked.suspect:
+            self._lone = max(0, self._lone - 1)
+            self._limited += 1
+
+    def _is_own(self, before: _Parked, wait: float, *, limited: bool) -> bool:
         if not limited:
             return self._latest > before.first
-        others = self._limited - before.limited - 1
-        needed = (1 if self._lone else SERVED) * (1 + others)
-        return before.alone or self._served - before.served >= needed
+        served = self._served_since(before)
+        if not self._is_longer(wait):
+            return served >= PROVEN
+        known = self._lone >= KNOWN and self._limited == before.limited
+        return before.own or known or served >= SERVED
+
+    def _is_proven(self, before: _Parked, wait: float) -> bool:
+        known = self._lone >= KNOWN and self._is_longer(wait)
+        return known or self._served_since(before) >= PROVEN
+
+    def _is_longer(self, wait: float) -> bool:
+        return wait > LONGER * self._limit_wait
+
+    def _served_since(self, before: _Parked) -> float:
+        """Grants since an id was refused before, for each 429 that was no id's own, and one."""
+        return (self._served - before.served) / (1 + self._limited - before.limited)
 
     def _is_limit(self) -> bool:
         if not self._lone:

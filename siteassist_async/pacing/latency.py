@@ -6,7 +6,7 @@ from attrs import define
 
 # The share of answers that come within `high`, and how fast it follows: by a tenth where an answer
 # took longer. So one answer of 20 s moves it by a tenth, however long it took.
-QUANTILE, STEP = 0.95, 0.1
+QUANTILE, STEP = 0.98, 0.1
 # Seconds: what is taken for the mean before the first answer.
 UNKNOWN = 0.1
 

@@ -8,7 +8,7 @@ import math
 from attrs import define, field
 
 from siteassist_async.pacing.episode import Burst, Episode, first_rate, next_rate
-from siteassist_async.pacing.rate import SLOWEST, Rate
+from siteassist_async.pacing.rate import SHORTEST_PERIOD, SLOWEST, Rate
 
 # Seconds by which late starts may be made up for: a timer is no more exact than that.
 CREDIT = 0.05
@@ -97,13 +97,15 @@ class Learner:
             return
         self._good, self._bad = 0, 1
 
-    def rest(self, until: float, *, limited: bool) -> None:
+    def rest(self, until: float, *, limited: bool, calm: bool = False) -> None:
         """Begin anew when the gate opens; after a 429 the pause sets how often to probe."""
         self._begin, self._idle_from, self.started = until, until + IDLE, 0
         if self.rate is None:
             return
         if limited:
-            self.rate = self.rate.after(until - self._cut)
+            # What was measured in a moment may be far from the limit.
+            calm = calm and self._before is not None and self._before.active > SHORTEST_PERIOD
+            self.rate = self.rate.after(until - self._cut, calm=calm)
         self._since, self.current = until, self._within(self.rate.at(0.0))
 
     def copy(self) -> Learner:

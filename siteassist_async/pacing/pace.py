@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random as random_module
+from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ ALONE, ALONE_FOR = 2, 2.0
 # While calls come that somebody waits for, one in so many seconds, bulk work leaves them one in so
 # many of the requests that may be in flight.
 URGENT_FOR, RESERVED = 10.0, 4
+# So many 429s may turn out to have been their ids' own.
+MOST_BLAMED = 8
 # Seconds after which a rate that an earlier run learned may be of another time of the API, and
 # after which it says nothing.
 STALE, FORGOTTEN = 300.0, 86_400.0
@@ -103,7 +106,7 @@ class Pace:
         self._gate = Gate()
         self._backoff = Backoff()
         self._learner = Learner(max_rate)
-        self._blamed: _Blamed | None = None
+        self._blamed: deque[_Blamed] = deque(maxlen=MOST_BLAMED)
         self._foresight = Foresight()
         self._isolation = Isolation()
         self._latency = Latency()
@@ -172,9 +175,11 @@ class Pace:
             rate *= 1 - 1 / RESERVED
         return self._from(now) + ahead / rate
 
-    def answer_time(self) -> float:
-        """Seconds that nearly all answers have taken of late; 0 before the first."""
-        return self._latency.high
+    def latest_start(self, now: float, deadline: float) -> float:
+        """When a call must start, so that it is answered by its deadline."""
+        # No more than half of the time is kept back: else, once answers took too long, none would
+        # ever be sent again to find out that they no longer do.
+        return deadline - min(self._latency.high, (deadline - now) / 2)
 
     def succeeded(
         self, permit: Permit, now: float, hint: RateLimitHint | None = None
@@ -187,6 +192,7 @@ class Pace:
         counts = self._learner.granted(permit.sent, now)
         if (is_over or counts) and self._gate.open(now):
             self._earliest = now
+            self._learner.resume(now)
         events = () if hint is None else self._heed(permit.sent, now, hint)
         if self._window == self._concurrency and not (counts and self._in_a_row):
             return events
@@ -225,8 +231,8 @@ class Pace:
             started=self._started,
             in_a_row=self._in_a_row,
         )
-        if verdict.alone and limited and self._blamed and self._blamed.subject == permit.subject:
-            return True, self._take_back(self._blamed, now)
+        if verdict.own and limited and any(one.subject == permit.subject for one in self._blamed):
+            return verdict.alone, self._take_back(permit.subject, now)
         if not verdict.general:
             return verdict.alone, ()
         return False, self._close(permit, now, retry_after, limited=limited)
@@ -302,7 +308,7 @@ class Pace:
         pause = self._pause(retry_after, now, limited=limited)
         closed = self._gate.close(now, pause, strict=limited)
         if counts and limited:
-            self._blamed = _Blamed(permit.subject, self._learner.copy())
+            self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
             named = is_usable(retry_after)
             until, in_flight = self._gate.until, self._in_flight
             self._learner.learn(permit.sent, now, until, in_flight, named=named)
@@ -318,10 +324,11 @@ class Pace:
         self._learner.cut(now)
         self._since_cut, self._cut_number = 0, self._started
 
-    def _take_back(self, blamed: _Blamed, now: float) -> tuple[PaceEvent, ...]:
-        """Unlearn what an id taught that is refused alone."""
-        self._blamed = None
+    def _take_back(self, subject: Hashable, now: float) -> tuple[PaceEvent, ...]:
+        """Unlearn what was taught by an id that is refused by itself, and since then."""
         before = self._learner.rate
+        while (blamed := self._blamed.pop()).subject != subject:
+            pass
         blamed.learner.max_rate = self._learner.max_rate  # it may have been set since
         blamed.learner.resume(now)
         self._learner = blamed.learner
@@ -343,7 +350,7 @@ class Pace:
 
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until
-        self._learner.rest(until, limited=limited)
+        self._learner.rest(until, limited=limited, calm=self._last_start < self._urgent_until)
         # Somewhere in the first interval, so that many clients do not start in step.
         rate = self._learner.current
         self._earliest = until if rate is None else until + self._random() / rate

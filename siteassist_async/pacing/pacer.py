@@ -118,7 +118,7 @@ class AdaptivePacer:
         latest: float = math.inf,
     ) -> Permit:
         """As `Pacer.acquire`."""
-        latest = min(latest, self._latest(deadline))
+        latest = min(latest, self._pace.latest_start(self._clock.now(), deadline))
         outcome = None
         while outcome is None:
             await self._wait_while_parked(subject, latest)
@@ -202,15 +202,6 @@ class AdaptivePacer:
         self._lock = threading.RLock()  # a thread that is not here may have held it
         self._lanes = {}
         self._pace.forget_flights()
-
-    def _latest(self, deadline: float) -> float:
-        """When a call with this deadline must have started."""
-        if deadline == math.inf:
-            return deadline
-        # No more than half of the time is kept back: else, once answers took too long, none would
-        # ever be sent again to find out that they no longer do.
-        left = deadline - self._clock.now()
-        return deadline - min(self._pace.answer_time(), left / 2)
 
     async def _wait_while_parked(self, subject: Hashable, latest: float) -> None:
         while (until := self._pace.parked_until(subject)) > (now := self._clock.now()):

@@ -136,7 +136,7 @@ class WaitQueue:
         """
         self._refuse_late(pace, now)
         while self._waiting:
-            at, waiter = min(self._candidates(pace, now), default=(math.inf, None), key=_time)
+            at, waiter = self._next(pace, now)
             if waiter is None or at > now:
                 # Whoever must start at this very moment is late a moment after.
                 return min(at, max(self._first_latest(), math.nextafter(now, math.inf)))
@@ -154,16 +154,18 @@ class WaitQueue:
         self._latest = -math.inf
         return math.inf
 
-    def _candidates(self, pace: Pace, now: float) -> Iterator[tuple[float, Waiter]]:
-        """The next of each kind that has a free slot, with its time; of equals the first goes."""
-        urgent, bulk = self._first_urgent(), self._first_bulk(now)
-        bulk_is_due = self._urgent_in_a_row >= RESERVED - 1
-        if bulk and bulk_is_due:
-            yield pace.start_at(now, bulk=True), bulk
-        if urgent:
-            yield pace.start_at(now), urgent
-        if bulk and not bulk_is_due:
-            yield pace.start_at(now, bulk=True), bulk
+    def _next(self, pace: Pace, now: float) -> tuple[float, Waiter | None]:
+        """Who starts next, with the time; infinite where nobody has a free slot."""
+        bulk = self._first_bulk(now) if self._waiting > self._urgent else None
+        bulk_at = math.inf if bulk is None else pace.start_at(now, bulk=True)
+        urgent = self._first_urgent() if self._urgent else None
+        if urgent is None:
+            return bulk_at, bulk
+        at = pace.start_at(now)
+        is_bulk_due = self._urgent_in_a_row >= RESERVED - 1
+        if bulk is not None and (bulk_at < at or (bulk_at == at and is_bulk_due)):
+            return bulk_at, bulk
+        return at, urgent
 
     def _first_urgent(self) -> Waiter | None:
         heads = [
@@ -213,10 +215,6 @@ def has_room(slots: Slots, now: float) -> bool:
     """Whether a slot is free for bulk work, beside those that it leaves to others."""
     kept = slots.count // RESERVED if now < slots.urgent_until else 0
     return slots.free > kept
-
-
-def _time(candidate: tuple[float, Waiter | None]) -> float:
-    return candidate[0]
 
 
 def _clean_heap(urgent: list[tuple[float, int, Waiter]]) -> bool:

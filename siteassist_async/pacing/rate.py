@@ -16,6 +16,9 @@ SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.0, 1200.0, 12.0
 PATIENCE = 1.3
 # Where more than this share is refused, the periods become up to twice as long.
 TOLERATED, LONGEST_STRETCH = 0.01, 2.0
+# So many times as long are the periods while calls come that somebody waits for: a probe closes the
+# gate for them too.
+CALM = 3.0
 # Seconds in which a climb doubles the rate, at least; and as a share of the pause it may cost.
 DOUBLING, DOUBLING_PER_PAUSE = 3.0, 0.2
 
@@ -37,6 +40,7 @@ class Rate:
 
     def at(self, age: float) -> float:
         """Requests a second, `age` seconds after the gate opened."""
+        age = max(age, 0.0)  # what probes a closed gate is sent before
         room = self.ceiling - self.floor
         climbed = age if self.climbing else age - PATIENCE * self.period
         if climbed < 0:
@@ -52,10 +56,11 @@ class Rate:
         stretch = self.stretch * min(2.0, max(0.5, math.sqrt(refused / TOLERATED)))
         return evolve(self, stretch=min(LONGEST_STRETCH, max(1.0, stretch)))
 
-    def after(self, pause: float) -> Rate:
-        """The same, where the last refusal cost `pause` seconds."""
+    def after(self, pause: float, *, calm: bool = False) -> Rate:
+        """The same, where the last refusal cost `pause` seconds; `calm` probes less often."""
         shortest = SHORTEST_PERIOD * self.stretch
-        period = min(LONGEST_PERIOD, max(shortest, PERIOD_PER_PAUSE * pause))
+        longer = CALM if calm else 1.0
+        period = min(LONGEST_PERIOD, longer * max(shortest, PERIOD_PER_PAUSE * pause))
         return evolve(self, period=period, doubling=max(DOUBLING, DOUBLING_PER_PAUSE * pause))
 
 
