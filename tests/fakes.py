@@ -173,6 +173,15 @@ class Asked:
     latest: float
 
 
+class StuckClock(FakeClock):
+    """A clock whose sleeps do not end."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until cancelled."""
+        self.slept.append(seconds)
+        await asyncio.Event().wait()
+
+
 class FakePacer:
     """Lets all start that have a slot, or raises `refusal`, and writes down what it is told.
 

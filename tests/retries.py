@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fakes import FakeClock
 from hypothesis import strategies as st
 
@@ -35,6 +37,9 @@ from siteassist_async import (
     WrongConversationError,
 )
 from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryStats
+
+if TYPE_CHECKING:
+    from siteassist_async.closing import Closing
 
 POLICY = RetryPolicy(attempts=3, first_delay=1.0, longest_delay=8.0, patience=100.0)
 
@@ -124,6 +129,7 @@ def retrying(
     *,
     budget: float | None = None,
     stats: RetryStats | None = None,
+    closing: Closing | None = None,
 ) -> Retrying:
     """The link, its jitter always in the middle."""
     return Retrying(
@@ -131,5 +137,6 @@ def retrying(
         clock or FakeClock(),
         budget=RetryBudget(budget),
         stats=stats or RetryStats(),
+        closing=closing,
         jitter=lambda: 0.5,
     )

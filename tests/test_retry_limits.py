@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeClock, FakeSend, documented, new_request, settle
+from fakes import FakeClock, FakeSend, StuckClock, documented, new_request, settle
 from hypothesis import given
 from hypothesis import strategies as st
 from retries import (
@@ -131,15 +131,6 @@ async def test_an_attempt_that_timed_out_is_no_missed_deadline(clock: FakeClock)
             new_request(deadline=clock.now() + 60), FakeSend(TimedOutError())
         )
     assert caught.value.attempts == 3
-
-
-class StuckClock(FakeClock):
-    """A clock whose sleeps do not end."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep until cancelled."""
-        del seconds
-        await asyncio.Event().wait()
 
 
 async def test_cancellation_passes_at_once() -> None:

@@ -1,0 +1,72 @@
+"""The slots of a client."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fakes import settle
+
+from siteassist_async.slots import Slots
+
+
+async def test_slots_go_to_those_who_wait_in_turn() -> None:
+    """And are free when nobody does."""
+    slots = Slots(1)
+    slots.free -= 1
+    order: list[int] = []
+
+    async def call(number: int) -> None:
+        await slots.wait()
+        order.append(number)
+
+    calls = [asyncio.create_task(call(number)) for number in range(3)]
+    await settle()
+    for done in range(3):
+        assert order == list(range(done))
+        slots.release()
+        await settle()
+    await asyncio.gather(*calls)
+    assert slots.free == 0
+    slots.release()
+    assert slots.free == 1
+
+
+async def test_a_slot_that_comes_to_a_cancelled_call_goes_on() -> None:
+    """Whoever waits behind it gets it, and nobody else holds it."""
+    slots = Slots(0)
+    first, second = (asyncio.create_task(slots.wait()) for _ in range(2))
+    await settle()
+    slots.release()
+    first.cancel()
+    await settle()
+    assert first.cancelled()
+    assert second.done()
+    assert slots.free == 0
+
+
+async def test_a_call_that_is_cancelled_before_is_passed_over() -> None:
+    """It holds no slot, and no slot is lost."""
+    slots = Slots(0)
+    first, second = (asyncio.create_task(slots.wait()) for _ in range(2))
+    await settle()
+    first.cancel()
+    slots.release()
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert slots.free == 0
+
+
+async def test_a_process_that_was_forked_starts_anew() -> None:
+    """What is held and who waits is the parent's; what it releases makes no slot more."""
+    slots = Slots(2)
+    slots.free -= 2
+    waiting = asyncio.create_task(slots.wait())
+    await settle()
+    slots.reset()
+    assert slots.free == 2
+    slots.release()
+    assert slots.free == 2
+    assert not waiting.done()
+    waiting.cancel()
