@@ -96,6 +96,12 @@ class Layout:
         """Delete what earlier runs wrote, the outputs first: without a state they are strangers."""
         kept = {self.lock, self.new_ids}
         state = [path for path in sorted(self.folder.iterdir()) if path not in kept]
-        for path in (self.output, self.dead_letters, *state):
-            with writing(path):
-                path.unlink(missing_ok=True)
+        _delete(self.output, self.dead_letters)
+        sync_folder(self.output.parent)
+        _delete(*state)
+
+
+def _delete(*paths: Path) -> None:
+    for path in paths:
+        with writing(path):
+            path.unlink(missing_ok=True)

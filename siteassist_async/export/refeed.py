@@ -59,8 +59,8 @@ def replace_letters(layout: Layout) -> None:
     with writing(layout.dead_letters):
         if layout.kept_letters.exists():
             layout.kept_letters.replace(layout.dead_letters)
+    sync_folder(layout.dead_letters.parent)  # first: the letters must not be in neither folder
     sync_folder(layout.folder)
-    sync_folder(layout.dead_letters.parent)
 
 
 def _divide(ledger: Ledger, layout: Layout) -> None:
@@ -80,6 +80,7 @@ def _divide(ledger: Ledger, layout: Layout) -> None:
                 kept.write(line + b"\n")
         sync_file(ids)
         sync_file(kept)
+    sync_folder(layout.folder)
     if again != ledger.counts.failed:
         raise _changed(layout)
 
