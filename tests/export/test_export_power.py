@@ -67,7 +67,8 @@ class Machine:
         self.bench = bench = Workbench(folder / "bench")
         bench.folder.mkdir()
         bench.input = folder / "ids"
-        bench.write(["id,name", *(f"{line},x" for line in lines)] if column else lines)
+        self._column = column
+        self.write(lines)
         bench.api.errors = {i: missing(i) for i in IDS[::5]}
         bench.api.errors[IDS[11]] = InternalServerError("gone")
         bench.api.before = self._wait
@@ -75,6 +76,11 @@ class Machine:
         self._seconds = seconds
         self._starts = folder / "boot_id"
         self._starts.write_text("1")
+
+    def write(self, lines: list[str]) -> None:
+        """Make the input."""
+        rows = ["id,name", *(f"{line},x" for line in lines)]
+        self.bench.write(rows if self._column else lines)
 
     async def _wait(self) -> None:
         self.bench.clock.time += self._seconds
@@ -110,13 +116,18 @@ RUNS: dict[str, Options] = {
     "the first": {},
     "one that asks again": {"retry_failed": True},
     "one that begins anew": {"restart": True},
+    "one with more ids": {},
 }
 
 
-def moments_of(name: str, machine: Machine, deaf: Iterable[str] = ()) -> list[Moment]:
+def moments_of(
+    name: str, machine: Machine, lines: list[str], deaf: Iterable[str] = ()
+) -> list[Moment]:
     """Make the run; where it is not the first, there was one before it."""
-    if RUNS[name]:
+    if name != "the first":
+        machine.write(lines[:8] if name == "one with more ids" else lines)
         machine.run()
+        machine.write(lines)
         del machine.bench.api.errors[IDS[0]]
     return machine.moments(deaf, **RUNS[name])
 
@@ -127,7 +138,7 @@ def test_the_power_may_go_at_any_moment(name: str, column: bool) -> None:  # noq
     """The next run completes; where the files were being deleted, it may have to be said again."""
     lines = [line for line in LINES if len(line) == 36] if column else LINES
     with machine(lines, column=column) as mine:
-        for moment, seed in product(moments_of(name, mine), range(SEEDS)):
+        for moment, seed in product(moments_of(name, mine, lines), range(SEEDS)):
             mine.lose(moment, seed)
             try:
                 mine.run()
@@ -168,7 +179,7 @@ def test_the_model_tells_when_syncs_do_nothing(deaf: str) -> None:
     """So what passes the tests above passes because of them."""
     stuck = 0
     with machine(LINES) as mine:
-        for number, moment in enumerate(moments_of("the first", mine, [deaf])):
+        for number, moment in enumerate(moments_of("the first", mine, LINES, [deaf])):
             mine.lose(moment, number)
             try:
                 mine.run()

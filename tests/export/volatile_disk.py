@@ -151,11 +151,10 @@ class VolatileDisk:
         self.moments.append(Moment(dict(self._durable), tuple(map(dict, self._changes)), contents))
 
     def _note_content(self, number: int, path: Path) -> None:
-        versions = self._contents.setdefault(number, [])
-        if path.is_file():
-            content = path.read_bytes()
-            if versions[-1:] != [content]:
-                versions.append(content)
+        is_file = path.is_file()
+        versions = self._contents.setdefault(number, [b""] if is_file else [])
+        if is_file and versions[-1] != (content := path.read_bytes()):
+            versions.append(content)
 
     def _sync(self, number: int) -> None:
         if versions := self._contents.get(number):
@@ -180,6 +179,8 @@ class VolatileDisk:
     def _settle(self) -> None:
         """Take all that is there as durable."""
         self._durable, self._changes = dict(self._names), []
+        for versions in self._contents.values():
+            del versions[:-1]
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
