@@ -161,13 +161,12 @@ async def test_a_tls_context_is_used(emulator: Emulator, clock: FakeClock) -> No
 
 async def test_each_request_has_the_timeouts_of_its_own() -> None:
     """Views of a client share its transport, and not its timeouts."""
-    session = Mock(
-        closed=False, _middlewares=(), get=AsyncMock(side_effect=aiohttp.ClientPayloadError)
-    )
+    get = AsyncMock(side_effect=aiohttp.ClientPayloadError)
+    session = Mock(closed=False, _middlewares=(), get=get)
     transport = Transport(connections=1, session=session)
     for seconds in (1, 2, 2, 1):
         with pytest.raises(ConnectionFailedError):
             await transport(new_request(timeout=Timeout(connect=seconds, read=seconds)))
-    given = [call.kwargs["timeout"] for call in session.get.call_args_list]
+    given = [call.kwargs["timeout"] for call in get.call_args_list]
     assert [timeout.sock_connect for timeout in given] == [1, 2, 2, 1]
     assert [timeout.sock_read for timeout in given] == [1, 2, 2, 1]

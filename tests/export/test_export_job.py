@@ -13,12 +13,15 @@ from siteassist_async.errors import (
     AuthenticationError,
     BadGatewayError,
     ConfigurationError,
+    DeadlineExceededError,
     NotFoundError,
     PaymentRequiredError,
+    PermissionDeniedError,
     RateLimitError,
     SiteAssistError,
     TimedOutError,
     UnusableResponseError,
+    ValidationError,
 )
 from siteassist_async.export import Ending, ExitCode, ExportJob, Progress, Source, exit_code
 
@@ -67,6 +70,9 @@ async def test_ids_are_asked_for_in_their_canonical_form(bench: Workbench) -> No
         (BadGatewayError("x"), "server error", True),
         (RateLimitError("x"), "rate limited", True),
         (UnusableResponseError("x"), "unusable response", True),
+        (DeadlineExceededError("x"), "deadline exceeded", True),
+        (PermissionDeniedError("x"), "forbidden", False),
+        (ValidationError("x"), "refused", False),
         (SiteAssistError("x"), "failed", False),
     ],
 )
