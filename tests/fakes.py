@@ -37,7 +37,7 @@ OTHER_ID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 BASE_URL = "https://api.siteassist.io/v2"
 CONVERSATION_URL = f"{BASE_URL}/conversations/{ID}"
 
-TOKEN = "sk_under_test_0123456789"
+TOKEN = "sk_test_0123456789"
 
 
 ONCE = RetryPolicy(attempts=1, patience=0)

@@ -61,9 +61,9 @@ def sent(send: FakeSend) -> list[str]:
 async def test_a_token_goes_out_as_a_bearer_token() -> None:
     """The header is the one of RFC 6750; the request's other headers stay."""
     send = FakeSend(documented())
-    await Auth(HiddenToken("sk_1"), BASE_URL)(new_request(headers={"A": "1"}), send)
+    await Auth(HiddenToken(TOKEN), BASE_URL)(new_request(headers={"A": "1"}), send)
     assert [request.headers for request in send.requests] == [
-        {"A": "1", "Authorization": "Bearer sk_1"}
+        {"A": "1", "Authorization": f"Bearer {TOKEN}"}
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_token_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SITEASSIST_TOKEN", "")
     with pytest.raises(ConfigurationError, match="the token is empty"):
         SiteAssist()
-    monkeypatch.setenv("SITEASSIST_TOKEN", "sk_of_environment")
+    monkeypatch.setenv("SITEASSIST_TOKEN", "sk_test_environment")
     SiteAssist()
 
 
@@ -94,7 +94,7 @@ async def test_the_tokens_of_argument_and_environment_reach_the_api(
     monkeypatch.setenv("SITEASSIST_TOKEN", TOKEN)
     async with SiteAssist(base_url=emulator.url) as client:
         await client.conversations.get(ID)
-    async with SiteAssist("sk_wrong", base_url=emulator.url) as client:
+    async with SiteAssist("sk_test_wrong", base_url=emulator.url) as client:
         with pytest.raises(AuthenticationError):
             await client.conversations.get(ID)
 
@@ -137,7 +137,7 @@ async def test_a_second_401_is_the_outcome() -> None:
 
 async def test_both_sendings_of_a_renewed_token_are_counted(emulator: Emulator) -> None:
     """The error of a call says how many requests it cost, the one with the old token included."""
-    async with SiteAssist(Tokens("sk_old", "sk_older"), base_url=emulator.url) as client:
+    async with SiteAssist(Tokens("sk_test_old", "sk_test_older"), base_url=emulator.url) as client:
         with pytest.raises(AuthenticationError) as caught:
             await client.conversations.get(ID)
     assert caught.value.attempts == emulator.counters.requests == 2
@@ -155,11 +155,11 @@ async def test_a_string_is_not_sent_again_after_a_401() -> None:
     """There is nothing to renew."""
     send = FakeSend(AuthenticationError())
     with pytest.raises(AuthenticationError):
-        await Auth(HiddenToken("sk_1"), BASE_URL)(new_request(), send)
+        await Auth(HiddenToken(TOKEN), BASE_URL)(new_request(), send)
     assert len(send.requests) == 1
 
 
-@pytest.mark.parametrize("given", [*UNSENDABLE, None, 7, b"sk_1"])
+@pytest.mark.parametrize("given", [*UNSENDABLE, None, 7, b"sk_test_1"])
 async def test_a_callable_that_gives_no_token_is_a_token_error(given: object) -> None:
     """What the callable gives is checked as an argument is, and not shown."""
     send = FakeSend(documented())
@@ -285,7 +285,7 @@ async def test_the_token_goes_to_the_base_url_only(url: str) -> None:
     send = FakeSend(documented())
     request = new_request()
     with pytest.raises(ConfigurationError, match="the token is for"):
-        await Auth(HiddenToken("sk_1"), BASE_URL)(type(request)(url, ID, request.accept), send)
+        await Auth(HiddenToken(TOKEN), BASE_URL)(type(request)(url, ID, request.accept), send)
     assert send.requests == []
 
 
@@ -294,7 +294,7 @@ async def test_a_renewal_spends_no_attempt_of_the_policy(
 ) -> None:
     """The 401 and what follows it at once are one attempt."""
     emulator.script(ID, Status(500))
-    tokens = Tokens("sk_old", TOKEN)
+    tokens = Tokens("sk_test_old", TOKEN)
     retry = RetryPolicy(attempts=2)
     async with SiteAssist(tokens, base_url=emulator.url, clock=clock, retry=retry) as client:
         await client.conversations.get(ID)

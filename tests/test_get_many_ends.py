@@ -39,7 +39,9 @@ async def test_a_token_that_is_not_accepted_stops_at_once(
     emulator: Emulator, clock: FakeClock, *, ordered: bool
 ) -> None:
     """With one error, after no more requests than were in flight."""
-    async with SiteAssist("sk_wrong", base_url=emulator.url, clock=clock, concurrency=4) as client:
+    async with SiteAssist(
+        "sk_test_wrong", base_url=emulator.url, clock=clock, concurrency=4
+    ) as client:
         with pytest.raises(AuthenticationError):
             await get_all(client, conversation_ids(1000), ordered=ordered)
     assert emulator.counters.requests <= 5

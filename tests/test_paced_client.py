@@ -49,7 +49,7 @@ async def test_a_refusal_closes_the_gate_for_other_clients_of_the_project(
         with pytest.raises(RateLimitError):
             await client.with_options(retry=ONCE).conversations.get(ID)
         started = clock.now()
-        async with SiteAssist("sk_other", base_url=emulator.url, clock=clock) as other:
+        async with SiteAssist("sk_test_other", base_url=emulator.url, clock=clock) as other:
             with pytest.raises(SiteAssistError):
                 await other.conversations.get(ID)
         assert clock.now() == started

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
+from unittest.mock import AsyncMock, Mock
 
+import aiohttp
 import pytest
-from fakes import ID, ONCE, TOKEN, Silence, client_of, settle
+from fakes import ID, ONCE, TOKEN, Silence, client_of, new_request, settle
 
 from siteassist_async import (
     CertificateError,
@@ -29,6 +31,7 @@ from siteassist_async.emulator import (
     Redirect,
     Status,
 )
+from siteassist_async.transport import Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,3 +155,16 @@ async def test_a_tls_context_is_used(emulator: Emulator, clock: FakeClock) -> No
         with pytest.raises(ConnectionFailedError):
             await client.conversations.get(ID)
     assert shaken
+
+
+async def test_each_request_has_the_timeouts_of_its_own() -> None:
+    """Views of a client share its transport, and not its timeouts."""
+    get = AsyncMock(side_effect=aiohttp.ClientPayloadError)
+    session = Mock(closed=False, _middlewares=(), get=get)
+    transport = Transport(connections=1, session=session)
+    for seconds in (1, 2, 2, 1):
+        with pytest.raises(ConnectionFailedError):
+            await transport(new_request(timeout=Timeout(connect=seconds, read=seconds)))
+    given = [call.kwargs["timeout"] for call in get.call_args_list]
+    assert [timeout.sock_connect for timeout in given] == [1, 2, 2, 1]
+    assert [timeout.sock_read for timeout in given] == [1, 2, 2, 1]

@@ -134,6 +134,7 @@ class Opening:
                 for log in logs:
                     if log is not None:
                         log.remove()
+            sync_folder(self.layout.output.parent)
         state.discard()
 
     def _known(self, store: Store) -> Checkpoint:

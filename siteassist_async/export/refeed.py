@@ -117,8 +117,8 @@ def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) ->
             finally:
                 log.close()
         state.move_out(KEPT_LETTERS, layout.dead_letters)
+    sync_folder(layout.dead_letters.parent)  # first: the letters must not be in neither folder
     state.sync()
-    sync_folder(layout.dead_letters.parent)
 
 
 def _divide(
@@ -145,6 +145,7 @@ def _exchange_letters(ledger: Ledger, layout: Layout, state: State) -> None:
     kept.adopt_lines()
     ledger.letters = kept
     old.close()
+    state.sync()
     moved = ledger.snapshot()
     ledger.commit(evolve(moved, replaced=replaced))
     replace_letters(layout, state, replaced, moved.letters)

@@ -17,7 +17,7 @@ from siteassist_async.emulator import Emulator, Status, conversation, conversati
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-TOKEN = "sk_cli_export"
+TOKEN = "sk_test_cli_export"
 GONE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 COUNTS = ("exported", "already_there", "failed", "duplicates", "invalid")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from siteassist_async.cli.moment import Moment
     from siteassist_async.export import Progress, Summary
 
-HERE = Connection("http://127.0.0.1:1/v2", "sk_cli_exporting")
+HERE = Connection("http://127.0.0.1:1/v2", "sk_test_cli_exporting")
 WANTED = Wanted(Source(Path("ids.txt")), Path("out.jsonl"))
 
 

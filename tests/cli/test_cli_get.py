@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 GONE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
-TOKEN = "sk_cli_get"
+TOKEN = "sk_test_cli_get"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_options_before_environment(
     """What an option says counts more than the environment."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    monkeypatch.setenv("SITEASSIST_TOKEN", "sk_wrong")
+    monkeypatch.setenv("SITEASSIST_TOKEN", "sk_test_wrong")
     monkeypatch.setenv("SITEASSIST_BASE_URL", "http://127.0.0.1:1/v2")
     assert main(["get", ID, "--token-file", str(token), "--base-url", api.url]) == 0
     assert json.loads(capfdbinary.readouterr().out)["id"] == ID

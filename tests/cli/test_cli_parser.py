@@ -120,7 +120,9 @@ def test_help_loads_nothing() -> None:
     }
 
 
-@pytest.mark.parametrize("given", [["--token", "sk_live_1"], ["--token=sk_live_1"], ["--token"]])
+@pytest.mark.parametrize(
+    "given", [["--token", "sk_test_live_1"], ["--token=sk_test_live_1"], ["--token"]]
+)
 @pytest.mark.parametrize("command", [EXPORT, ("get", SOME_ID)])
 def test_token_is_no_argument(
     command: Sequence[str], given: list[str], capsys: pytest.CaptureFixture[str]
@@ -129,17 +131,19 @@ def test_token_is_no_argument(
     said = refusal([*command, *given], capsys)
     assert "SITEASSIST_TOKEN" in said
     assert "--token-file" in said
-    assert "sk_live_1" not in said
+    assert "sk_test_live_1" not in said
 
 
-@pytest.mark.parametrize("given", [["--tok", "sk_live_1"], ["--api-key=sk_live_1"], ["sk_live_1"]])
+@pytest.mark.parametrize(
+    "given", [["--tok", "sk_test_live_1"], ["--api-key=sk_test_live_1"], ["sk_test_live_1"]]
+)
 def test_private_keys_are_not_repeated(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A private key in a place that is wrong is not shown with the error about it."""
     said = refusal(["get", SOME_ID, *given], capsys)
     assert "sk_***" in said
-    assert "sk_live_1" not in said
+    assert "sk_test_live_1" not in said
 
 
 @pytest.mark.parametrize(

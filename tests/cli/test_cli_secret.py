@@ -17,7 +17,7 @@ from siteassist_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-TOKEN = "sk_cli_secret_1"
+TOKEN = "sk_test_cli_secret_1"
 SOME_ID = "123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -47,8 +47,8 @@ def test_file_before_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SITEASSIST_TOKEN", f" {TOKEN}\n")
     assert read_token(None) == TOKEN
     file = tmp_path / "token"
-    file.write_text("  sk_of_the_file\r\n")
-    assert read_token(str(file)) == "sk_of_the_file"
+    file.write_text("  sk_test_of_the_file\r\n")
+    assert read_token(str(file)) == "sk_test_of_the_file"
 
 
 def test_token_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_bug_does_not_show_the_token(
 def test_reports_hide_what_was_read(tmp_path: Path) -> None:
     """Of all tokens that were read none is in a report."""
     file = tmp_path / "token"
-    file.write_text("sk_seen_once")
+    file.write_text("sk_test_seen_once")
     read_token(str(file))
-    assert hide("sk_seen_once, sk_seen_once") == "***, ***"
-    assert "sk_seen_once" not in bug.report(ValueError("sk_seen_once"))
+    assert hide("sk_test_seen_once, sk_test_seen_once") == "***, ***"
+    assert "sk_test_seen_once" not in bug.report(ValueError("sk_test_seen_once"))

@@ -21,7 +21,7 @@ from siteassist_async.emulator import Emulator, conversation_ids, in_thread
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-TOKEN = "sk_cli_signals"
+TOKEN = "sk_test_cli_signals"
 IDS = tuple(conversation_ids(60))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-TOKEN = "sk_cli_terminal"
+TOKEN = "sk_test_cli_terminal"
 COLUMNS = 60
 REDRAWN = re.compile(r"\r\x1b\[K\x1b\[\?7l(.*?)\x1b\[\?7h")
 

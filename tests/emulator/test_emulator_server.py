@@ -41,7 +41,7 @@ async def test_what_was_received_is_kept_without_the_token() -> None:
     """Method, target and headers in the order of arrival, and whether the token was right."""
     async with Emulator() as api, session_of(api) as session:
         await session.get(url(api) + "?q=1", headers={"X-Trace": "7"})
-        await session.get(url(api), headers={"Authorization": "Bearer sk_wrong"})
+        await session.get(url(api), headers={"Authorization": "Bearer sk_test_wrong"})
         await session.get(f"{api.url}/", skip_auto_headers=["Authorization"])
         first, second, _ = api.counters.recent
         assert (first.method, first.target) == ("GET", f"/v2/conversations/{ID}?q=1")

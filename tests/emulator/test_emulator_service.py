@@ -92,9 +92,9 @@ def test_an_unauthorized_request_is_told_nothing_else() -> None:
 def test_a_token_can_be_replaced() -> None:
     """What was right before is wrong then."""
     service = Service()
-    service.token = "sk_new"
+    service.token = "sk_test_new"
     assert not service.authorizes("Bearer sk_emulator")
-    assert service.authorizes("Bearer sk_new")
+    assert service.authorizes("Bearer sk_test_new")
 
 
 @pytest.mark.parametrize(

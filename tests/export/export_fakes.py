@@ -117,9 +117,9 @@ class Workbench:
         self.audit(summary)
         return summary
 
-    async def finish(self, **options: Unpack[Options]) -> Summary:
+    async def finish(self, source: Source | None = None, **options: Unpack[Options]) -> Summary:
         """Run a job, which must finish."""
-        summary = await self.run(**options)
+        summary = await self.run(source, **options)
         assert summary.ending is Ending.FINISHED
         return summary
 

@@ -13,6 +13,7 @@ from siteassist_async.errors import (
     AuthenticationError,
     BadGatewayError,
     ConfigurationError,
+    DeadlineExceededError,
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
@@ -21,6 +22,7 @@ from siteassist_async.errors import (
     TimedOutError,
     TokenError,
     UnusableResponseError,
+    ValidationError,
 )
 from siteassist_async.export import Ending, ExitCode, ExportJob, Progress, Source, exit_code
 
@@ -72,6 +74,8 @@ async def test_ids_are_asked_for_in_their_canonical_form(bench: Workbench) -> No
         (PermissionDeniedError("x", code="FORBIDDEN"), "forbidden", False),
         (PermissionDeniedError("a firewall"), "forbidden", True),
         (TokenError("x"), "no token", True),
+        (DeadlineExceededError("x"), "deadline exceeded", True),
+        (ValidationError("x", code="VALIDATION_ERROR"), "refused", False),
     ],
 )
 async def test_a_dead_letter_names_the_reason(

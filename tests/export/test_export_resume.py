@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,7 @@ from siteassist_async.export import (
     exit_code,
     recovery,
 )
-from siteassist_async.export.id_list import BLOCK
+from siteassist_async.export.id_list import BLOCK, Block, IdList
 from siteassist_async.pacing.learned import LearnedRate
 
 from .export_fakes import missing, new_ids
@@ -30,6 +31,8 @@ from .export_fakes import missing, new_ids
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from siteassist_async.export.checkpoint import Prefix
 
     from .export_fakes import Workbench
 
@@ -136,6 +139,37 @@ async def test_however_much_was_written_since_the_last_checkpoint_is_adopted(
     bench.check([*lines, ids[0]])
 
 
+async def test_what_recovery_holds_is_bounded(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far it has to read: the memory is that of a few blocks."""
+    monkeypatch.setattr(recovery, "HELD", 3)
+    bench.write(new_ids(5000, seed=4))
+
+    def kill(_: str) -> None:
+        if len(bench.api.asked) == 4900:
+            raise ZeroDivisionError
+
+    bench.api.each = kill
+    with pytest.raises(ZeroDivisionError):
+        await bench.job().run()
+    blocks: list[weakref.ref[Block]] = []
+    alive: list[int] = []
+    read = IdList.block
+
+    def block(self: IdList, start: Prefix, line: int) -> Block | None:
+        found = read(self, start, line)
+        if found is not None:
+            blocks.append(weakref.ref(found))
+        alive.append(sum(block() is not None for block in blocks))
+        return found
+
+    monkeypatch.setattr(IdList, "block", block)
+    await bench.finish()
+    assert len(blocks) > 20
+    assert max(alive) <= 3 + 3  # and those at hand
+
+
 async def test_ids_may_be_appended(bench: Workbench) -> None:
     """A finished export goes on with the new ids only, and knows duplicates of the old."""
     bench.write(IDS[:10])
@@ -178,6 +212,18 @@ async def test_a_line_read_ahead_and_then_moved_is_found_where_it_is(bench: Work
     bench.write(lines)
     await bench.finish()
     bench.check([line if len(line) != 72 else "?" for line in lines])
+
+
+async def test_an_id_that_moved_is_a_duplicate_where_it_comes_again(bench: Workbench) -> None:
+    """Also in a later block: the index learns where its line is now."""
+    await stopped(bench, 5, IDS)
+    done = len(bench.api.asked)
+    between = new_ids(BLOCK // 37, seed=1)
+    lines = [*IDS[:done], IDS[29], *between, IDS[29]]
+    bench.write(lines)
+    summary = await bench.finish()
+    bench.check(lines)
+    assert summary.duplicates == 1
 
 
 CHANGES: dict[str, tuple[Callable[[list[str]], str], str]] = {
