@@ -145,7 +145,8 @@ async def each(
         while await pool.has_outcomes():
             while pool.outcomes:
                 outcome = pool.outcomes.popleft()
-                pool.fill()
+                if pool.active < limit:
+                    pool.fill()
                 yield outcome
     finally:
         await pool.stop()
@@ -154,9 +155,10 @@ async def each(
 class Pool(Generic[K, V]):
     """Tasks that share one input, and the outcomes that wait for the caller.
 
-    Whoever takes an outcome calls `fill` after it.
+    Whoever takes an outcome calls `fill` after it, if fewer than `limit` are active.
 
     Attributes:
+        active: Keys that are being fetched.
         outcomes: Those that the caller may take.
         outage: Where nothing is answered at the moment.
     """
@@ -180,11 +182,10 @@ class Pool(Generic[K, V]):
         answered = options.proven is not None
         window = WINDOW if answered or options.elsewhere else WINDOW * UNPROVEN
         self._guard = Guard[K](window, options.proven, answered)
-        self._answered_at = options.clock.now()
         self._again: deque[Job[K]] = deque()
         self._early: dict[int, tuple[K, V | SiteAssistError]] = {}
-        # Keys that are being fetched, that wait for their own sake, and in all.
-        self._active = self._parked = self._taken = 0
+        # Of the keys those that are being fetched, that wait for their own sake, and all.
+        self.active = self._parked = self._taken = 0
         self._settled = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking = self._stopped = False
@@ -224,15 +225,15 @@ class Pool(Generic[K, V]):
 
     def park(self) -> None:
         """As `Host.park`."""
-        self._active -= 1
+        self.active -= 1
         self._parked += 1
         self.fill()
-        if self._input.exhausted and not (self._active or self._again):
+        if self._input.exhausted and not (self.active or self._again):
             self._look()  # one answer tells the pacer whose refusals these are
 
     def unpark(self) -> None:
         """As `Host.unpark`."""
-        self._active += 1
+        self.active += 1
         self._parked -= 1
 
     def _wake(self) -> None:
@@ -262,43 +263,43 @@ class Pool(Generic[K, V]):
 
     def _next(self) -> Job[K] | None:
         """Take a key, if there is room and there is one."""
-        if self._active >= self._limit or self._checking or self._stopped:
+        if self.active >= self._limit or self._checking or self._stopped:
             return None
         if self._again:
-            self._active += 1
+            self.active += 1
             return self._again.popleft()
         if not self._has_room() or not self._input.take():
             return None
-        self._active += 1
+        self.active += 1
         self._taken += 1
         return Job(self._input.key, self._taken - 1)
 
     def _has_room(self) -> bool:
         waiting = len(self.outcomes) + len(self._early)
-        return self._active + waiting < 2 * self._limit and self._parked < MOST_PARKED
+        return self.active + waiting < 2 * self._limit and self._parked < MOST_PARKED
 
     async def _work(self, job: Job[K] | None) -> None:
         while job is not None:
             try:
                 value = await self._fetch(job.key)
             except SiteAssistError as error:
-                self._active -= 1
+                self.active -= 1
                 self._failed(job, error)
             except BaseException:
-                self._active -= 1
+                self.active -= 1
                 raise
             else:
-                self._active -= 1
+                self.active -= 1
                 self._answered(job, value)
             job = self._next()
         self._look_if_idle()
 
     def _answered(self, job: Job[K], value: V) -> None:
-        self._answered_at = self._options.clock.now()
-        released = self._guard.succeeded(job)
+        guard = self._guard
+        guard.proven = job.key
+        if guard.held or not guard.answered:
+            self._let_go(guard.succeeded(job))
         self._settle(job, value)
-        if released:
-            self._let_go(released)
 
     def _failed(self, job: Job[K], error: SiteAssistError) -> None:
         if ends_all(error):
@@ -306,7 +307,7 @@ class Pool(Generic[K, V]):
         if is_final(error) or error.isolated:
             self._guard.heard(job, error)
             self._settle(job, error)
-        elif self._guard.hold(job, error, self._taken):
+        elif self._guard.hold(job, error, self._taken, self._options.clock.now()):
             self._look()
 
     def _settle(self, job: Job[K], result: V | SiteAssistError) -> None:
@@ -335,7 +336,7 @@ class Pool(Generic[K, V]):
 
     def _look_if_idle(self) -> None:
         """Look closer where nothing else is under way that could tell."""
-        if self._guard.held and not (self._active or self._parked or self._again):
+        if self._guard.held and not (self.active or self._parked or self._again):
             self._look()
 
     def _look(self) -> None:
@@ -372,7 +373,7 @@ class Pool(Generic[K, V]):
     async def _wait_for_answer(self) -> list[Held[K]]:
         """Ask until something is answered; returns the failures that came before that was asked."""
         options, clock = self._options, self._options.clock
-        began = clock.now()
+        began = self._guard.since if self._guard.held else clock.now()
         delays = probe_delays()
         while True:
             before = list(self._guard.held)
@@ -381,7 +382,7 @@ class Pool(Generic[K, V]):
                 break
             self._give_up_if_hopeless(error, waited=clock.now() - began)
             if self.outage is None:
-                self.outage = Outage(self._answered_at, error)
+                self.outage = Outage(began, error)
                 _LOG.warning("nothing is answered: waiting up to %g s: %s", options.wait, error)
             if not await self._pause(min(next(delays), began + options.wait - clock.now())):
                 return []
@@ -436,8 +437,7 @@ class Pool(Generic[K, V]):
         ):
             raise error
         if waited >= options.wait:
-            seconds = options.clock.now() - self._answered_at
-            raise OutageError(error, seconds) from error
+            raise OutageError(error, waited) from error
 
 
 def input_of(keys: Iterable[K] | AsyncIterable[K]) -> Input[K]:

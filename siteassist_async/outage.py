@@ -117,12 +117,14 @@ class Guard(Generic[K]):
         window: So many failures and no answer are no accident.
         proven: The last key that had an answer of use; None before the first.
         answered: Whether there was any.
+        since: When the first of the failures came that are held.
     """
 
     window: int = WINDOW
     proven: K | None = None
     answered: bool = False
     held: list[Held[K]] = field(factory=list[Held[K]])
+    since: float = 0.0
 
     def succeeded(self, job: Job[K]) -> list[Held[K]]:
         """Note an answer of use; returns the failures that ended before it was asked for."""
@@ -136,8 +138,10 @@ class Guard(Generic[K]):
         if not self.answered and isinstance(error, NotFoundError):
             self.proven, self.answered, self.window = job.key, True, WINDOW
 
-    def hold(self, job: Job[K], error: SiteAssistError, taken: int) -> bool:
+    def hold(self, job: Job[K], error: SiteAssistError, taken: int, now: float) -> bool:
         """Hold a failure; whether it is time to look closer."""
+        if not self.held:
+            self.since = now
         self.held.append(Held(job, error, taken))
         return len(self.held) >= self.window or is_refusal_of_all(error)
 

@@ -45,7 +45,8 @@ class Slots:
             if not given.done():
                 given.set_result(None)
                 return
-        self.free = min(self.count, self.free + 1)  # those of a parent process are not ours
+        if self.free < self.count:  # those of a parent process are not ours
+            self.free += 1
 
     def reset(self) -> None:
         """Start anew in a process that was forked: what is held is the parent's."""

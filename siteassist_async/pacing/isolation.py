@@ -75,9 +75,14 @@ class Isolation:
     the same id is refused again while others are answered. From then on a 429 of another id is
     judged by how many of the last requests were refused, until such an id turns out to be
     answered after its wait, as ids are that met a limit.
+
+    Attributes:
+        parked: What was refused and not answered since.
+        watch: Whether an answer can tell anything.
     """
 
     parked: dict[Hashable, _Parked] = field(factory=dict[Hashable, _Parked], init=False)
+    watch: bool = field(default=False, init=False)
     _served: int = field(default=0, init=False)
     _latest: int = field(default=-1, init=False)  # the number of the last started that was granted
     _streak: set[Hashable] = field(factory=set[Hashable], init=False)
@@ -97,7 +102,10 @@ class Isolation:
         return 0.0 if parked is None else parked.until
 
     def granted(self, permit: Permit) -> bool:
-        """Count an answer; whether it ends a streak of refusals that began before it was sent."""
+        """Count an answer; whether it ends a streak of refusals that began before it was sent.
+
+        Needs to be called only while there is something to `watch`.
+        """
         self._served += 1
         self._latest = max(self._latest, permit.number)
         if self.parked:
@@ -106,6 +114,7 @@ class Isolation:
                 self._recovered(parked)
         if self._lone:
             self._outcomes.append(False)
+        self.watch = bool(self.parked or self._lone or self._streak)
         if not self._streak or permit.number <= self._streak_from:
             return False
         self._streak.clear()
@@ -127,6 +136,7 @@ class Isolation:
         `started` is the number of requests so far, `in_a_row` how many refusals of everyone came
         since the last answer.
         """
+        self.watch = True
         before = self.parked.pop(permit.subject, None)
         if before is not None and now > before.until + FORGOTTEN:
             before = None

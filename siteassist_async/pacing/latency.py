@@ -7,6 +7,7 @@ from attrs import define
 # The share of answers that come within `high`, and how fast it follows: by a tenth where an answer
 # took longer. So one answer of 20 s moves it by a tenth, however long it took.
 QUANTILE, STEP = 0.98, 0.1
+LONGER, SHORTER = 1 + STEP * QUANTILE, 1 - STEP * (1 - QUANTILE)
 # Seconds: what is taken for the mean before the first answer.
 UNKNOWN = 0.1
 
@@ -30,5 +31,6 @@ class Latency:
             self.mean = self.high = seconds
             return
         # What is far out counts as ten times the usual, so that it does not stand for all.
-        self.mean += 0.1 * (min(seconds, 10 * self.mean) - self.mean)
-        self.high *= 1 + STEP * QUANTILE if seconds > self.high else 1 - STEP * (1 - QUANTILE)
+        most = 10 * self.mean
+        self.mean += 0.1 * (min(seconds, most) - self.mean)
+        self.high *= LONGER if seconds > self.high else SHORTER

@@ -25,14 +25,12 @@ class Learner:
         rate: What was learned; None before the first 429.
         current: Requests a second at the last start; None while nothing paces.
         started: Requests since the gate opened or an idle time ended.
-        round_trip: Seconds, a moving average; None before the first grant.
     """
 
     max_rate: float | None = None
     rate: Rate | None = field(init=False, default=None)
     current: float | None = field(init=False, default=None)
     started: int = field(init=False, default=0)
-    round_trip: float | None = field(init=False, default=None)
     _begin: float = field(init=False, default=-math.inf)
     # When the age of the rate is zero. Idle time moves it: it teaches nothing.
     _since: float = field(init=False, default=-math.inf)
@@ -66,10 +64,6 @@ class Learner:
         """Count a grant; whether it was sent since the last refusal that counts."""
         self._idle_from = now + IDLE
         self._granted += 1
-        if self.rate is None:
-            took = max(1e-3, now - sent)
-            known = self.round_trip
-            self.round_trip = took if known is None else 0.9 * known + 0.1 * took
         counts = sent > self._cut
         self._good += counts
         return counts
@@ -80,13 +74,16 @@ class Learner:
         self._bad += 1
         return sent > self._cut
 
-    def learn(self, sent: float, now: float, until: float, in_flight: int, *, named: bool) -> None:
+    def learn(
+        self, sent: float, now: float, until: float, flying: tuple[int, float], *, named: bool
+    ) -> None:
         """Learn from a 429 that counts; the gate closes `until` then, a time that the API `named`.
 
+        `flying` are the requests in flight, and the rate at which they come and go.
         A second one teaches nothing before something was granted again.
         """
         if self.rate is None and self.max_rate is None:
-            self._discover(sent, now, until, in_flight)
+            self._discover(sent, now, until, flying)
         elif self._good:
             seen = self._episode(sent, now, until - now, named=named)
             rate = self.rate or Rate(seen.rate, seen.rate)
@@ -131,11 +128,11 @@ class Learner:
     def _within(self, rate: float) -> float:
         return rate if self.max_rate is None else min(rate, self.max_rate)
 
-    def _discover(self, sent: float, now: float, until: float, in_flight: int) -> None:
+    def _discover(self, sent: float, now: float, until: float, flying: tuple[int, float]) -> None:
         active = max(0.0, sent - self._begin)
+        in_flight, at_once = flying
         # Of what is in flight nobody knows yet how much is granted: half, say.
         granted = max(1.0, self.started - 1 - in_flight / 2)
-        at_once = in_flight / self.round_trip if self.round_trip else 0.0  # Little's law
         self.rate = first_rate(granted, active, until - now, at_once)
         self._before = self._discovery = Episode(granted, active, 0.0, until - now)
 

@@ -37,6 +37,8 @@ ALONE, ALONE_FOR = 2, 2.0
 # While calls come that somebody waits for, one in so many seconds, bulk work leaves them one in so
 # many of the requests that may be in flight.
 URGENT_FOR, RESERVED = 10.0, 4
+# Of so many requests one is timed: it tells as much, and each costs.
+SAMPLED = 4
 # So many 429s may turn out to have been their ids' own.
 MOST_BLAMED = 8
 # Seconds after which a rate that an earlier run learned may be of another time of the API, and
@@ -151,6 +153,17 @@ class Pace:
             return math.inf
         return self._from(now)
 
+    def try_start(self, now: float, subject: Hashable, *, bulk: bool) -> Permit | None:
+        """Count a request that starts now, if one may; most do, so this takes no detour."""
+        limit = self._limit
+        if bulk and now < self._urgent_until:
+            limit -= limit // RESERVED
+        if now < self._earliest or self._in_flight >= limit or self._in_a_row >= ALONE:
+            return None
+        if self._isolation.parked and self._isolation.parked_until(subject) > now:
+            return None
+        return self.start(now, subject, bulk=bulk)
+
     def start(self, now: float, subject: Hashable = None, *, bulk: bool = False) -> Permit:
         """Count a request that starts now; without a subject it is about something of its own."""
         if not bulk:
@@ -185,12 +198,15 @@ class Pace:
         self, permit: Permit, now: float, hint: RateLimitHint | None = None
     ) -> tuple[PaceEvent, ...]:
         """An answer that is no refusal came."""
-        self._settle(permit)
+        number = permit.number
+        self._in_flight -= number > self._forgotten
+        self._since_cut -= number > self._cut_number
         self._granted += 1
-        self._latency.add(now - permit.sent)
-        is_over = self._isolation.granted(permit)
+        if number % SAMPLED == 0 or number < FIRST_WINDOW:
+            self._latency.add(now - permit.sent)
+        is_over = self._isolation.watch and self._isolation.granted(permit)
         counts = self._learner.granted(permit.sent, now)
-        if (is_over or counts) and self._gate.open(now):
+        if now < self._gate.until and (is_over or counts) and self._gate.open(now):
             self._earliest = now
             self._learner.resume(now)
         events = () if hint is None else self._heed(permit.sent, now, hint)
@@ -310,8 +326,9 @@ class Pace:
         if counts and limited:
             self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
             named = is_usable(retry_after)
-            until, in_flight = self._gate.until, self._in_flight
-            self._learner.learn(permit.sent, now, until, in_flight, named=named)
+            at_once = self._in_flight / self._latency.mean if self._granted else 0.0  # Little's law
+            until, flying = self._gate.until, (self._in_flight, at_once)
+            self._learner.learn(permit.sent, now, until, flying, named=named)
         if counts:
             self._cut(now)
         if counts or closed:

@@ -96,12 +96,11 @@ class AdaptivePacer:
             return None
         with self._lock:
             now = self._clock.now()
-            pace = self._pace
-            if pace.start_at(now, bulk=bulk) > now or pace.parked_until(subject) > now:
+            if bulk and now < slots.urgent_until and not has_room(slots, now):
                 return None
-            if bulk and not has_room(slots, now):
-                return None
-            permit = pace.start(now, subject, bulk=bulk)
+            permit = self._pace.try_start(now, subject, bulk=bulk)
+        if permit is None:
+            return None
         slots.free -= 1
         if not bulk:
             slots.urgent_until = now + URGENT_FOR

@@ -54,7 +54,10 @@ class Permit:
 
     def succeeded(self, hint: RateLimitHint | None = None) -> None:
         """The API answered, and did not refuse, whatever the status."""
-        self._settle().succeeded(self, hint)
+        settler, self.settler = self.settler, None
+        if settler is None:
+            raise _settled_before()
+        settler.succeeded(self, hint)
 
     def throttled(
         self, retry_after: float | None, *, limited: bool, hint: RateLimitHint | None = None
@@ -72,5 +75,9 @@ class Permit:
     def _settle(self) -> Settler:
         settler, self.settler = self.settler, None
         if settler is None:
-            raise RuntimeError("this permit is settled already")
+            raise _settled_before()
         return settler
+
+
+def _settled_before() -> RuntimeError:
+    return RuntimeError("this permit is settled already")
