@@ -13,8 +13,6 @@ from pacing.work import Work
 from siteassist_async.emulator.limits import FixedWindow, TokenBucket
 
 SECONDS = 300
-# At a limit as high as 500/s a third of the time tells the same.
-HIGH, HIGH_SECONDS = 500, 100
 SLOTS = 64
 ANSWER = Network().answer
 MEAN_ANSWER = ANSWER * math.exp(Network().spread ** 2 / 2)
@@ -53,8 +51,7 @@ class Scenario:
 
 def bucket(rate: int, burst: int, says: Says) -> Scenario:
     """A token bucket for a constant rate."""
-    short = rate >= HIGH and says is not always_60
-    items = rate * (HIGH_SECONDS if short else SECONDS)
+    items = rate * SECONDS
     return Scenario(
         f"bucket {rate}/s, burst {burst}, {TOLD[says]}",
         lambda: Server(TokenBucket(rate, burst), says),

@@ -152,7 +152,8 @@ class Isolation:
                 self._lone = min(MOST_LONE, self._lone + 1)
                 self._own_wait = until - now
         elif limited:
-            general = until - now < ALIKE * self._own_wait or self._is_limit()
+            alike = self._is_longer(until - now) and until - now >= ALIKE * self._own_wait
+            general = not alike or self._is_limit()
             suspect = not general
             self._limited += general
         else:

@@ -11,7 +11,7 @@ SLOWEST, FASTEST = 1e-3, 1e5
 
 # Seconds from one probe to the next, at least; and as a multiple of the pause that a probe costs:
 # whatever `retryAfter` is, probing costs less than a twelfth of the time.
-SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.0, 1200.0, 12.0
+SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.5, 1200.0, 12.0
 # After this many periods without a refusal the limit must have been raised: the rate climbs.
 PATIENCE = 1.3
 # Where more than this share is refused, the periods become up to twice as long.
