@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections import deque
-from weakref import WeakSet
 
 
 class Slots:
@@ -25,7 +23,6 @@ class Slots:
         self.count = self.free = count
         self.urgent_until = -math.inf
         self._waiting: deque[asyncio.Future[None]] = deque()
-        _ALL.add(self)
 
     async def wait(self) -> None:
         """Get a slot in turn; a cancelled call holds none."""
@@ -40,26 +37,9 @@ class Slots:
 
     def release(self) -> None:
         """Give the slot to who has waited longest."""
-        while self._waiting and self.free >= 0:
+        while self._waiting:
             given = self._waiting.popleft()
             if not given.done():
                 given.set_result(None)
                 return
-        if self.free < self.count:  # those of a parent process are not ours
-            self.free += 1
-
-    def reset(self) -> None:
-        """Start anew in a process that was forked: what is held is the parent's."""
-        self.free = self.count
-        self._waiting.clear()
-
-
-_ALL: WeakSet[Slots] = WeakSet()
-
-
-def _start_anew() -> None:
-    for slots in list(_ALL):
-        slots.reset()
-
-
-os.register_at_fork(after_in_child=_start_anew)
+        self.free += 1

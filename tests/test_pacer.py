@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pacers import acquire, outage, pacer_of, refuse
 
+from siteassist_async import forks
 from siteassist_async.pacing import (
     AdaptivePacer,
     GateClosed,
@@ -326,6 +327,28 @@ def test_a_start_that_a_closed_loop_s_call_had_got_is_given_back(
     del abandoned
     gc.collect()
     assert (pacer.snapshot().in_flight, slots.free) == (0, 1)
+
+
+async def test_a_process_that_was_forked_has_no_requests_yet(clock: FakeClock) -> None:
+    """What is in flight, who waits and who holds the lock is the parent's; the rate is kept."""
+    pacer = pacer_of(clock)
+    pacer.restore(LearnedRate(50.0, 10.0, time.time()))
+    parents = await acquire(pacer)
+    waiting = asyncio.create_task(acquire(pacer))
+    await settle()
+    lock: threading.RLock = pacer._lock
+    held = threading.Thread(target=lock.acquire)
+    held.start()
+    held.join()
+    getattr(forks, "_renew")()  # noqa: B009 - as Python calls it in the child
+    assert pacer.snapshot().in_flight == 0
+    permit = pacer.acquire_nowait(None, Slots(1), bulk=False)
+    assert permit is not None
+    parents.abandoned()
+    assert pacer.snapshot().in_flight == 1
+    permit.succeeded()
+    assert (pacer.snapshot().in_flight, pacer.snapshot().ceiling) == (0, 50.0)
+    waiting.cancel()
 
 
 async def test_a_listener_hears_of_each_change(clock: FakeClock) -> None:

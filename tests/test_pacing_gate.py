@@ -99,11 +99,19 @@ def test_a_grant_opens_a_half_open_gate() -> None:
     assert pace.snapshot(now).waited == pytest.approx(PROBE_INTERVAL + 0.08)
 
 
-def test_a_grant_opens_a_gate_that_a_503_closed_after_a_429() -> None:
-    """The refusals were in a row; the 503's part is half open all the same."""
+def test_a_429_makes_no_503_everyones() -> None:
+    """One after it parks its id, as ever; whatever the gate was closed for is over."""
     pace = new_pace()
     now = refuse(pace, 0.0, 1.0)
-    now = refuse(pace, now, 3600.0, limited=False)
+    now = refuse(pace, now, 3600.0, limited=False, subject="bad")
+    assert pace.snapshot(now).gate == 0.0
+    assert pace.parked_until("bad") == now + 3600.0
+
+
+def test_a_grant_opens_a_gate_that_503s_closed_after_a_429() -> None:
+    """The refusals were in a row; the 503s' part is half open all the same."""
+    pace = new_pace()
+    now = outage(pace, refuse(pace, 0.0, 1.0), 3600.0)
     assert pace.snapshot(now).gate == 3600.0
     now = grant(pace, now)
     assert pace.snapshot(now).gate == 0.0

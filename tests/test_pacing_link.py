@@ -230,7 +230,7 @@ async def test_who_would_queue_behind_a_closed_gate_is_told_at_once(clock: FakeC
 
 async def test_an_answer_in_time_counts_how_long_answers_take(clock: FakeClock) -> None:
     """A request that would start in time, and be answered too late, is not sent."""
-    pacer = AdaptivePacer(clock=clock)
+    pacer = AdaptivePacer(Pace(random=lambda: 0.0), clock=clock)
     link = pacing(pacer, clock)
 
     async def slow(_: Request) -> Response:

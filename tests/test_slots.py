@@ -56,17 +56,3 @@ async def test_a_call_that_is_cancelled_before_is_passed_over() -> None:
     with pytest.raises(asyncio.CancelledError):
         await first
     assert slots.free == 0
-
-
-async def test_a_process_that_was_forked_starts_anew() -> None:
-    """What is held and who waits is the parent's; what it releases makes no slot more."""
-    slots = Slots(2)
-    slots.free -= 2
-    waiting = asyncio.create_task(slots.wait())
-    await settle()
-    slots.reset()
-    assert slots.free == 2
-    slots.release()
-    assert slots.free == 2
-    assert not waiting.done()
-    waiting.cancel()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import threading
 import time
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakSet
 
 from attrs import define, field
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.forks import renew_in_children
 from siteassist_async.pacing.pace import URGENT_FOR, Pace, PaceSnapshot
 from siteassist_async.pacing.permit import Permit
 from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue, has_room
@@ -88,7 +87,7 @@ class AdaptivePacer:
         self._lock = threading.RLock()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._listeners: tuple[Callable[[PaceEvent], None], ...] = ()
-        _PACERS.add(self)
+        renew_in_children(self)
 
     def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
         """As `Pacer.acquire_nowait`."""
@@ -196,7 +195,7 @@ class AdaptivePacer:
 
         return unsubscribe
 
-    def forget_flights(self) -> None:
+    def renew(self) -> None:
         """Start anew in a process that was forked: what is in flight is the parent's."""
         self._lock = threading.RLock()  # a thread that is not here may have held it
         self._lanes = {}
@@ -340,14 +339,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-_PACERS: WeakSet[AdaptivePacer] = WeakSet()
-
-
-def _start_anew() -> None:
-    for pacer in list(_PACERS):
-        pacer.forget_flights()
-
-
-os.register_at_fork(after_in_child=_start_anew)
