@@ -7,8 +7,10 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 from fakes import (
     ID,
+    OTHER_ID,
     Asked,
     FakeClock,
     FakePacer,
@@ -238,8 +240,9 @@ async def test_an_answer_in_time_counts_how_long_answers_take(clock: FakeClock) 
         return documented()
 
     await link(new_request(), slow)
+    other = evolve(new_request(), conversation_id=OTHER_ID)
     with pytest.raises(RateLimitError):
-        await link(new_request(), FakeSend(RateLimitError(retry_after=10.0)))
+        await link(other, FakeSend(RateLimitError(retry_after=10.0)))
     with pytest.raises(ThrottledError) as caught:
         await link(new_request(deadline=clock.now() + 1), FakeSend(documented()))
     wait = caught.value.wait

@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock, FakeSend, documented, new_request
 from retries import (
     refused,
     retrying,
+    unavailable,
 )
 
 from siteassist_async import (
+    APIError,
     BadGatewayError,
     InternalServerError,
     NotFoundError,
     RateLimitError,
     RetryPolicy,
+    SiteAssistError,
     TimedOutError,
 )
+from siteassist_async.errors import ThrottledError
 from siteassist_async.middleware import retry as retry_module
 from siteassist_async.middleware.retry import RetryBudget, RetryStats
+from siteassist_async.parking import HOST
+
+if TYPE_CHECKING:
+    from siteassist_async import Request, Response, Send
 
 
 async def test_the_first_answer_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +130,109 @@ def test_without_a_budget_there_is_always_a_retry() -> None:
     """A job retries as its policy says."""
     budget = RetryBudget(None)
     assert all(budget.spend() for _ in range(1000))
+
+
+async def test_bulk_calls_spend_no_budget(clock: FakeClock) -> None:
+    """It spares callers who wait; bulk work's attempts are bounded all the same."""
+    link = retrying(clock=clock, budget=1.0)
+    for _ in range(3):
+        with pytest.raises(InternalServerError) as caught:
+            await link(new_request(bulk=True), FakeSend(InternalServerError()))
+        assert caught.value.attempts == 3
+    with pytest.raises(InternalServerError) as caught:
+        await link(new_request(), FakeSend(InternalServerError()))
+    assert caught.value.attempts == 2
+
+
+def refusing(error: APIError, *, alone_from: float = math.inf) -> Send:
+    """Refuse for ever, from that time on as alone."""
+
+    async def send(request: Request) -> Response:
+        request.tally.sent += 1
+        request.tally.refused_alone += request.tally.sent >= alone_from
+        raise error
+
+    return send
+
+
+@pytest.mark.parametrize("error", [refused(1.0), unavailable(1.0)], ids=repr)
+async def test_an_error_says_whether_it_is_the_id_s_own(clock: FakeClock, error: APIError) -> None:
+    """After three refusals, the second and third while others were answered."""
+    link = retrying(RetryPolicy(), clock)
+    with pytest.raises(type(error)) as caught:
+        await link(new_request(), refusing(error, alone_from=2))
+    assert (caught.value.attempts, caught.value.isolated) == (3, True)
+    caught.value.isolated = False
+    with pytest.raises(type(error)) as caught:
+        await link(new_request(patience=20.0), refusing(error))
+    assert caught.value.attempts > 8
+    assert not caught.value.isolated
+
+
+async def test_one_refusal_alone_among_others_is_not_enough(clock: FakeClock) -> None:
+    """A 404 that follows is the answer, and says nothing of that."""
+    calls = FakeSend(refused(1.0), NotFoundError())
+    request = new_request(patience=20.0)
+    request.tally.refused_alone = 1
+    with pytest.raises(NotFoundError) as caught:
+        await retrying(RetryPolicy(), clock)(request, calls)
+    assert not caught.value.isolated
+
+
+@pytest.mark.parametrize(("error", "attempts"), [(unavailable(60.0), 3), (refused(60.0), 8)])
+async def test_a_bulk_call_ends_where_only_refusals_come(
+    clock: FakeClock, error: APIError, attempts: int
+) -> None:
+    """Though its patience is endless."""
+    with pytest.raises(type(error)) as caught:
+        await retrying(RetryPolicy(), clock)(
+            new_request(patience=math.inf, bulk=True), refusing(error)
+        )
+    assert caught.value.attempts == attempts
+    assert not caught.value.isolated
+
+
+async def test_503s_among_429s_of_a_bulk_call_count_by_themselves(clock: FakeClock) -> None:
+    """A project's limit is no reason to give up at the first 503."""
+    send = FakeSend(*[refused(1.0)] * 7, *[unavailable(1.0)] * 2, documented())
+    await retrying(RetryPolicy(), clock)(new_request(patience=math.inf, bulk=True), send)
+    assert len(send.requests) == 10
+
+
+class Host:
+    """Counts those whose wait holds nothing."""
+
+    def __init__(self) -> None:
+        self.parked = 0
+
+    def park(self) -> None:
+        """One more."""
+        self.parked += 1
+
+    def unpark(self) -> None:
+        """It goes on."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "parked"), [(refused(10.0), 1), (unavailable(10.0), 1), (InternalServerError(), 0)]
+)
+async def test_a_wait_that_the_api_asked_for_makes_room(
+    clock: FakeClock, failure: SiteAssistError, parked: int
+) -> None:
+    """A delay of our own does not: in an outage all would wait."""
+    host = Host()
+    token = HOST.set(host)
+    await retrying(clock=clock)(new_request(), FakeSend(failure, documented()))
+    assert host.parked == parked
+    HOST.reset(token)
+
+
+async def test_a_call_that_is_not_sent_is_not_tried_again(clock: FakeClock) -> None:
+    """It would come too late."""
+    send = FakeSend(ThrottledError(wait=60.0), documented())
+    with pytest.raises(ThrottledError):
+        await retrying(clock=clock)(new_request(), send)
+    assert clock.slept == []
 
 
 async def test_what_is_none_of_ours_is_never_retried() -> None:

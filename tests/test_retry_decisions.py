@@ -158,11 +158,60 @@ def test_a_delay_is_within_its_bounds(
             assert retry.delay <= 1.1 * asked
 
 
-@pytest.mark.parametrize("attempts", [0, -1])
-def test_a_policy_without_attempts_is_refused(attempts: int) -> None:
-    """The first attempt is one of them."""
-    with pytest.raises(ConfigurationError, match="attempts must be at least 1"):
-        RetryPolicy(attempts=attempts)
+@pytest.mark.parametrize("name", ["attempts", "refusals"])
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_policy_without_attempts_is_refused(name: str, count: int) -> None:
+    """The first attempt is one of them, and so is the first refusal."""
+    with pytest.raises(ConfigurationError, match=f"{name} must be at least 1"):
+        RetryPolicy(**{name: count})
+
+
+THREE = RetryPolicy(refusals=3)
+
+
+@pytest.mark.parametrize("error", [refused(1.0), unavailable(1.0)], ids=repr)
+@pytest.mark.parametrize("bulk", [True, False])
+def test_an_id_refused_so_often_alone_has_its_outcome(
+    error: SiteAssistError, *, bulk: bool
+) -> None:
+    """Three times; the first is known as its own by the second."""
+    goes_on = [
+        decide(THREE, error, Progress(100, refused=n, refused_alone=n), 0, bulk=bulk) is not None
+        for n in (0, 1, 2)
+    ]
+    assert goes_on == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [refused(1.0), unavailable(1.0)], ids=repr)
+def test_refusals_of_everyone_are_waited_out(error: SiteAssistError) -> None:
+    """Where somebody waits for the call, as long as the patience lasts; also with one refusal."""
+    for policy in (THREE, RetryPolicy(refusals=1)):
+        assert decide(policy, error, Progress(100, refused=99, unavailable=50), 0) is not None
+    assert decide(RetryPolicy(refusals=1), error, Progress(9, refused_alone=1), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "progress", "goes_on"),
+    [
+        (unavailable(1.0), Progress(100, refused=1, unavailable=1), True),
+        (unavailable(1.0), Progress(100, refused=2, unavailable=2), False),
+        (unavailable(1.0), Progress(100, refused=7, unavailable=1), True),
+        (refused(1.0), Progress(100, refused=6), True),
+        (refused(1.0), Progress(100, refused=7), False),
+        (refused(1.0), Progress(100, refused=8, unavailable=2), True),
+        (refused(1.0), Progress(100, refused=9, unavailable=2), False),
+        # Without a time to wait the attempts are what counts.
+        (unavailable(), Progress(100, refused=9, unavailable=9), True),
+        (BadGatewayError(retry_after=1.0), Progress(100, refused=9, unavailable=9), True),
+    ],
+)
+def test_in_bulk_calls_three_503s_and_eight_429s_are_enough(
+    error: SiteAssistError,
+    progress: Progress,
+    goes_on: bool,  # noqa: FBT001 - the table's
+) -> None:
+    """Whose they are is for the caller to find out; each kind counts by itself."""
+    assert (decide(THREE, error, progress, 0.5, bulk=True) is not None) == goes_on
 
 
 @pytest.mark.parametrize("name", ["first_delay", "longest_delay", "patience", "budget"])
