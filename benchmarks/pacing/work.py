@@ -157,7 +157,8 @@ class Bulk(Export):
         """As of an owner."""
         if not isinstance(then, Retry):
             self._active -= 1
-            if self._guard.hold(item.job, then, self._taken) and self._checks is None:
+            now = self.endpoint.timeline.now
+            if self._guard.hold(item.job, then, self._taken, now) and self._checks is None:
                 self._check()
         elif then.spends_attempt or then.delay < SHORT:
             self.endpoint.again(item, then.delay)

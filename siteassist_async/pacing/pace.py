@@ -158,7 +158,9 @@ class Pace:
         limit = self._limit
         if bulk and now < self._urgent_until:
             limit -= limit // RESERVED
-        if now < self._earliest or self._in_flight >= limit or self._in_a_row >= ALONE:
+        if now < self._earliest:
+            return None
+        if self._since_cut if self._in_a_row >= ALONE else self._in_flight >= limit:
             return None
         if self._isolation.parked and self._isolation.parked_until(subject) > now:
             return None
