@@ -325,6 +325,22 @@ def test_a_slot_that_one_thread_s_loop_frees_starts_another_s() -> None:
     assert pacer.snapshot().granted == 2
 
 
+async def test_waits_are_counted(clock: FakeClock) -> None:
+    """Those that go on, and those that were not sent."""
+    pacer, slots = pacer_of(clock, 1), Slots(4)
+    permit = await acquire(pacer, slots=slots)
+    waiting = [asyncio.create_task(acquire(pacer, slots=slots)) for _ in range(2)]
+    await settle()
+    assert (pacer.snapshot().waiting, pacer.snapshot().not_sent) == (2, 0)
+    permit.throttled(60.0, limited=True)
+    with pytest.raises(StartTooLateError):
+        await acquire(pacer, slots=slots, deadline=clock.now() + 5.0)
+    for task in waiting:
+        task.cancel()
+    await settle()
+    assert (pacer.snapshot().waiting, pacer.snapshot().not_sent) == (0, 1)
+
+
 def in_child(look: Callable[[], object]) -> bool:
     """Whether this holds in a process that was forked now."""
     child = os.fork()

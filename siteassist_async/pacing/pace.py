@@ -58,7 +58,9 @@ class PaceSnapshot:
         limit: Requests that may be in flight.
         granted: Requests, as are those `refused`.
         waited: Seconds for which the gate has been closed.
-        parked: Ids that were refused by themselves, and not answered since.
+        parked: Ids that were refused, and not answered since.
+        waiting: Calls that wait for a start.
+        not_sent: Calls that were not sent, because they could not be answered in time.
     """
 
     rate: float | None
@@ -70,6 +72,8 @@ class PaceSnapshot:
     refused: int
     waited: float
     parked: int = 0
+    waiting: int = 0
+    not_sent: int = 0
 
 
 @frozen

@@ -11,7 +11,7 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.forks import renew_in_children
@@ -86,6 +86,7 @@ class AdaptivePacer:
         # garbage collector may end an abandoned request, and so settle it, inside the lock.
         self._lock = threading.RLock()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._not_sent = 0
         self._listeners: tuple[Callable[[PaceEvent], None], ...] = ()
         renew_in_children(self)
 
@@ -118,11 +119,13 @@ class AdaptivePacer:
         """As `Pacer.acquire`."""
         latest = min(latest, self._pace.latest_start(self._clock.now(), deadline))
         outcome = None
-        while outcome is None:
-            await self._wait_while_parked(subject, latest)
-            outcome = await self._wait_in_line(Waiter(subject, bulk, latest, slots))
-        if isinstance(outcome, StartTooLateError):
-            raise outcome
+        try:
+            while outcome is None:
+                await self._wait_while_parked(subject, latest)
+                outcome = await self._wait_in_line(Waiter(subject, bulk, latest, slots))
+        except StartTooLateError:
+            self._not_sent += 1
+            raise
         outcome.settler = self
         return outcome
 
@@ -164,7 +167,9 @@ class AdaptivePacer:
     def snapshot(self) -> PaceSnapshot:
         """The state at this moment."""
         with self._lock:
-            return self._pace.snapshot(self._clock.now())
+            waiting = sum(len(lane.queue) for lane in self._lanes.values())
+            state = self._pace.snapshot(self._clock.now())
+        return evolve(state, waiting=waiting, not_sent=self._not_sent)
 
     def learned(self) -> LearnedRate | None:
         """What is worth keeping for the next run; None before the first 429."""
@@ -208,7 +213,7 @@ class AdaptivePacer:
             _log_wait(subject, until - now, "retry_after")
             await self._clock.sleep(until - now)
 
-    async def _wait_in_line(self, waiter: Waiter) -> Permit | StartTooLateError | None:
+    async def _wait_in_line(self, waiter: Waiter) -> Permit | None:
         loop = asyncio.get_running_loop()
         told: asyncio.Future[None] = loop.create_future()
         waiter.told = partial(_tell, told)
@@ -218,6 +223,8 @@ class AdaptivePacer:
         except BaseException:
             self._give_up(waiter, lane)
             raise
+        if isinstance(waiter.outcome, StartTooLateError):
+            raise waiter.outcome
         return waiter.outcome
 
     def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> _Lane:
