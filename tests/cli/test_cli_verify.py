@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GONE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
-TOKEN = "sk_cli_verify"
+TOKEN = "sk_test_cli_verify"
 
 
 @pytest.fixture
