@@ -14,7 +14,9 @@ import pytest
 from fakes import FakeClock, StuckClock, settle
 from pacers import acquire, outage, pacer_of, refuse
 
+from siteassist_async import slots as slots_module
 from siteassist_async.pacing import AdaptivePacer, Pace, StartTooLateError
+from siteassist_async.pacing import pacer as pacer_module
 from siteassist_async.pacing.pace import URGENT_FOR
 from siteassist_async.slots import Slots
 
@@ -58,6 +60,16 @@ def lookers() -> int:
     return sum("_look_later" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
+def queues(pacer: AdaptivePacer) -> int:
+    """The event loops in which somebody waits."""
+    return len(pacer._lanes)  # pyright: ignore[reportPrivateUsage] # nothing else tells
+
+
+def lock_of(pacer: AdaptivePacer) -> threading.RLock:
+    """What a thread may hold that is not in a forked process."""
+    return pacer._lock  # pyright: ignore[reportPrivateUsage] # nobody else holds it for long
+
+
 async def test_one_task_looks_for_all_who_wait(alarm: Alarm) -> None:
     """And it is gone when nobody does."""
     pacer = pacer_of(alarm, 9)
@@ -68,7 +80,7 @@ async def test_one_task_looks_for_all_who_wait(alarm: Alarm) -> None:
     while not all(call.done() for call in calls):
         await alarm.go_on(1.0)
     assert lookers() == 0
-    assert not pacer._lanes
+    assert not queues(pacer)
     assert len(asyncio.all_tasks()) == 1
 
 
@@ -149,7 +161,7 @@ def test_a_loop_that_ends_amid_waits_leaves_nothing(alarm: Alarm) -> None:
         assert lookers() == 1
 
     asyncio.run(leave())
-    assert not pacer._lanes
+    assert not queues(pacer)
     assert pacer.snapshot().in_flight == 0
 
 
@@ -160,7 +172,7 @@ async def test_a_call_waits_for_its_own_id_outside_of_the_queue(alarm: Alarm) ->
     call = asyncio.create_task(acquire(pacer, "bad", slots=slots))
     await settle()
     assert slots.free == 9
-    assert not pacer._lanes
+    assert not queues(pacer)
     assert pacer.acquire_nowait("bad", slots, bulk=False) is None
     assert pacer.acquire_nowait("good", slots, bulk=False) is not None
     await alarm.go_on(59.0)
@@ -325,6 +337,37 @@ def test_a_slot_that_one_thread_s_loop_frees_starts_another_s() -> None:
     assert pacer.snapshot().granted == 2
 
 
+async def test_a_refusal_that_comes_to_a_cancelled_call_changes_nothing(alarm: Alarm) -> None:
+    """It was the last that waited: its queue is gone, and another call has one of its own."""
+    pacer, slots = pacer_of(alarm, 2), Slots(9)
+    permits = [await acquire(pacer) for _ in range(2)]
+    call = asyncio.create_task(acquire(pacer, latest=alarm.now() + 9.0, slots=slots))
+    await settle()
+    permits[0].throttled(60.0, limited=True)
+    call.cancel()
+    other = asyncio.create_task(acquire(pacer))
+    await settle()
+    assert call.cancelled()
+    assert slots.free == 9
+    await alarm.go_on(90.0)
+    assert (await other).sent == alarm.now()
+
+
+def test_what_a_fork_does_is_done_to_every_pacer_and_client(clock: FakeClock) -> None:
+    """As the process that was forked does before anything else."""
+    pacer, slots = pacer_of(clock, 2), Slots(2)
+    slots.free -= 1
+    permit = pacer.acquire_nowait("a", slots, bulk=False)
+    assert permit is not None
+    lock = lock_of(pacer)
+    pacer_module._start_anew()  # pyright: ignore[reportPrivateUsage] # the hook
+    slots_module._start_anew()  # pyright: ignore[reportPrivateUsage] # the hook
+    assert (pacer.snapshot().in_flight, slots.free) == (0, 2)
+    assert lock_of(pacer) is not lock
+    permit.abandoned()
+    assert pacer.snapshot().in_flight == 0
+
+
 def in_child(look: Callable[[], object]) -> bool:
     """Whether this holds in a process that was forked now."""
     child = os.fork()
@@ -353,10 +396,8 @@ async def test_a_forked_process_has_no_requests_in_flight(clock: FakeClock) -> N
         at_once.succeeded()
         return counted == (1, True) and pacer.snapshot().in_flight == 0
 
-    pacer._lock.acquire()  # as by a thread that is not in the child
-    forked = in_child(child)
-    pacer._lock.release()
-    assert forked
+    with lock_of(pacer):  # as by a thread that is not in the child
+        assert in_child(child)
     assert (pacer.snapshot().in_flight, slots.free) == (2, 0)
     slots.release()
     permits[0].succeeded()
