@@ -253,6 +253,19 @@ def test_a_call_that_is_late_is_not_started(*, bulk: bool) -> None:
     assert isinstance(line.outcome("late"), StartTooLateError)
 
 
+def test_late_bulk_work_behind_other_bulk_work_is_not_started() -> None:
+    """The one before it starts at the same moment, and it is the next in turn."""
+    line = Line()
+    line.slots.free = 0
+    for name, latest in (("first", math.inf), ("late", 7.0), ("last", math.inf)):
+        line.enter(name, bulk=True, latest=latest)
+    line.advance()
+    line.slots.free = 8
+    line.advance(7.1)
+    assert line.started() == ["first", "last"]
+    assert isinstance(line.outcome("late"), StartTooLateError)
+
+
 def test_a_gate_that_closes_refuses_those_it_makes_late() -> None:
     """At once: they hear how long it would have been, and what for."""
     line = Line(new_pace(1))

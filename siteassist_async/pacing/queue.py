@@ -134,8 +134,8 @@ class WaitQueue:
 
         It is infinite where only the end of a request can change anything.
         """
-        self._refuse_late(pace, now)
         while self._waiting:
+            self._refuse_late(pace, now)  # each time: a late one may come to the head of its line
             at, waiter = min(self._candidates(pace, now), default=(math.inf, None), key=_time)
             if waiter is None or at > now:
                 # Whoever must start at this very moment is late a moment after.
