@@ -46,6 +46,8 @@ async def test_a_wait_ends_when_the_client_is_closed() -> None:
     calls = [asyncio.create_task(call()) for _ in range(3)]
     await settle()
     closing.close()
+    await settle()
+    assert all(call.done() for call in calls)
     assert await asyncio.gather(*calls) == [0, 0, 0]
 
 
@@ -81,7 +83,7 @@ async def test_who_is_cancelled_alone_is_not_told_of_an_end() -> None:
 
 async def test_a_task_that_was_cancelled_before_can_wait_and_be_ended() -> None:
     """It goes on although somebody has asked it to end: as a clean-up does."""
-    closing = Closing()
+    closing, ended = Closing(), list[bool]()
 
     async def clean_up() -> None:
         try:
@@ -89,6 +91,7 @@ async def test_a_task_that_was_cancelled_before_can_wait_and_be_ended() -> None:
         except asyncio.CancelledError:
             with pytest.raises(ClientClosedError):
                 await wait(closing)
+            ended.append(True)
             raise
 
     task = asyncio.create_task(clean_up())
@@ -98,6 +101,7 @@ async def test_a_task_that_was_cancelled_before_can_wait_and_be_ended() -> None:
     closing.close()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert ended == [True]
 
 
 async def test_a_wait_within_a_wait_ends_once() -> None:

@@ -145,6 +145,7 @@ async def test_a_stranger_that_cancels_the_task_ends_nobody_s_wait(alarm: Alarm)
             task.cancel()
     await settle()
     await alarm.go_on(20.0)
+    assert call.done()
     assert (await call).sent == alarm.now()
     assert lookers() == 0
 
