@@ -83,7 +83,7 @@ class FakeClock:
     """A clock that stands still until somebody sleeps."""
 
     def __init__(self) -> None:
-        self.time = 1000.0
+        self.time: float = 1000.0
         self.slept: list[float] = []
 
     def now(self) -> float:

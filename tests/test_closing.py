@@ -14,6 +14,8 @@ from siteassist_async.closing import Closing
 from siteassist_async.errors import ClientClosedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from siteassist_async.emulator import Emulator
 
 
@@ -44,6 +46,8 @@ async def test_a_wait_ends_when_the_client_is_closed() -> None:
     calls = [asyncio.create_task(call()) for _ in range(3)]
     await settle()
     closing.close()
+    await settle()
+    assert all(call.done() for call in calls)
     assert await asyncio.gather(*calls) == [0, 0, 0]
 
 
@@ -62,7 +66,7 @@ async def test_who_is_cancelled_as_well_stays_cancelled() -> None:
         closing = Closing()
         task = asyncio.create_task(wait(closing))
         await settle()
-        ends = [task.cancel, closing.close]
+        ends: list[Callable[[], object]] = [task.cancel, closing.close]
         for end in ends if first == "cancel" else reversed(ends):
             end()
         with pytest.raises(asyncio.CancelledError):
@@ -79,7 +83,7 @@ async def test_who_is_cancelled_alone_is_not_told_of_an_end() -> None:
 
 async def test_a_task_that_was_cancelled_before_can_wait_and_be_ended() -> None:
     """It goes on although somebody has asked it to end: as a clean-up does."""
-    closing = Closing()
+    closing, ended = Closing(), list[bool]()
 
     async def clean_up() -> None:
         try:
@@ -87,6 +91,7 @@ async def test_a_task_that_was_cancelled_before_can_wait_and_be_ended() -> None:
         except asyncio.CancelledError:
             with pytest.raises(ClientClosedError):
                 await wait(closing)
+            ended.append(True)
             raise
 
     task = asyncio.create_task(clean_up())
@@ -96,6 +101,7 @@ async def test_a_task_that_was_cancelled_before_can_wait_and_be_ended() -> None:
     closing.close()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert ended == [True]
 
 
 async def test_a_wait_within_a_wait_ends_once() -> None:
@@ -153,10 +159,10 @@ async def test_a_client_that_is_closed_ends_all_its_calls(emulator: Emulator) ->
     silence = Silence()
     emulator.script(ID, silence)
     client = SiteAssist(TOKEN, base_url=emulator.url, concurrency=1)
-    calls = [asyncio.create_task(client.conversations.get(ID))]
+    calls: list[asyncio.Task[object]] = [asyncio.create_task(client.conversations.get(ID))]
     await silence.met.wait()
     calls += [asyncio.create_task(client.conversations.get(OTHER_ID)) for _ in range(3)]
-    calls += [asyncio.create_task(_record(client))]
+    calls.append(asyncio.create_task(client.conversations.get_record(OTHER_ID)))
     await settle()
     await client.close()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -165,7 +171,3 @@ async def test_a_client_that_is_closed_ends_all_its_calls(emulator: Emulator) ->
     await settle()
     assert len(asyncio.all_tasks()) == 1
     assert emulator.counters.requests == 1
-
-
-async def _record(client: SiteAssist) -> bytes:
-    return await client.conversations.get_record(OTHER_ID)

@@ -293,6 +293,21 @@ def test_requests_from_before_the_last_refusal_do_not_keep_one_from_going_ahead(
     assert pace.start_at(ahead.sent) == ahead.sent + 2.0
 
 
+def test_what_a_parent_process_sent_is_not_counted() -> None:
+    """Neither as in flight nor as the one that goes ahead, and its end changes nothing."""
+    pace = new_pace()
+    old = begin(pace, 0.0)
+    ahead = begin(pace, refuse(pace, refuse(pace, 1.0)))
+    pace.forget_flights()
+    assert pace.snapshot(ahead.sent).in_flight == 0
+    assert pace.start_at(ahead.sent) < ahead.sent + 2.0
+    own = begin(pace, ahead.sent)
+    for permit in (old, ahead):
+        pace.abandoned(permit)
+    assert pace.snapshot(own.sent).in_flight == 1
+    assert pace.start_at(own.sent) == own.sent + 2.0
+
+
 def test_a_grant_from_before_the_refusals_ends_no_row() -> None:
     """A slow answer to an old request says nothing of the present."""
     pace = new_pace()

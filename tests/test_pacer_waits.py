@@ -58,6 +58,16 @@ def lookers() -> int:
     return sum("_look_later" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
+def queues(pacer: AdaptivePacer) -> int:
+    """The event loops in which somebody waits."""
+    return len(pacer._lanes)  # pyright: ignore[reportPrivateUsage] # nothing else tells
+
+
+def lock_of(pacer: AdaptivePacer) -> threading.RLock:
+    """What a thread may hold that is not in a forked process."""
+    return pacer._lock  # pyright: ignore[reportPrivateUsage] # nobody else holds it for long
+
+
 async def test_one_task_looks_for_all_who_wait(alarm: Alarm) -> None:
     """And it is gone when nobody does."""
     pacer = pacer_of(alarm, 9)
@@ -68,7 +78,7 @@ async def test_one_task_looks_for_all_who_wait(alarm: Alarm) -> None:
     while not all(call.done() for call in calls):
         await alarm.go_on(1.0)
     assert lookers() == 0
-    assert not pacer._lanes
+    assert not queues(pacer)
     assert len(asyncio.all_tasks()) == 1
 
 
@@ -133,6 +143,7 @@ async def test_a_stranger_that_cancels_the_task_ends_nobody_s_wait(alarm: Alarm)
             task.cancel()
     await settle()
     await alarm.go_on(20.0)
+    assert call.done()
     assert (await call).sent == alarm.now()
     assert lookers() == 0
 
@@ -149,7 +160,7 @@ def test_a_loop_that_ends_amid_waits_leaves_nothing(alarm: Alarm) -> None:
         assert lookers() == 1
 
     asyncio.run(leave())
-    assert not pacer._lanes
+    assert not queues(pacer)
     assert pacer.snapshot().in_flight == 0
 
 
@@ -160,7 +171,7 @@ async def test_a_call_waits_for_its_own_id_outside_of_the_queue(alarm: Alarm) ->
     call = asyncio.create_task(acquire(pacer, "bad", slots=slots))
     await settle()
     assert slots.free == 9
-    assert not pacer._lanes
+    assert not queues(pacer)
     assert pacer.acquire_nowait("bad", slots, bulk=False) is None
     assert pacer.acquire_nowait("good", slots, bulk=False) is not None
     await alarm.go_on(59.0)
@@ -341,6 +352,35 @@ async def test_waits_are_counted(clock: FakeClock) -> None:
     assert (pacer.snapshot().waiting, pacer.snapshot().not_sent) == (0, 1)
 
 
+async def test_a_refusal_that_comes_to_a_cancelled_call_changes_nothing(alarm: Alarm) -> None:
+    """It was the last that waited: its queue is gone, and another call has one of its own."""
+    pacer, slots = pacer_of(alarm, 2), Slots(9)
+    permits = [await acquire(pacer) for _ in range(2)]
+    call = asyncio.create_task(acquire(pacer, latest=alarm.now() + 9.0, slots=slots))
+    await settle()
+    permits[0].throttled(60.0, limited=True)
+    call.cancel()
+    other = asyncio.create_task(acquire(pacer))
+    await settle()
+    assert call.cancelled()
+    assert slots.free == 9
+    await alarm.go_on(90.0)
+    assert (await other).sent == alarm.now()
+
+
+def test_what_a_fork_does_to_a_pacer(clock: FakeClock) -> None:
+    """Nothing is in flight, its lock is free, and the parent's permits change nothing."""
+    pacer = pacer_of(clock, 2)
+    permit = pacer.acquire_nowait("a", Slots(2), bulk=False)
+    assert permit is not None
+    lock = lock_of(pacer)
+    pacer.renew()
+    assert pacer.snapshot().in_flight == 0
+    assert lock_of(pacer) is not lock
+    permit.abandoned()
+    assert pacer.snapshot().in_flight == 0
+
+
 def in_child(look: Callable[[], object]) -> bool:
     """Whether this holds in a process that was forked now."""
     child = os.fork()
@@ -368,10 +408,8 @@ async def test_a_forked_process_has_no_requests_in_flight(clock: FakeClock) -> N
         at_once.succeeded()
         return counted == 1 and pacer.snapshot().in_flight == 0
 
-    pacer._lock.acquire()  # as by a thread that is not in the child
-    forked = in_child(child)
-    pacer._lock.release()
-    assert forked
+    with lock_of(pacer):  # as by a thread that is not in the child
+        assert in_child(child)
     assert (pacer.snapshot().in_flight, slots.free) == (2, 0)
     slots.release()
     permits[0].succeeded()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define, field
@@ -14,6 +15,9 @@ from paces import begin, fresh, grant, new_pace, outage, refuse, restore
 from siteassist_async.pacing import Pace, Permit, StartTooLateError, Waiter, WaitQueue
 from siteassist_async.pacing.pace import RESERVED, URGENT_FOR
 from siteassist_async.slots import Slots
+
+if TYPE_CHECKING:
+    from siteassist_async.pacing.queue import _Line  # pyright: ignore[reportPrivateUsage]
 
 
 @define
@@ -249,6 +253,19 @@ def test_a_call_that_is_late_is_not_started(*, bulk: bool) -> None:
     assert isinstance(line.outcome("late"), StartTooLateError)
 
 
+def test_late_bulk_work_behind_other_bulk_work_is_not_started() -> None:
+    """The one before it starts at the same moment, and it is the next in turn."""
+    line = Line()
+    line.slots.free = 0
+    for name, latest in (("first", math.inf), ("late", 7.0), ("last", math.inf)):
+        line.enter(name, bulk=True, latest=latest)
+    line.advance()
+    line.slots.free = 8
+    line.advance(7.1)
+    assert line.started() == ["first", "last"]
+    assert isinstance(line.outcome("late"), StartTooLateError)
+
+
 def test_a_gate_that_closes_refuses_those_it_makes_late() -> None:
     """At once: they hear how long it would have been, and what for."""
     line = Line(new_pace(1))
@@ -320,13 +337,18 @@ def test_the_share_of_bulk_work_counts_on_arrival() -> None:
     assert shared - own == pytest.approx((alone - own) * 4 / 3)
 
 
+def lines(queue: WaitQueue) -> dict[Slots, _Line]:
+    """Those that wait, by their clients."""
+    return queue._lines  # pyright: ignore[reportPrivateUsage] # nothing else tells
+
+
 def test_bulk_work_does_not_make_calls_count_all_that_wait() -> None:
     """Ten thousand calls that come together cost each the same: nobody walks the queue."""
     line = full()
     line.enter("bulk", bulk=True)
     for number in range(100):
         line.enter(str(number), latest=1e6)
-    for waiting in line.queue._lines.values():
+    for waiting in lines(line.queue).values():
         waiting.urgent = _Untouched(waiting.urgent)
     line.enter("last", latest=1e6)
 
@@ -375,7 +397,7 @@ def test_an_empty_queue_forgets_its_clients() -> None:
     line = full()
     line.enter("a")
     line.one_by_one()
-    assert not line.queue._lines
+    assert not lines(line.queue)
 
 
 def test_a_learned_rate_spreads_the_starts() -> None:

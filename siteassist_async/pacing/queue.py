@@ -134,15 +134,12 @@ class WaitQueue:
 
         It is infinite where only the end of a request can change anything.
         """
-        self._refuse_late(pace, now)
         while self._waiting:
+            self._refuse_late(pace, now)  # each time: a late one may come to the head of its line
             at, waiter = self._next(pace, now)
             if waiter is None or at > now:
                 # Whoever must start at this very moment is late a moment after.
                 return min(at, max(self._first_latest(), math.nextafter(now, math.inf)))
-            if waiter.latest < now:  # bulk work that stood behind other bulk work
-                self._refuse(waiter, pace, now)
-                continue
             self.leave(waiter)
             if pace.parked_until(waiter.subject) > now:
                 waiter.told()
@@ -190,13 +187,10 @@ class WaitQueue:
         earliest = max(now, pace.opens)
         for line in self._lines.values():
             for waiter in line.late(earliest):
-                self._refuse(waiter, pace, now)
-
-    def _refuse(self, waiter: Waiter, pace: Pace, now: float) -> None:
-        self.leave(waiter)
-        wait = max(pace.expected_start(now, 0), pace.opens) - now
-        waiter.outcome = StartTooLateError(wait, self.reason(waiter, pace, now))
-        waiter.told()
+                self.leave(waiter)
+                start = max(pace.expected_start(now, 0), earliest)
+                waiter.outcome = StartTooLateError(start - now, self.reason(waiter, pace, now))
+                waiter.told()
 
     def _first_latest(self) -> float:
         return min((line.first_latest() for line in self._lines.values()), default=math.inf)
