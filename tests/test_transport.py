@@ -160,7 +160,7 @@ async def test_a_tls_context_is_used(emulator: Emulator, clock: FakeClock) -> No
 async def test_each_request_has_the_timeouts_of_its_own() -> None:
     """Views of a client share its transport, and not its timeouts."""
     get = AsyncMock(side_effect=aiohttp.ClientPayloadError)
-    session = Mock(closed=False, _middlewares=(), get=get)
+    session = Mock(closed=False, _middlewares=(), _loop=None, get=get)
     transport = Transport(connections=1, session=session)
     for seconds in (1, 2, 2, 1):
         with pytest.raises(ConnectionFailedError):

@@ -87,15 +87,17 @@ def test_again(api: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_feed_back(api: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command that the summary names asks for what failed once more."""
-    first = next(iter(conversation_ids(1)))
-    (folder / "ids.txt").write_text(first)
-    api.script(first, Status(501), Status(501))
+    first, good = conversation_ids(2)
+    (folder / "ids.txt").write_text(f"{first}\n{good}\n")
+    api.script(
+        first, *[Status(501)] * 4
+    )  # each run asks for it once more where others are answered
     assert export() == 1
     *_, again = capsys.readouterr().out.splitlines()
     command = again.partition("siteassist ")[2]
     assert command == "export ids.txt -o out.jsonl --retry-failed"
     assert main(command.split()) == 1
-    assert api.counters.ids[first] == 2
+    assert api.counters.ids[first] == 4
 
 
 @pytest.mark.usefixtures("api")

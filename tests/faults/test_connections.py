@@ -184,7 +184,7 @@ PLAYS: tuple[Sequence[Play], ...] = (
     [[GOOD[:40], "reset"]],
     [[GOOD[:-9], "close"]],
     [[answer(conversation(OTHER_ID))]],
-    [[answer(error(), 404)]],
+    [[answer(error(code="CONVERSATION_NOT_FOUND"), 404)]],
     [[answer(error(), 500)], ["close"], [answer(b"<h1>", 502)]],
     [[b"SSH-2.0-OpenSSH\r\n"]],
     [[answer(error(details={"retryAfter": 1}), 429)]],
@@ -215,7 +215,7 @@ async def test_connections_are_never_more_than_the_concurrency(
     assert server.most_open <= concurrency
     assert sorted(outcome.id for outcome in outcomes) == sorted(ids)
     lost = {str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)}
-    assert {text[:8] for text in lost} == {"404: No."}
+    assert {text[:31] for text in lost} == {"404 CONVERSATION_NOT_FOUND: No."}
     await server.until(lambda: not server.open)
     assert asyncio.all_tasks() == tasks
 

@@ -107,7 +107,7 @@ async def test_each_kind_of_fault_costs_its_own_id(
     # What may be everyone's is asked for once more; where a window fails, one that was answered is.
     assert all(row.requests <= asked[id_] <= 2 * row.requests for id_, row in rows.items())
     assert asked.keys() == {*good, *rows}
-    assert sum(asked[id_] for id_ in good) <= GOOD + 5
+    assert sum(asked[id_] for id_ in good) <= GOOD + 20
     await server.until(lambda: not server.open)
     assert asyncio.all_tasks() == tasks
 
