@@ -14,6 +14,8 @@ from siteassist_async.closing import Closing
 from siteassist_async.errors import ClientClosedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from siteassist_async.emulator import Emulator
 
 
@@ -62,7 +64,7 @@ async def test_who_is_cancelled_as_well_stays_cancelled() -> None:
         closing = Closing()
         task = asyncio.create_task(wait(closing))
         await settle()
-        ends = [task.cancel, closing.close]
+        ends: list[Callable[[], object]] = [task.cancel, closing.close]
         for end in ends if first == "cancel" else reversed(ends):
             end()
         with pytest.raises(asyncio.CancelledError):
@@ -153,7 +155,7 @@ async def test_a_client_that_is_closed_ends_all_its_calls(emulator: Emulator) ->
     silence = Silence()
     emulator.script(ID, silence)
     client = SiteAssist(TOKEN, base_url=emulator.url, concurrency=1)
-    calls = [asyncio.create_task(client.conversations.get(ID))]
+    calls: list[asyncio.Task[object]] = [asyncio.create_task(client.conversations.get(ID))]
     await silence.met.wait()
     calls += [asyncio.create_task(client.conversations.get(OTHER_ID)) for _ in range(3)]
     calls += [asyncio.create_task(_record(client))]

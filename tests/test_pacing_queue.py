@@ -249,6 +249,19 @@ def test_a_call_that_is_late_is_not_started(*, bulk: bool) -> None:
     assert isinstance(line.outcome("late"), StartTooLateError)
 
 
+def test_late_bulk_work_that_stood_behind_other_bulk_work_is_not_started() -> None:
+    """It is found to be late when its turn comes."""
+    line = full(2)
+    line.enter("ahead", bulk=True)
+    line.enter("late", latest=7.0, bulk=True)
+    line.enter("next", bulk=True)
+    line.end("first")
+    line.end("first1")
+    line.advance(7.1)
+    assert line.started() == ["first", "first1", "ahead", "next"]
+    assert isinstance(line.outcome("late"), StartTooLateError)
+
+
 def test_a_gate_that_closes_refuses_those_it_makes_late() -> None:
     """At once: they hear how long it would have been, and what for."""
     line = Line(new_pace(1))
@@ -326,7 +339,7 @@ def test_bulk_work_does_not_make_calls_count_all_that_wait() -> None:
     line.enter("bulk", bulk=True)
     for number in range(100):
         line.enter(str(number), latest=1e6)
-    for waiting in line.queue._lines.values():
+    for waiting in line.queue._lines.values():  # pyright: ignore[reportPrivateUsage] # a trap
         waiting.urgent = _Untouched(waiting.urgent)
     line.enter("last", latest=1e6)
 
@@ -375,7 +388,7 @@ def test_an_empty_queue_forgets_its_clients() -> None:
     line = full()
     line.enter("a")
     line.one_by_one()
-    assert not line.queue._lines
+    assert not line.queue._lines  # pyright: ignore[reportPrivateUsage] # nothing else shows it
 
 
 def test_a_learned_rate_spreads_the_starts() -> None:
