@@ -39,7 +39,9 @@ class Closing:
             yield
         except asyncio.CancelledError:
             if task in self._ended and task.uncancel() <= self._waiting[task]:
-                raise ClientClosedError("the client was closed while the call was waiting") from None
+                raise ClientClosedError(
+                    "the client was closed while the call was waiting"
+                ) from None
             raise
         finally:
             del self._waiting[task]

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeClock, settle
+from fakes import FakeClock, VirtualClock, settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pacers import acquire, outage, pacer_of, refuse
@@ -41,6 +41,22 @@ async def test_a_free_slot_is_given_at_once(clock: FakeClock) -> None:
     """The first request does not wait, and gets the time of its start."""
     assert (await acquire(AdaptivePacer(clock=clock))).sent == clock.now()
     assert clock.slept == []
+
+
+async def test_a_permit_is_settled_once(clock: FakeClock) -> None:
+    """Else what is in flight would be counted wrong, for good."""
+    permit = await acquire(pacer_of(clock))
+    permit.succeeded()
+    with pytest.raises(RuntimeError, match="settled already"):
+        permit.abandoned()
+
+
+async def test_bulk_work_without_room_does_not_start_at_once(clock: FakeClock) -> None:
+    """It leaves a slot in four to calls that somebody waits for, while such come."""
+    pacer, slots = pacer_of(clock, 64), Slots(4)
+    starts = [pacer.acquire_nowait(None, slots, bulk=bulk) for bulk in (False, True, True, True)]
+    assert [permit is not None for permit in starts] == [True, True, True, False]
+    assert slots.free == 1
 
 
 async def test_first_come_first_served(clock: FakeClock) -> None:
@@ -331,6 +347,28 @@ def test_a_start_that_a_closed_loop_s_call_had_got_is_given_back(
     assert (pacer.snapshot().in_flight, slots.free) == (0, 1)
 
 
+async def test_who_cancels_all_tasks_but_a_call_does_not_keep_it_waiting() -> None:
+    """The task that looks again when it is time is made anew while somebody waits."""
+    pacer = pacer_of(VirtualClock())
+    pacer.adjust(concurrency=1, max_rate=0.1)
+    for _ in range(2):
+        (await acquire(pacer)).succeeded()
+    others = asyncio.all_tasks()
+    waiting = asyncio.create_task(acquire(pacer))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    lookers = [
+        task
+        for task in asyncio.all_tasks() - others - {waiting}
+        if "_look_later" in repr(task.get_coro())
+    ]
+    assert len(lookers) == 1
+    lookers[0].cancel()
+    (await waiting).succeeded()
+    assert lookers[0].cancelled()
+    assert pacer.snapshot().granted == 3
+
+
 async def test_a_process_that_was_forked_has_no_requests_yet(clock: FakeClock) -> None:
     """What is in flight, who waits and who holds the lock is the parent's; the rate is kept."""
     pacer = pacer_of(clock)
@@ -338,7 +376,7 @@ async def test_a_process_that_was_forked_has_no_requests_yet(clock: FakeClock) -
     parents = await acquire(pacer)
     waiting = asyncio.create_task(acquire(pacer))
     await settle()
-    lock: threading.RLock = pacer._lock
+    lock: threading.Lock = getattr(pacer, "_lock")  # noqa: B009 - nothing else shows it
     held = threading.Thread(target=lock.acquire)
     held.start()
     held.join()

@@ -197,6 +197,29 @@ async def test_a_slot_is_held_until_the_answer(clock: FakeClock, pacer: Pacer) -
     assert most == 3
 
 
+async def test_a_process_that_was_forked_has_all_slots() -> None:
+    """Those that are held are its parent's, and what gives them back is the parent's too."""
+    link, at_once = pacing(FakePacer(), concurrency=2), 0
+    answered = asyncio.Event()
+
+    async def send(_: Request) -> Response:
+        nonlocal at_once
+        at_once += 1
+        await answered.wait()
+        return documented()
+
+    parents = [asyncio.create_task(_sent(link, new_request(), send)) for _ in range(3)]
+    await settle()
+    assert at_once == 2
+    link.renew()
+    childs = [asyncio.create_task(_sent(link, new_request(), send)) for _ in range(3)]
+    await settle()
+    assert at_once == 4
+    answered.set()
+    await asyncio.gather(*parents, *childs)
+    assert at_once == 6
+
+
 async def test_the_rate_limit_headers_reach_the_pacer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of answers, of refusals and of other errors."""
     hint = RateLimitHint(remaining=3)

@@ -40,7 +40,7 @@ class _Parked:
 
     until: float
     wait: float
-    """Seconds that it was asked to wait."""
+    """Seconds that a 429 asked it to wait; 0 after a 503, which says nothing of a limit's wait."""
     first: int
     """The number of its first refused request."""
     served: int
@@ -93,7 +93,7 @@ class Isolation:
     _limited: int = field(default=0, init=False)
     # The wait that was last asked of an id by its own 429.
     _own_wait: float = field(default=0.0, init=False)
-    # The longest wait after which an id was answered; a limit's may be of half a second.
+    # The longest wait of a 429 after which an id was answered; a limit's may be of half a second.
     _limit_wait: float = field(default=0.5, init=False)
 
     def parked_until(self, subject: Hashable) -> float:
@@ -145,7 +145,7 @@ class Isolation:
             and not (in_a_row if limited else self._outage)
             and self._is_own(before, until - now, limited=limited)
         )
-        alone = own and before is not None and (not limited or self._is_proven(before, until - now))
+        alone = own and before is not None and (not limited or self._is_proven(before))
         general = suspect = False
         if own:
             if limited:
@@ -159,8 +159,9 @@ class Isolation:
         else:
             general = self._outage = self._outage or self._is_outage(permit, started)
         first = permit.number if before is None else before.first
+        wait = until - now if limited else 0.0
         self.parked[permit.subject] = _Parked(
-            until, until - now, first, self._served, self._limited, suspect, own
+            until, wait, first, self._served, self._limited, suspect, own
         )
         if len(self.parked) > MOST_PARKED:
             del self.parked[next(iter(self.parked))]
@@ -181,9 +182,9 @@ class Isolation:
         known = self._lone >= KNOWN and self._limited == before.limited
         return before.own or known or served >= SERVED
 
-    def _is_proven(self, before: _Parked, wait: float) -> bool:
-        known = self._lone >= KNOWN and self._is_longer(wait)
-        return known or self._served_since(before) >= PROVEN
+    def _is_proven(self, before: _Parked) -> bool:
+        # What is no longer than a limit's wait was its own only by being proven.
+        return self._lone >= KNOWN or self._served_since(before) >= PROVEN
 
     def _is_longer(self, wait: float) -> bool:
         return wait > LONGER * self._limit_wait
