@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
@@ -31,7 +31,6 @@ from siteassist_async.parking import HOST
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
-        AsyncIterable,
         AsyncIterator,
         Awaitable,
         Coroutine,
@@ -442,8 +441,8 @@ class Pool(Generic[K, V]):
 
 def input_of(keys: Iterable[K] | AsyncIterable[K]) -> Input[K]:
     """Read keys from an iterable, an async iterable or an async iterator."""
-    if hasattr(keys, "__aiter__"):
-        return AsyncInput(_one_by_one(aiter(cast("AsyncIterable[K]", keys))))
+    if isinstance(keys, AsyncIterable):
+        return AsyncInput(_one_by_one(aiter(keys)))
     if hasattr(keys, "__anext__"):
         return AsyncInput(_one_by_one(cast("AsyncIterator[K]", keys)))
     return _PlainInput(iter(keys))

@@ -164,9 +164,10 @@ def test_whose_a_503_is(steps: str, verdict: str) -> None:
         (LONE + " x:429", "own"),
         (LONE + " y:429/1 a x:429", "own"),
         (LONE + " x:429/1", "general"),
-        ("b:429 b x:429/30 a*5 x:429/30 x:429/20", "unknown"),
+        ("b:429 b x:429/30 a*5 x:429/30 x:429/20", "general"),
+        ("b:429 b x:429/30 a*5 x:429/30 x:429/20.1", "own"),
         # An answer makes it one like all others.
-        (LONE + " x x:429", "unknown"),
+        (LONE + " x x:429/30", "unknown"),
     ],
 )
 def test_whose_a_429_is(steps: str, verdict: str) -> None:
@@ -188,7 +189,7 @@ def test_whose_a_429_is(steps: str, verdict: str) -> None:
         (KNOWN + " y:429*2", "alone"),
         # Unless the limit was met meanwhile, or the wait is like a limit's.
         (KNOWN + " y:429 z:429/1 a y:429", "unknown"),
-        ("b:429 b x:429/30 a*5 x:429/30 x:429/30*2 y:429/20*2", "unknown"),
+        ("b:429 b x:429/30 a*5 x:429/30 x:429/30*2 y:429/20*2", "general"),
         # What asks for less than half of the wait that such an id asked for last is a limit's.
         (LONE + " y:429/4.9", "general"),
         (LONE + " y:429/5", "unknown"),
@@ -203,17 +204,19 @@ def test_whose_a_429_is(steps: str, verdict: str) -> None:
         (LONE + " " + each(range(17)), "unknown"),
         (LONE + " " + each(range(32)), "general"),
         # Once the ids that were suspected are answered after their wait, all are a limit's again.
-        (LONE + " y:429 y z:429", "general"),
+        (LONE + " y:429 y z:429/30", "general"),
         (LONE + " y:429 z:429 y z w:429", "general"),
-        (LONE + " x:429 y:429 y z:429", "unknown"),
+        (LONE + " x:429 y:429 y z:429/30", "unknown"),
         # And what was taken for an id's own was the limit's, for the others too.
         (LONE + " x:429 q:429/21 y:429 y a*8 q:429/21", "unknown"),
         (LONE + " x:429 q:429/21 y:429 y a*9 q:429/21", "own"),
         # An answer to others that were refused says nothing of that.
-        (LONE + " x z:429", "unknown"),
-        ("b:429 x:429 a*5 x:429 b z:429", "unknown"),
+        (LONE + " x z:429/30", "unknown"),
+        ("b:429 x:429 a*5 x:429 b z:429/30", "unknown"),
+        # One that asks for no longer than the limit does is the limit's.
+        ("b:429 x:429 a*5 x:429 b z:429/20", "general"),
         (LONE + " y:503 y z:429", "unknown"),
-        (LONE + " y:429 a*5 y:429 y z:429", "unknown"),
+        (LONE + " y:429 a*5 y:429 y z:429/30", "unknown"),
     ],
 )
 def test_whose_a_429_is_where_single_ids_answer_it(steps: str, verdict: str) -> None:
@@ -303,9 +306,10 @@ def test_ids_that_are_answered_after_their_wait_end_the_suspicion() -> None:
         history.play(f"i{number}:429 a*6")
         assert history.play(f"i{number}:429") in {OWN, ALONE}
     for number in range(20):
-        assert history.play(f"j{number}:429") == UNKNOWN
+        wait = 30 * 3**number  # each longer than those that turned out to be the limit's
+        assert history.play(f"j{number}:429/{wait}") == UNKNOWN
         history.play(f"j{number} a*9")
-    assert history.play("z:429") == GENERAL
+    assert history.play(f"z:429/{30 * 3**20}") == GENERAL
 
 
 def test_an_id_is_parked_until_it_is_answered() -> None:
