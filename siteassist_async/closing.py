@@ -29,7 +29,7 @@ class Closing:
             ClientClosedError: The client was closed, before or meanwhile.
         """
         if self._closed:
-            raise _closed()
+            raise ClientClosedError("the client is closed")
         task = asyncio.current_task()
         if task is None or task in self._waiting:
             yield
@@ -39,7 +39,9 @@ class Closing:
             yield
         except asyncio.CancelledError:
             if task in self._ended and task.uncancel() <= self._waiting[task]:
-                raise _closed() from None
+                raise ClientClosedError(
+                    "the client was closed while the call was waiting"
+                ) from None
             raise
         finally:
             del self._waiting[task]
@@ -51,7 +53,3 @@ class Closing:
         for task in self._waiting:
             self._ended.add(task)
             task.cancel()
-
-
-def _closed() -> ClientClosedError:
-    return ClientClosedError("the client was closed while the call was waiting")
