@@ -18,6 +18,7 @@ from siteassist_async import (
     Failed,
     Fetched,
     InternalServerError,
+    NotFoundError,
     RetryPolicy,
     SiteAssist,
     TimedOutError,
@@ -179,7 +180,7 @@ PLAYS: tuple[Sequence[Play], ...] = (
     [[GOOD[:40], "reset"]],
     [[GOOD[:-9], "close"]],
     [[answer(conversation(OTHER_ID))]],
-    [[answer(error(), 404)]],
+    [[answer(error(code="CONVERSATION_NOT_FOUND"), 404)]],
     [[answer(error(), 500)], ["close"], [answer(b"<h1>", 502)]],
     [[b"SSH-2.0-OpenSSH\r\n"]],
     [[answer(error(details={"retryAfter": 1}), 429)]],
@@ -209,7 +210,7 @@ async def test_connections_are_never_more_than_the_concurrency(
         assert 0 < server.open <= concurrency
     assert server.most_open <= concurrency
     assert sorted(outcome.id for outcome in outcomes) == sorted(ids)
-    lost = {str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)}
-    assert {text[:8] for text in lost} == {"404: No."}
+    lost = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
+    assert {type(error) for error in lost} == {NotFoundError}
     await server.until(lambda: not server.open)
     assert asyncio.all_tasks() == tasks
