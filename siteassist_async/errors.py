@@ -363,7 +363,8 @@ class ThrottledError(SiteAssistError):
     def _summary(self) -> str:
         if self.args[0]:
             return super()._summary()
-        return f"not sent: {_HELD_FOR[self.reason]} for {self.wait:.3g} s, which is too late"
+        how_long = f" for {self.wait:.3g} s" if self.wait else ""
+        return f"not sent: {_HELD_FOR[self.reason]}{how_long}, which is too late"
 
 
 class OutageError(SiteAssistError):

@@ -56,7 +56,7 @@ async def test_no_wait_begins_after_the_end() -> None:
     closing = Closing()
     closing.close()
     closing.close()
-    with pytest.raises(ClientClosedError):
+    with pytest.raises(ClientClosedError, match=r"^the client is closed$"):
         await wait(closing)
 
 

@@ -58,7 +58,7 @@ class PaceSnapshot:
         limit: Requests that may be in flight.
         granted: Requests, as are those `refused`.
         waited: Seconds for which the gate has been closed.
-        parked: Ids that were refused, and not answered since.
+        parked: Ids that were refused and not answered since, by themselves or with everyone.
         waiting: Calls that wait for a start.
         not_sent: Calls that were not sent, because they could not be answered in time.
     """
