@@ -103,12 +103,13 @@ class _Calls:
             self._watcher.observe()
         return result
 
-    def _deleted(self, vfs: int, name: int, sync_folder: int) -> int:
-        result: int = self._delete(vfs, name, 0)
+    def _deleted(self, _vfs: int, name: int, sync_folder: int) -> int:
+        path = Path(ctypes.string_at(name).decode())
+        path.unlink(missing_ok=True)
         self._watcher.observe()
         if sync_folder:
-            self._watcher.sync(Path(ctypes.string_at(name).decode()).parent)
-        return result
+            self._watcher.sync(path.parent)
+        return 0
 
     def _watching(self, methods: int) -> ctypes.Array[c_void_p]:
         """Copy a table of methods, with those that change a file replaced."""

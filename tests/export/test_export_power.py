@@ -21,7 +21,7 @@ from siteassist_async.export import ExportError, OutputChangedError, Source, che
 
 from .export_fakes import Options, Workbench, missing, new_ids
 from .failing_disk import watched
-from .volatile_disk import Moment, unthreaded, volatile
+from .volatile_disk import Moment, undying, unthreaded, volatile
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -74,6 +74,7 @@ class Machine:
         bench.api.before = self._wait
         self._source = Source(bench.input, "id" if column else None)
         self._seconds = seconds
+        self._attic = folder / "attic"
         self._starts = folder / "boot_id"
         self._starts.write_text("1")
 
@@ -100,14 +101,18 @@ class Machine:
 
     def lose(self, moment: Moment, seed: int) -> None:
         """Go back to a moment, lose what was not durable then, and start anew."""
-        moment.restore(self.bench.folder, random.Random(seed))
+        moment.restore(self.bench.folder, self._attic, random.Random(seed))
         self._starts.write_text(f"{self._starts.read_text()}1")
 
 
 @contextmanager
 def machine(lines: list[str], *, column: bool = False, seconds: float = 0.3) -> Generator[Machine]:
     """Have a machine with the export of these lines."""
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        undying(Path(folder, "attic")),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(checkpoint, "_BOOT_ID", Path(folder, "boot_id"))
         yield Machine(Path(folder), lines, column=column, seconds=seconds)
 
