@@ -13,6 +13,7 @@ depend on how the export writes them.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import threading
@@ -53,15 +54,11 @@ class Moment:
     contents: dict[int, tuple[bytes, ...]]
 
     def restore(self, folder: Path, attic: Path, chance: Random) -> None:
-        """Make a folder what a loss of power may leave of it.
-
-        Args:
-            attic: Where its files are, once they are deleted.
-        """
+        """Make a folder what a loss of power may leave of it, by files from the attic."""
         shutil.rmtree(folder)
         folder.mkdir()
         placed: dict[int, Path] = {}
-        for name, inode in sorted(self._left(chance).items()):
+        for name, inode in sorted(self.left(chance).items()):
             path = Path(name)
             if not path.parent.is_dir():
                 continue  # the folder itself was lost
@@ -71,11 +68,14 @@ class Moment:
                 path.hardlink_to(placed[inode])
             else:
                 placed[inode] = path
-                with suppress(FileNotFoundError):  # deleted by SQLite, whose files nobody tells apart
+                with suppress(
+                    FileNotFoundError
+                ):  # deleted by SQLite, whose files nobody tells apart
                     (attic / str(inode)).rename(path)
                 path.write_bytes(_left(versions, chance))
 
-    def _left(self, chance: Random) -> Names:
+    def left(self, chance: Random) -> Names:
+        """Choose which names a loss of power may leave."""
         left: dict[str, int | None] = dict(self.names)
         share = chance.choice([0, 0.5, 1])
         for change in self.changes:
@@ -118,10 +118,12 @@ class VolatileDisk:
     Attributes:
         moments: One before each sync, and one at the end. No others are needed: what may be lost
             may be lost at any time after it was written.
+        dead: Whether the process was killed: it changes nothing any more.
     """
 
     def __init__(self, folder: Path, deaf: Iterable[str] = ()) -> None:
         self.moments: list[Moment] = []
+        self.dead = False
         self._folder = folder
         self._deaf = frozenset(deaf)
         self._turn = threading.RLock()
@@ -247,6 +249,8 @@ def volatile(folder: Path, deaf: Iterable[str] = ()) -> Generator[VolatileDisk]:
 
     def passing(call: Callable[..., Any]) -> Callable[..., Any]:
         def passed(*args: object, **options: object) -> object:
+            if disk.dead:
+                raise OSError(errno.EIO, "the process is dead")
             result = call(*args, **options)
             disk.observe()
             return result
