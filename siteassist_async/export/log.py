@@ -190,20 +190,23 @@ class Log:
             if self._made >= made and not os.fstat(self._file).st_size:
                 self.remove()
 
-    def prove(self, read: Callable[[bytes], object]) -> None:
+    def prove(self, read: Callable[[bytes], object] | None) -> None:
         """Make sure that nothing in the file may be another's.
 
         Args:
-            read: Gives None for a line that no export writes.
+            read: Gives None for a line that no export writes; without it, what stands after
+                what is this export's may be anything, and is left to `drop_rest`.
 
         Raises:
             OutputChangedError: Something may.
         """
-        strange = any(read(line) is None for line, _ in self.lines(self.offset))
-        self.adopt_lines()
-        with writing(self.path):
-            strange = strange or (self.rest() > 0 and not self._is_torn())
-        if strange or not self._is_ours:
+        strange = not self._is_ours
+        if read is not None:
+            strange = strange or any(read(line) is None for line, _ in self.lines(self.offset))
+            self.adopt_lines()
+            with writing(self.path):
+                strange = strange or (self.rest() > 0 and not self._is_torn())
+        if strange:
             raise self._changed("has lines that no export wrote")
 
     def close(self) -> None:

@@ -126,13 +126,19 @@ class Opening:
         if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
             with closing(Store(state.check_database(CHECKPOINT))) as store:
                 known = store.load() or Checkpoint()
+            # What a loss of power left after the checkpoint proves nothing, and is set aside.
+            was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
                 logs = [
-                    _proven(stack, self.layout.output, known.records, record_id),
-                    _proven(stack, self.layout.dead_letters, known.letters, read_letter),
+                    _proven(stack, path, mark, None if was_lost else read)
+                    for path, mark, read in (
+                        (self.layout.output, known.records, record_id),
+                        (self.layout.dead_letters, known.letters, read_letter),
+                    )
                 ]
                 for log in logs:
                     if log is not None:
+                        log.drop_rest()
                         log.remove()
             sync_folder(self.layout.output.parent)
         state.discard()
@@ -175,7 +181,7 @@ class Opening:
             sync_folder(self.layout.output.parent)
         # After a kill the last checkpoint still holds, and the next is due within a second.
         was_killed = known.boot and known.boot == boot_id() and not known.clean
-        if self.retry_failed or not was_killed:
+        if not was_killed:
             ledger.sync()
             ledger.commit(ledger.snapshot())
         if not known.boot:  # the first checkpoint of all, in a new file
@@ -222,7 +228,7 @@ def _has_data(path: Path) -> bool:
 
 
 def _proven(
-    stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object]
+    stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object] | None
 ) -> Log | None:
     """Open a file that this export wrote, and no other; None if it holds nothing."""
     if not _has_data(path):

@@ -58,6 +58,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         ledger.commit(ledger.snapshot())
     for name in (KEPT_LETTERS, SEAL, *(f"{CHECKPOINT}{end}" for end in _SQLITE)):
         state.remove(name)
+    state.sync()  # first: the old file's journal must not be taken for the new one's
     state.rename(REBUILT, CHECKPOINT)
     state.sync()
 

@@ -10,7 +10,7 @@ from attrs import evolve
 from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Cursor, Mark, Prefix, WholeList
 from siteassist_async.export.dead_letters import DeadLetter, decode
-from siteassist_async.export.disk import stamp, sync_file, sync_folder, writing
+from siteassist_async.export.disk import stamp, status_of, sync_file, sync_folder, writing
 from siteassist_async.export.errors import InputChangedError, StateError
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList
@@ -19,6 +19,7 @@ from siteassist_async.export.state import KEPT_LETTERS, RETRY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from siteassist_async.export.layout import Layout
     from siteassist_async.export.ledger import Ledger
@@ -109,7 +110,10 @@ def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) ->
     Raises:
         OutputChangedError: One of the files is not the one that was written.
     """
-    if state.status(KEPT_LETTERS) is not None:
+    waiting = state.status(KEPT_LETTERS)
+    if waiting is not None and _is_at(layout.dead_letters, waiting):
+        state.remove(KEPT_LETTERS)  # a loss of power amid the move left it both names
+    elif waiting is not None:
         for path, mark in ((layout.dead_letters, replaced), (state.path / KEPT_LETTERS, kept)):
             log = Log(path, mark)
             try:
@@ -140,6 +144,7 @@ def _divide(
 
 def _exchange_letters(ledger: Ledger, layout: Layout, state: State) -> None:
     """Let the letters that were kept be all that there are, whatever happens meanwhile."""
+    ledger.sync()  # what was adopted after a kill may not be durable yet
     old, replaced = ledger.letters, ledger.letters.mark()
     kept = Log(state.path / KEPT_LETTERS, Mark())
     kept.adopt_lines()
@@ -151,6 +156,12 @@ def _exchange_letters(ledger: Ledger, layout: Layout, state: State) -> None:
     replace_letters(layout, state, replaced, moved.letters)
     ledger.commit(moved)
     kept.path = layout.dead_letters
+
+
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    with writing(path):
+        found = status_of(path)
+    return found is not None and os.path.samestat(found, status)
 
 
 def _damaged(name: str) -> StateError:

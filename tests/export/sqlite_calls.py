@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _sqlite3
 import ctypes
+import sqlite3
 from contextlib import contextmanager
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_int64, c_void_p
 from functools import cache
@@ -46,6 +47,11 @@ class _Vfs(ctypes.Structure):
 class Watcher(Protocol):
     """What is told of each change, once it is made, and of each sync in place of it."""
 
+    @property
+    def dead(self) -> bool:
+        """Whether the process is gone, so that SQLite can change nothing any more."""
+        ...
+
     def observe(self) -> None:
         """Something was changed."""
         ...
@@ -56,6 +62,8 @@ class Watcher(Protocol):
 
 
 class _Nobody:
+    dead = False
+
     def observe(self) -> None:
         """Look away."""
 
@@ -103,12 +111,15 @@ class _Calls:
             self._watcher.observe()
         return result
 
-    def _deleted(self, vfs: int, name: int, sync_folder: int) -> int:
-        result: int = self._delete(vfs, name, 0)
+    def _deleted(self, _vfs: int, name: int, sync_folder: int) -> int:
+        if self._watcher.dead:
+            return sqlite3.SQLITE_IOERR
+        path = Path(ctypes.string_at(name).decode())
+        path.unlink(missing_ok=True)
         self._watcher.observe()
         if sync_folder:
-            self._watcher.sync(Path(ctypes.string_at(name).decode()).parent)
-        return result
+            self._watcher.sync(path.parent)
+        return 0
 
     def _watching(self, methods: int) -> ctypes.Array[c_void_p]:
         """Copy a table of methods, with those that change a file replaced."""
@@ -128,6 +139,8 @@ class _Calls:
 
     def _passing(self, call: Callable[..., int]) -> Callable[..., int]:
         def passed(*args: int) -> int:
+            if self._watcher.dead:
+                return sqlite3.SQLITE_IOERR
             result = call(*args)
             self._watcher.observe()
             return result
@@ -136,6 +149,8 @@ class _Calls:
 
     def _sync(self, file: int, _flags: int) -> int:
         """As SQLite's own: with its first sync of a journal the folder is synced."""
+        if self._watcher.dead:
+            return sqlite3.SQLITE_IOERR
         self._watcher.sync(self._paths[file])
         if file in self._new:
             self._new.remove(file)

@@ -17,6 +17,7 @@ from siteassist_async.export import (
     OutputExistsError,
     Source,
     StateError,
+    checkpoint,
     exit_code,
 )
 
@@ -268,6 +269,24 @@ async def test_a_restart_before_the_first_record_needs_the_same_file(bench: Work
     with pytest.raises(OutputExistsError):
         await bench.job(restart=True).run()
     assert bench.output.read_bytes() == b"precious\n"
+
+
+async def test_a_restart_after_a_loss_of_power_sets_aside_what_may_be_anothers(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands after the checkpoint then need not be records, and need not be the export's."""
+    bench.write(IDS)
+    await killed(bench, 0)
+    with bench.output.open("ab") as output:
+        output.write(b"note\n")
+    boot = bench.folder / "boot_id"
+    boot.write_text("another start")
+    with pytest.raises(OutputExistsError, match="not from an export that can go on"):
+        await bench.job(restart=True).run()
+    monkeypatch.setattr(checkpoint, "_BOOT_ID", boot)
+    await bench.finish(restart=True)
+    bench.check(IDS)
+    assert (bench.folder / "out.jsonl.aside-1").read_bytes() == b"note\n"
 
 
 async def test_a_restart_leaves_what_is_not_of_its_making_in_the_state(bench: Workbench) -> None:

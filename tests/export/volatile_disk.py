@@ -3,7 +3,8 @@
 Until it is synced, each sector of a file that was written, the file's size, and each change of a
 folder's entries may be lost without the others, in any order. What holds is POSIX's promise:
 the sync of a file keeps its content and not its name, that of a folder keeps names and no content.
-A sector is written as a whole or not at all, and so is a change of one name.
+A sector is written as a whole or not at all, and so is a change of one name. A file that is left
+is the one that it was: it has its inode.
 
 The model looks at the files themselves, after each call that may change one, so that it does not
 depend on how the export writes them.
@@ -12,11 +13,11 @@ depend on how the export writes them.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import threading
-from contextlib import contextmanager
-from itertools import count
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SECTOR = 512
 
 Names = dict[str, int]
-"""Which file or folder each path is, by its number."""
+"""Which file or folder each path is, by its inode."""
 
 Change = dict[str, int | None]
 """Names that are given or taken away together: one, or the two of a rename."""
@@ -52,26 +53,35 @@ class Moment:
     changes: tuple[Change, ...]
     contents: dict[int, tuple[bytes, ...]]
 
-    def restore(self, folder: Path, chance: Random) -> None:
-        """Make a folder what a loss of power may leave of it."""
+    def restore(self, folder: Path, attic: Path, chance: Random) -> None:
+        """Make a folder what a loss of power may leave of it, by files from the attic."""
         shutil.rmtree(folder)
         folder.mkdir()
-        for name, number in sorted(self._left(chance).items()):
+        placed: dict[int, Path] = {}
+        for name, inode in sorted(self.left(chance).items()):
             path = Path(name)
             if not path.parent.is_dir():
                 continue  # the folder itself was lost
-            if versions := self.contents[number]:
-                path.write_bytes(_left(versions, chance))
+            if not (versions := self.contents[inode]):
+                path.mkdir(mode=0o700)
+            elif inode in placed:  # moved, and only the folder that it came to was synced
+                path.hardlink_to(placed[inode])
             else:
-                path.mkdir()
+                placed[inode] = path
+                with suppress(
+                    FileNotFoundError
+                ):  # deleted by SQLite, whose files nobody tells apart
+                    (attic / str(inode)).rename(path)
+                path.write_bytes(_left(versions, chance))
 
-    def _left(self, chance: Random) -> Names:
+    def left(self, chance: Random) -> Names:
+        """Choose which names a loss of power may leave."""
         left: dict[str, int | None] = dict(self.names)
         share = chance.choice([0, 0.5, 1])
         for change in self.changes:
             if chance.random() < share:
                 left.update(change)
-        return {name: number for name, number in left.items() if number is not None}
+        return {name: inode for name, inode in left.items() if inode is not None}
 
 
 def _left(versions: tuple[bytes, ...], chance: Random) -> bytes:
@@ -108,31 +118,28 @@ class VolatileDisk:
     Attributes:
         moments: One before each sync, and one at the end. No others are needed: what may be lost
             may be lost at any time after it was written.
+        dead: Whether the process was killed: it changes nothing any more.
     """
 
     def __init__(self, folder: Path, deaf: Iterable[str] = ()) -> None:
         self.moments: list[Moment] = []
+        self.dead = False
         self._folder = folder
         self._deaf = frozenset(deaf)
         self._turn = threading.RLock()
-        self._numbers = count(1)
-        self._inodes: dict[int, int] = {}
         self._names: Names = {}
         self._durable: Names = {}
         self._changes: list[Change] = []
-        self._contents: dict[int, list[bytes]] = {}
+        self._contents: dict[int, list[bytes]] = {folder.stat().st_ino: []}
         self.observe()
         self._settle()
 
     def observe(self) -> None:
         """Note what was changed."""
         with self._turn:
-            found = {entry.path: entry.inode() for entry in _entries(self._folder)}
-            inodes = {self._folder.stat().st_ino, *found.values()}
-            self._inodes = {i: self._inodes.get(i) or next(self._numbers) for i in inodes}
-            names = {name: self._inodes[inode] for name, inode in found.items()}
-            for name, number in names.items():
-                self._note_content(number, Path(name))
+            names = {entry.path: entry.inode() for entry in _entries(self._folder)}
+            for name, inode in names.items():
+                self._note_content(inode, Path(name))
             self._changes += _changes(self._names, names)
             self._names = names
 
@@ -141,27 +148,26 @@ class VolatileDisk:
         with self._turn:
             self.observe()
             self.mark()
-            number = self._inodes.get(os.stat(place).st_ino)  # noqa: PTH116 - of a descriptor too
-            if number is not None:
-                self._sync(number)
+            self._sync(os.stat(place).st_ino)  # noqa: PTH116 - of a descriptor too
 
     def mark(self) -> None:
         """Remember this moment."""
-        contents = {number: tuple(versions) for number, versions in self._contents.items()}
+        contents = {inode: tuple(versions) for inode, versions in self._contents.items()}
         self.moments.append(Moment(dict(self._durable), tuple(map(dict, self._changes)), contents))
 
-    def _note_content(self, number: int, path: Path) -> None:
+    def _note_content(self, inode: int, path: Path) -> None:
         is_file = path.is_file()
-        versions = self._contents.setdefault(number, [b""] if is_file else [])
+        versions = self._contents.setdefault(inode, [b""] if is_file else [])
         if is_file and versions[-1] != (content := path.read_bytes()):
             versions.append(content)
 
-    def _sync(self, number: int) -> None:
-        if versions := self._contents.get(number):
+    def _sync(self, inode: int) -> None:
+        versions = self._contents.get(inode)
+        if versions:
             if "file" not in self._deaf:
                 del versions[:-1]
-        elif "folder" not in self._deaf:
-            names = (name for name, other in self._names.items() if other == number)
+        elif versions is not None and "folder" not in self._deaf:
+            names = (name for name, other in self._names.items() if other == inode)
             self._sync_names(next(names, str(self._folder)))
 
     def _sync_names(self, folder: str) -> None:
@@ -170,11 +176,11 @@ class VolatileDisk:
                 self._keep(name, change.pop(name))
         self._changes = [change for change in self._changes if change]
 
-    def _keep(self, name: str, number: int | None) -> None:
-        if number is None:
+    def _keep(self, name: str, inode: int | None) -> None:
+        if inode is None:
             self._durable.pop(name, None)
         else:
-            self._durable[name] = number
+            self._durable[name] = inode
 
     def _settle(self) -> None:
         """Take all that is there as durable."""
@@ -194,15 +200,46 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 def _changes(before: Names, after: Names) -> Iterator[Change]:
     """Tell what was done to names; a file that has another name than before was renamed."""
-    gone = {name: number for name, number in before.items() if name not in after}
-    for name, number in after.items():
-        if before.get(name) != number:
-            old = [other for other, was in gone.items() if was == number]
+    gone = {name: inode for name, inode in before.items() if name not in after}
+    for name, inode in after.items():
+        if before.get(name) != inode:
+            old = [other for other, was in gone.items() if was == inode]
             for other in old:
                 del gone[other]
-            yield {name: number, **dict.fromkeys(old)}
+            yield {name: inode, **dict.fromkeys(old)}
     for name in gone:
         yield {name: None}
+
+
+@contextmanager
+def undying(attic: Path) -> Generator[None]:
+    """Keep each file that Python code deletes in an attic, by its inode, which none gets anew."""
+    attic.mkdir()
+
+    def keep(path: str | Path, folder: int | None) -> None:
+        with suppress(FileNotFoundError, FileExistsError):  # it is there where it had two names
+            inode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_ino
+            os.link(path, attic / str(inode), src_dir_fd=folder)
+
+    def unlink(path: str | Path, *, dir_fd: int | None = None) -> None:
+        keep(path, dir_fd)
+        remove(path, dir_fd=dir_fd)
+
+    def replace(
+        path: str | Path,
+        to: str | Path,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+    ) -> None:
+        keep(to, dst_dir_fd)
+        move(path, to, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    remove, move = os.unlink, os.replace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        patch.setattr(os, "replace", replace)
+        yield
 
 
 @contextmanager
@@ -212,6 +249,8 @@ def volatile(folder: Path, deaf: Iterable[str] = ()) -> Generator[VolatileDisk]:
 
     def passing(call: Callable[..., Any]) -> Callable[..., Any]:
         def passed(*args: object, **options: object) -> object:
+            if disk.dead:
+                raise OSError(errno.EIO, "the process is dead")
             result = call(*args, **options)
             disk.observe()
             return result
