@@ -313,15 +313,36 @@ def test_what_is_ahead_counts_on_arrival() -> None:
 
 
 def test_a_call_that_could_not_start_in_time_is_refused_on_arrival() -> None:
-    """By those ahead of it alone."""
+    """By those ahead of it alone, and as much earlier as an answer may take longer: 0.08 s."""
     line = Line(new_pace(64, max_rate=10.0))
     line.advance(grant(line.pace, 0.0))
-    while line.enter(str(len(line.queue)), latest=line.now + 1.95) < 1.85:
+    while line.enter(str(len(line.queue)), latest=line.now + 1.99) < 1.85:
         pass
     with pytest.raises(StartTooLateError) as caught:
-        line.enter("late", latest=line.now + 1.95)
+        line.enter("late", latest=line.now + 1.99)
     assert caught.value.wait == pytest.approx(2.0)
+    with pytest.raises(StartTooLateError):
+        line.enter("barely late", latest=line.now + 2.07)
     assert len(line.queue) == len(line.waiters) == 20
+    line.enter("in time", latest=line.now + 2.09)
+
+
+def test_a_call_with_nobody_ahead_needs_no_time_to_spare() -> None:
+    """It is at its own risk, and shows how long answers take."""
+    line = Line(new_pace(64, max_rate=10.0))
+    line.advance(grant(line.pace, 0.0))
+    line.enter("first", latest=line.pace.expected_start(line.now, 0))
+
+
+def test_no_more_than_a_quarter_of_the_time_is_kept_to_spare() -> None:
+    """Where answers take as long as the calls may wait, calls wait all the same."""
+    line = Line(new_pace(64, max_rate=10.0))
+    permit = begin(line.pace, 0.0)
+    line.now = permit.sent + 30.0
+    line.pace.succeeded(permit, line.now)
+    line.enter("0")
+    assert line.pace.spare(4.0) == 1.0
+    line.enter("1", latest=line.now + 0.2)
 
 
 def test_the_share_of_bulk_work_counts_on_arrival() -> None:

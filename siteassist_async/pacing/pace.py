@@ -200,6 +200,10 @@ class Pace:
         # ever be sent again to find out that they no longer do.
         return deadline - min(self._latency.high, (deadline - now) / 2)
 
+    def spare(self, left: float) -> float:
+        """Seconds to keep back, of those `left` for waiting, for an answer that takes long."""
+        return min(self._latency.high, left / 4)
+
     def succeeded(
         self, permit: Permit, now: float, hint: RateLimitHint | None = None
     ) -> tuple[PaceEvent, ...]:

@@ -18,7 +18,7 @@ PATIENCE = 1.3
 TOLERATED, LONGEST_STRETCH = 0.01, 2.0
 # So many times as long are the periods while calls come that somebody waits for: a probe closes the
 # gate for them too.
-CALM = 3.0
+CALM = 4.0
 # Seconds in which a climb doubles the rate, at least; and as a share of the pause it may cost.
 DOUBLING, DOUBLING_PER_PAUSE = 3.0, 0.2
 
