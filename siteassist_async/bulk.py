@@ -383,6 +383,7 @@ class Pool(Generic[K, V]):
             if self.outage is None:
                 self.outage = Outage(began, error)
                 _LOG.warning("nothing is answered: waiting up to %g s: %s", options.wait, error)
+            self.outage.error = error
             if not await self._pause(min(next(delays), began + options.wait - clock.now())):
                 return []
         if self.outage is not None:
