@@ -349,12 +349,12 @@ class Pool(Generic[K, V]):
         """Find out whether anything is answered, and wait until it is."""
         guard = self._guard
         try:
-            if self._is_a_handful():
-                for held in guard.release(guard.held):
-                    self._settle(held.job, held.error)
-            else:
+            if not self._is_a_handful():
                 failed = await self._wait_for_answer()
                 self._let_go(guard.release(failed), in_outage=self.outage is not None)
+            elif not (self.active or self._parked):  # else those may be answered yet
+                for held in guard.release(guard.held):
+                    self._settle(held.job, held.error)
         finally:
             self._checking = False
             self.outage = None
