@@ -85,8 +85,10 @@ class Input(Protocol[K]):
     exhausted: bool
     fault: Exception | None
 
-    def begin(self, wake: Callable[[], None]) -> None:
-        """Call `wake` from now on where there are keys again, or no more."""
+    def begin(
+        self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]
+    ) -> None:
+        """Call `wake` from now on where there are keys again, or no more; `ended` with a task."""
         ...
 
     def take(self) -> bool:
@@ -141,6 +143,7 @@ async def each(
     """
     pool = Pool(input_of(keys), fetch, limit=limit, ordered=ordered, options=options)
     try:
+        pool.fill()
         while await pool.has_outcomes():
             while pool.outcomes:
                 outcome = pool.outcomes.popleft()
@@ -154,7 +157,7 @@ async def each(
 class Pool(Generic[K, V]):
     """Tasks that share one input, and the outcomes that wait for the caller.
 
-    Whoever takes an outcome calls `fill` after it, if fewer than `limit` are active.
+    `fill` begins; whoever takes an outcome calls it after it, if fewer than `limit` are active.
 
     Attributes:
         active: Keys that are being fetched.
@@ -193,8 +196,7 @@ class Pool(Generic[K, V]):
         self._context = copy_context()
         self._hosted = self._context.copy()
         self._hosted.run(HOST.set, self)
-        self._input.begin(self._wake)
-        self.fill()
+        self._input.begin(self._wake, self._ended)
 
     async def has_outcomes(self) -> bool:
         """Wait until there are some; False where no more will come."""
@@ -347,12 +349,12 @@ class Pool(Generic[K, V]):
         """Find out whether anything is answered, and wait until it is."""
         guard = self._guard
         try:
-            if self._is_a_handful():
-                for held in guard.release(guard.held):
-                    self._settle(held.job, held.error)
-            else:
+            if not self._is_a_handful():
                 failed = await self._wait_for_answer()
                 self._let_go(guard.release(failed), in_outage=self.outage is not None)
+            elif not (self.active or self._parked):  # else those may be answered yet
+                for held in guard.release(guard.held):
+                    self._settle(held.job, held.error)
         finally:
             self._checking = False
             self.outage = None
@@ -383,6 +385,7 @@ class Pool(Generic[K, V]):
             if self.outage is None:
                 self.outage = Outage(began, error)
                 _LOG.warning("nothing is answered: waiting up to %g s: %s", options.wait, error)
+            self.outage.error = error
             if not await self._pause(min(next(delays), began + options.wait - clock.now())):
                 return []
         if self.outage is not None:
@@ -468,7 +471,9 @@ class _PlainInput(Generic[K]):
         self._keys = keys
         self._context = copy_context()
 
-    def begin(self, wake: Callable[[], None]) -> None:
+    def begin(
+        self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]
+    ) -> None:
         """There is nothing to wait for."""
 
     def take(self) -> bool:
@@ -499,9 +504,12 @@ class AsyncInput(Generic[K]):
         self._ready: deque[K] = deque()
         self._wanted = asyncio.Event()
 
-    def begin(self, wake: Callable[[], None]) -> None:
+    def begin(
+        self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]
+    ) -> None:
         """As `Input.begin`."""
         self._reader = asyncio.get_running_loop().create_task(self._read(wake))
+        self._reader.add_done_callback(ended)  # it may be cancelled by what it waits for
 
     def take(self) -> bool:
         """As `Input.take`."""

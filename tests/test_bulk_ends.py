@@ -20,9 +20,7 @@ from siteassist_async import (
 from siteassist_async.bulk import each
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterator,
-    )
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
     Outcome = tuple[int, int | SiteAssistError]
 
@@ -186,3 +184,24 @@ async def test_a_fetch_that_is_cancelled_by_itself_ends_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await collect(range(3), fetch)
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("form", [Input.plain, Input.asynchronous])
+async def test_an_input_that_is_cancelled_by_itself_ends_all(
+    form: Callable[[Input], Iterable[int] | AsyncIterable[int]],
+) -> None:
+    """What it waited for was cancelled, say: nobody waits for keys that will not come."""
+    keys = Input(raise_at(3, asyncio.CancelledError("the input's")))
+    fetch = Fetch(lambda _: 10_000)
+    caller = asyncio.create_task(collect(form(keys), fetch, limit=8))
+    await settle()
+    await settle()
+    assert caller.cancelled()
+    assert fetch.cancelled == len(fetch.keys)
+    assert len(asyncio.all_tasks()) == 1
+
+
+def raise_at(count: int, error: BaseException) -> Iterator[int]:
+    """So many keys, then an error."""
+    yield from range(count)
+    raise error

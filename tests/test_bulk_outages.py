@@ -271,6 +271,34 @@ async def test_a_handful_that_all_fail_have_their_errors(
     assert api.clock.slept == []
 
 
+@pytest.mark.parametrize("parked_first", [True, False])
+async def test_one_of_a_handful_that_waits_may_be_answered_yet(*, parked_first: bool) -> None:
+    """Then the others are asked for once more, whichever came first."""
+    over, failed = asyncio.Event(), asyncio.Event()
+    asked: list[int] = []
+
+    async def fetch(key: int) -> int:
+        asked.append(key)
+        if key == 0:
+            await (asyncio.sleep(0) if parked_first else failed.wait())
+            return await park_each(30.0, over, key)
+        if asked.count(1) == 1:
+            await settle()
+            failed.set()
+            raise InternalServerError
+        return key
+
+    async with aclosing(each([0, 1], fetch, limit=2, options=Options(clock=FakeClock()))) as pairs:
+        head = asyncio.create_task(anext(pairs))
+        await settle()
+        await settle()
+        assert not head.done()
+        assert len(asyncio.all_tasks()) == 3  # nothing else is under way meanwhile
+        over.set()
+        assert [await head, await anext(pairs)] == [(0, 0), (1, 1)]
+    assert asked == [0, 1, 0, 1]
+
+
 async def test_all_403s_have_their_errors() -> None:
     """Of a project that the token may not read each id says so."""
     api = Api()

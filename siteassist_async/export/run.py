@@ -111,6 +111,7 @@ class Run:
             entries = _Entries(blocks, self._ledger, self._stopped)
             self._pool = pool = Pool(entries, self._ask, limit=self._limit, options=self._options())
             try:
+                pool.fill()
                 while await pool.has_outcomes():
                     self._write(list(pool.outcomes))
                     pool.outcomes.clear()

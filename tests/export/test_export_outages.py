@@ -244,6 +244,22 @@ async def test_a_server_that_comes_back_in_time_costs_no_id(
     assert job.progress().outage_error is None
 
 
+async def test_progress_names_what_came_last_in_an_outage(bench: Workbench) -> None:
+    """A server that refused connections and now answers 502 is on its way back."""
+    bench.write(IDS)
+    job, told = bench.job(), list[object]()
+    away = BadGatewayError("away")
+
+    def change(_: str) -> None:
+        bench.api.otherwise = GONE if bench.clock.now() < 1060.0 else away
+        told.append(job.progress().outage_error)
+
+    bench.api.each = change
+    summary = await job.run()
+    assert (summary.ending, summary.error) == (Ending.UNREACHABLE, away)
+    assert list(dict.fromkeys(told)) == [None, GONE, away]
+
+
 async def test_a_run_that_waits_for_nothing_ends_at_once(bench: Workbench) -> None:
     """As a scheduler wants it that comes back by itself."""
     bench.write(IDS)
