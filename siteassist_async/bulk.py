@@ -190,7 +190,7 @@ class Pool(Generic[K, V]):
         self.active = self._parked = self._taken = 0
         self._settled = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._checking = self._stopped = False
+        self._checking = self._stopped = self._woken = False
         self._changed = asyncio.Event()
         self._fault: BaseException | None = None
         self._context = copy_context()
@@ -238,6 +238,7 @@ class Pool(Generic[K, V]):
         self._parked -= 1
 
     def _wake(self) -> None:
+        self._woken = True
         self.fill()
         self._look_if_idle()
         self._changed.set()
@@ -342,7 +343,7 @@ class Pool(Generic[K, V]):
 
     def _look(self) -> None:
         if not (self._checking or self._stopped or self._options.stopped()):
-            self._checking = True
+            self._checking, self._woken = True, False
             self._spawn(self._check(), self._context)
 
     async def _check(self) -> None:
@@ -393,15 +394,20 @@ class Pool(Generic[K, V]):
         return before
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait before the next probe; False where all is to end."""
+        """Wait before the next probe; False where all is to end, or the input tells more."""
         clock = self._options.clock
         until = clock.now() + seconds
-        while not self._options.stopped():
+        while not (self._options.stopped() or self._is_more_to_try()):
             left = until - clock.now()
             if left <= 0:
                 return True
             await clock.sleep(min(left, 1.0))
         return False
+
+    def _is_more_to_try(self) -> bool:
+        """Whether the input has gone on, and so few keys failed that others may be answered."""
+        guard = self._guard
+        return self._woken and not guard.answered and len(guard.held) < guard.window
 
     async def _ask(self, keys: Sequence[K]) -> SiteAssistError | None:
         """Ask for keys until one is answered; why none was."""

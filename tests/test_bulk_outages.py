@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock, settle
+from many import Input
 
 from siteassist_async import (
     AuthenticationError,
@@ -38,12 +39,12 @@ from siteassist_async import (
     UnusableResponseError,
     ValidationError,
 )
-from siteassist_async.bulk import MOST_PARKED, Options, each
+from siteassist_async.bulk import MOST_PARKED, UNPROVEN, Options, each
 from siteassist_async.outage import WINDOW, is_final, is_own_word, needs_a_person
 from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
 Outcomes = list[tuple[int, "int | SiteAssistError"]]
 
@@ -96,7 +97,7 @@ class Api:
 
     async def collect(
         self,
-        keys: Iterable[int],
+        keys: Iterable[int] | AsyncIterable[int],
         *,
         limit: int = 4,
         ordered: bool = False,
@@ -151,6 +152,36 @@ async def test_an_outage_from_the_start_is_waited_through(error: SiteAssistError
     api = Api()
     api.breaks(1, error, until=api.clock.now() + 60.0)
     assert sorted(await api.collect(range(200))) == good(200)
+
+
+@pytest.mark.parametrize("count", [1, 2, 19])
+async def test_an_input_that_takes_its_time_is_read_on(count: int) -> None:
+    """Its first keys fail while it has no others yet: those may be answered, and are."""
+    api = Api()
+    bad = InternalServerError()
+    api.errors = dict.fromkeys(range(count), bad)
+    outcomes = await api.collect(Input(range(100)).asynchronous(), limit=1)
+    assert sorted(outcomes, key=first) == [(key, api.errors.get(key, key)) for key in range(100)]
+    assert sum(api.clock.slept) == 0
+
+
+@pytest.mark.parametrize("count", [2, 19])
+async def test_a_slow_handful_that_all_fail_have_their_errors(count: int) -> None:
+    """The end of the input is news too."""
+    api = Api()
+    api.down = InternalServerError()
+    outcomes = await api.collect(Input(range(count)).asynchronous(), limit=1)
+    assert outcomes == [(key, api.down) for key in range(count)]
+
+
+async def test_a_slow_input_is_read_no_further_than_a_wide_window_in_an_outage() -> None:
+    """After 100 failures and no answer it is one."""
+    api = Api()
+    api.down = InternalServerError()
+    keys = Input(itertools.count())
+    with pytest.raises(OutageError):
+        await api.collect(keys.asynchronous(), limit=1)
+    assert WINDOW * UNPROVEN <= keys.read <= WINDOW * UNPROVEN + 2
 
 
 async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCaptureFixture) -> None:
