@@ -85,9 +85,7 @@ class Input(Protocol[K]):
     exhausted: bool
     fault: Exception | None
 
-    def begin(
-        self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]
-    ) -> None:
+    def begin(self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]) -> None:
         """Call `wake` from now on where there are keys again, or no more; `ended` with a task."""
         ...
 
@@ -267,7 +265,7 @@ class Pool(Generic[K, V]):
         """Take a key, if there is room and there is one."""
         if self.active >= self._limit or self._checking or self._stopped:
             return None
-        if self._again:
+        if self._again and not self._options.stopped():
             self.active += 1
             return self._again.popleft()
         if not self._has_room() or not self._input.take():
@@ -477,9 +475,7 @@ class _PlainInput(Generic[K]):
         self._keys = keys
         self._context = copy_context()
 
-    def begin(
-        self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]
-    ) -> None:
+    def begin(self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]) -> None:
         """There is nothing to wait for."""
 
     def take(self) -> bool:
@@ -510,9 +506,7 @@ class AsyncInput(Generic[K]):
         self._ready: deque[K] = deque()
         self._wanted = asyncio.Event()
 
-    def begin(
-        self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]
-    ) -> None:
+    def begin(self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]) -> None:
         """As `Input.begin`."""
         self._reader = asyncio.get_running_loop().create_task(self._read(wake))
         self._reader.add_done_callback(ended)  # it may be cancelled by what it waits for
