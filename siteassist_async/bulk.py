@@ -227,7 +227,7 @@ class Pool(Generic[K, V]):
         self.active -= 1
         self._parked += 1
         self.fill()
-        if self._input.exhausted and not (self.active or self._again):
+        if self._input.exhausted and not self.active:
             self._look()  # one answer tells the pacer whose refusals these are
 
     def unpark(self) -> None:
@@ -336,7 +336,7 @@ class Pool(Generic[K, V]):
 
     def _look_if_idle(self) -> None:
         """Look closer where nothing else is under way that could tell."""
-        if self._guard.held and not (self.active or self._parked or self._again):
+        if self._guard.held and not (self.active or self._parked):
             self._look()
 
     def _look(self) -> None:
