@@ -242,6 +242,22 @@ async def test_so_many_failures_in_a_row_are_asked_about() -> None:
         assert max(api.asked) == count - 1
 
 
+async def test_an_answer_to_a_question_is_one_to_go_by() -> None:
+    """If all fail again after it, 20 are enough, and the question goes to that key."""
+    api = Api()
+    window = WINDOW * UNPROVEN
+
+    def answer_the_second_question(_: int) -> None:
+        api.down = None if len(api.asked) == window + 2 else TimedOutError("silent")
+
+    api.each = answer_the_second_question
+    with pytest.raises(OutageError):
+        await api.collect(range(500), limit=1)
+    last = window - 1
+    assert api.asked[: window + 2] == [*range(window), last, last]
+    assert api.asked[window + 2 : window + WINDOW + 3] == [*range(WINDOW), last]
+
+
 async def test_others_are_asked_for_once_where_none_was_answered() -> None:
     """After that one that failed will do."""
     api = Api()
@@ -613,6 +629,28 @@ async def test_so_many_may_wait_for_their_own_sake() -> None:
         assert MOST_PARKED <= read <= MOST_PARKED + 4
         over.set()
         await head
+
+
+@pytest.mark.parametrize("more", [False, True])
+async def test_where_only_waiting_keys_are_left_one_that_was_answered_is_asked_for(
+    *, more: bool
+) -> None:
+    """It tells the pacer whose refusals these are; others that are under way do so themselves."""
+    api, over = Api(), asyncio.Event()
+
+    async def fetch(key: int) -> int:
+        await api(key)
+        if key == 2:
+            await over.wait()
+        return await park_each(30.0, over, key) if key == 1 else key
+
+    options = Options[int](clock=api.clock)
+    async with aclosing(each(range(2 + more), fetch, limit=3, options=options)) as outcomes:
+        assert await anext(outcomes) == (0, 0)
+        await settle()
+        assert api.asked.count(0) == 1 + (not more)
+        over.set()
+        assert sorted([outcome async for outcome in outcomes]) == good(2 + more)[1:]
 
 
 async def test_a_short_wait_makes_no_room() -> None:
