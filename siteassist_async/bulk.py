@@ -238,7 +238,6 @@ class Pool(Generic[K, V]):
     def _wake(self) -> None:
         self._woken = True
         self.fill()
-        self._look_if_idle()
         self._changed.set()
 
     def _spawn(self, work: Coroutine[object, object, None], context: Context) -> None:
@@ -256,10 +255,8 @@ class Pool(Generic[K, V]):
         self._changed.set()
 
     def _is_done(self) -> bool:
-        if self._tasks:
-            return False
-        left = self._again or self._guard.held or not self._input.exhausted
-        return not left or self._options.stopped()
+        # Whatever is held or to be asked for again has a task that sees to it, unless all is to end.
+        return not self._tasks and (self._input.exhausted or self._options.stopped())
 
     def _next(self) -> Job[K] | None:
         """Take a key, if there is room and there is one."""
