@@ -336,6 +336,7 @@ async def test_a_run_that_is_stopped_in_an_outage_ends_within_a_second(bench: Wo
     summary = await job.run()
     assert (summary.ending, summary.failed, summary.asked) == (Ending.STOPPED, 0, 0)
     assert len(bench.api.asked) == 40
+    assert max(bench.clock.slept) <= 1.0
 
 
 async def test_a_stopped_run_asks_for_nothing_again(bench: Workbench) -> None:
