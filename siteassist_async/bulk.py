@@ -188,7 +188,7 @@ class Pool(Generic[K, V]):
         self.active = self._parked = self._taken = 0
         self._settled = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._checking = self._stopped = False
+        self._checking = self._stopped = self._woken = False
         self._changed = asyncio.Event()
         self._fault: BaseException | None = None
         self._context = copy_context()
@@ -227,7 +227,7 @@ class Pool(Generic[K, V]):
         self.active -= 1
         self._parked += 1
         self.fill()
-        if self._input.exhausted and not (self.active or self._again):
+        if self._input.exhausted and not self.active:
             self._look()  # one answer tells the pacer whose refusals these are
 
     def unpark(self) -> None:
@@ -236,8 +236,8 @@ class Pool(Generic[K, V]):
         self._parked -= 1
 
     def _wake(self) -> None:
+        self._woken = True
         self.fill()
-        self._look_if_idle()
         self._changed.set()
 
     def _spawn(self, work: Coroutine[object, object, None], context: Context) -> None:
@@ -255,16 +255,14 @@ class Pool(Generic[K, V]):
         self._changed.set()
 
     def _is_done(self) -> bool:
-        if self._tasks:
-            return False
-        left = self._again or self._guard.held or not self._input.exhausted
-        return not left or self._options.stopped()
+        # Whatever is held or to be asked for again has a task that sees to it, unless all is to end.
+        return not self._tasks and (self._input.exhausted or self._options.stopped())
 
     def _next(self) -> Job[K] | None:
         """Take a key, if there is room and there is one."""
         if self.active >= self._limit or self._checking or self._stopped:
             return None
-        if self._again:
+        if self._again and not self._options.stopped():
             self.active += 1
             return self._again.popleft()
         if not self._has_room() or not self._input.take():
@@ -335,12 +333,12 @@ class Pool(Generic[K, V]):
 
     def _look_if_idle(self) -> None:
         """Look closer where nothing else is under way that could tell."""
-        if self._guard.held and not (self.active or self._parked or self._again):
+        if self._guard.held and not (self.active or self._parked):
             self._look()
 
     def _look(self) -> None:
         if not (self._checking or self._stopped or self._options.stopped()):
-            self._checking = True
+            self._checking, self._woken = True, False
             self._spawn(self._check(), self._context)
 
     async def _check(self) -> None:
@@ -391,15 +389,20 @@ class Pool(Generic[K, V]):
         return before
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait before the next probe; False where all is to end."""
+        """Wait before the next probe; False where all is to end, or the input tells more."""
         clock = self._options.clock
         until = clock.now() + seconds
-        while not self._options.stopped():
+        while not (self._options.stopped() or self._is_more_to_try()):
             left = until - clock.now()
             if left <= 0:
                 return True
             await clock.sleep(min(left, 1.0))
         return False
+
+    def _is_more_to_try(self) -> bool:
+        """Whether the input has gone on, and so few keys failed that others may be answered."""
+        guard = self._guard
+        return self._woken and not guard.answered and len(guard.held) < guard.window
 
     async def _ask(self, keys: Sequence[K]) -> SiteAssistError | None:
         """Ask for keys until one is answered; why none was."""

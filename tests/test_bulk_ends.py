@@ -75,6 +75,57 @@ async def test_what_comes_after_an_error_that_ends_all_is_not_given(*, ordered: 
             await anext(outcomes)
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_waits_for_the_caller_at_an_error_that_ends_all_is_not_given(
+    *, ordered: bool
+) -> None:
+    """And of two such errors the first is raised."""
+    closed, late = asyncio.Event(), asyncio.Event()
+
+    async def fetch(key: int) -> int:
+        if key == 2:
+            await closed.wait()
+            raise ClientClosedError
+        if key == 3:
+            try:
+                await late.wait()
+            finally:
+                raise KeyError(key)
+        return key
+
+    async with aclosing(each(range(4), fetch, limit=4, ordered=ordered)) as outcomes:
+        assert await anext(outcomes) == (0, 0)
+        await settle()
+        closed.set()
+        await settle()
+        late.set()
+        await settle()
+        with pytest.raises(ClientClosedError):
+            await anext(outcomes)
+
+
+async def test_nothing_is_begun_after_an_error_that_ends_all() -> None:
+    """Not even where the caller does not know of it yet."""
+    keys, closed, late = Input(range(9)), asyncio.Event(), asyncio.Event()
+
+    async def fetch(key: int) -> int:
+        if key == 1:
+            await closed.wait()
+            raise ClientClosedError
+        if key == 2:
+            await late.wait()
+        return key
+
+    async with aclosing(each(keys.plain(), fetch, limit=2)) as outcomes:
+        assert await anext(outcomes) == (0, 0)
+        await settle()
+        closed.set()
+        await settle()
+        late.set()
+        await settle()
+        assert keys.read == 3
+
+
 async def test_what_is_none_of_ours_is_raised_at_once() -> None:
     """A bug in what fetches is no outcome of a key."""
     fetch = Fetch(lambda _: 10_000)

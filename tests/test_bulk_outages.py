@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock, settle
+from many import MISSING, Input
 
 from siteassist_async import (
     AuthenticationError,
     BadRequestError,
     CertificateError,
     ClientClosedError,
+    ConflictError,
     ConnectionFailedError,
     DeadlineExceededError,
     InternalServerError,
@@ -38,12 +40,12 @@ from siteassist_async import (
     UnusableResponseError,
     ValidationError,
 )
-from siteassist_async.bulk import MOST_PARKED, Options, each
+from siteassist_async.bulk import MOST_PARKED, UNPROVEN, Options, each
 from siteassist_async.outage import WINDOW, is_final, is_own_word, needs_a_person
 from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
 Outcomes = list[tuple[int, "int | SiteAssistError"]]
 
@@ -96,7 +98,7 @@ class Api:
 
     async def collect(
         self,
-        keys: Iterable[int],
+        keys: Iterable[int] | AsyncIterable[int],
         *,
         limit: int = 4,
         ordered: bool = False,
@@ -153,6 +155,37 @@ async def test_an_outage_from_the_start_is_waited_through(error: SiteAssistError
     assert sorted(await api.collect(range(200))) == good(200)
 
 
+@pytest.mark.parametrize("count", [1, 2, 19])
+async def test_an_input_that_takes_its_time_is_read_on(count: int) -> None:
+    """Its first keys fail while it has no others yet: those may be answered, and are."""
+    api = Api()
+    bad = InternalServerError()
+    api.errors = dict.fromkeys(range(count), bad)
+    outcomes = await api.collect(Input(range(100)).asynchronous(), limit=1)
+    assert sorted(outcomes, key=first) == [(key, api.errors.get(key, key)) for key in range(100)]
+    assert all(api.asked.count(key) > 1 for key in range(count))  # once others were answered
+    assert api.clock.slept == []
+
+
+@pytest.mark.parametrize("count", [2, 19])
+async def test_a_slow_handful_that_all_fail_have_their_errors(count: int) -> None:
+    """The end of the input is news too."""
+    api = Api()
+    api.down = InternalServerError()
+    outcomes = await api.collect(Input(range(count)).asynchronous(), limit=1)
+    assert outcomes == [(key, api.down) for key in range(count)]
+
+
+async def test_a_slow_input_is_read_no_further_than_a_wide_window_in_an_outage() -> None:
+    """After 100 failures and no answer it is one."""
+    api = Api()
+    api.down = InternalServerError()
+    keys = Input(itertools.count())
+    with pytest.raises(OutageError):
+        await api.collect(keys.asynchronous(), limit=1)
+    assert WINDOW * UNPROVEN <= keys.read <= WINDOW * UNPROVEN + 2
+
+
 async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCaptureFixture) -> None:
     """After the wait, with the error that came last; what came before has its outcome."""
     caplog.set_level(logging.WARNING, "siteassist_async")
@@ -179,6 +212,72 @@ async def take(outcomes: AsyncIterator[tuple[int, int | SiteAssistError]], seen:
     """Loop over the outcomes."""
     async for outcome in outcomes:
         seen.append(outcome)
+
+
+async def test_the_wait_counts_from_the_first_failure() -> None:
+    """Twenty timeouts are part of it."""
+    api = Api()
+    began = api.clock.now()
+
+    def take_time(key: int) -> None:
+        if key >= 5 or api.down:
+            api.down = TimedOutError("silent")
+            api.clock.time += 5.0
+
+    api.each = take_time
+    with pytest.raises(OutageError):
+        await api.collect(range(500), limit=1)
+    assert 300 <= api.clock.now() - began <= 315
+
+
+async def test_so_many_failures_in_a_row_are_asked_about() -> None:
+    """Of one that was answered after 20; where none was after 100, of the last."""
+    for answered, window in ((True, WINDOW), (False, WINDOW * UNPROVEN)):
+        api = Api()
+        api.breaks(2 if answered else 1, TimedOutError("silent"), until=1e9)
+        with pytest.raises(OutageError):
+            await api.collect(range(500), limit=1)
+        count = answered + window
+        assert api.asked[: count + 1] == [*range(count), 0 if answered else count - 1]
+        assert max(api.asked) == count - 1
+
+
+async def test_an_answer_to_a_question_is_one_to_go_by() -> None:
+    """If all fail again after it, 20 are enough, and the question goes to that key."""
+    api = Api()
+    window = WINDOW * UNPROVEN
+
+    def answer_the_second_question(_: int) -> None:
+        api.down = None if len(api.asked) == window + 2 else TimedOutError("silent")
+
+    api.each = answer_the_second_question
+    with pytest.raises(OutageError):
+        await api.collect(range(500), limit=1)
+    last = window - 1
+    assert api.asked[: window + 2] == [*range(window), last, last]
+    assert api.asked[window + 2 : window + WINDOW + 3] == [*range(WINDOW), last]
+
+
+async def test_others_are_asked_for_once_where_none_was_answered() -> None:
+    """After that one that failed will do."""
+    api = Api()
+    api.down = TimedOutError("silent")
+    options = Options(elsewhere=lambda: [300, 400], clock=api.clock)
+    with pytest.raises(OutageError):
+        await take(each(range(500), api, limit=1, options=options), [])
+    assert api.asked[: WINDOW + 4] == [*range(WINDOW), WINDOW - 1, 300, 400, WINDOW - 1]
+    assert (api.asked.count(300), api.asked.count(400)) == (1, 1)
+
+
+async def test_the_last_pause_is_no_longer_than_the_wait_is() -> None:
+    """There is a probe when it is over, and none after it."""
+    api = Api()
+    api.breaks(1, TimedOutError("silent"), until=1e9)
+    began = api.clock.now()
+    with pytest.raises(OutageError, match="for 20 s"):
+        await api.collect(range(500), limit=1, wait=20.0)
+    assert api.clock.now() - began == 20.0
+    assert len(api.asked) == WINDOW * UNPROVEN + 6  # after 0, 1, 3, 7, 15 and 20 s
 
 
 async def test_who_waits_for_nothing_is_told_at_once() -> None:
@@ -225,6 +324,19 @@ async def test_the_api_s_word_is_asked_for_once(error: SiteAssistError) -> None:
     assert Counter(api.asked)[50] == 1
 
 
+@pytest.mark.parametrize("kind", [RateLimitError, ServiceUnavailableError])
+async def test_a_refusal_that_named_a_time_is_asked_for_once(
+    kind: type[RateLimitError | ServiceUnavailableError],
+) -> None:
+    """The key waited, and was refused again."""
+    api = Api()
+    refused = kind(retry_after=30.0)
+    api.errors = {50: refused}
+    outcomes = await api.collect(range(100))
+    assert (50, refused) in outcomes
+    assert api.asked.count(50) == 1
+
+
 async def test_what_was_refused_alone_is_asked_for_once() -> None:
     """Others were answered each time: nothing more is to be learned."""
     api = Api()
@@ -245,6 +357,37 @@ async def test_what_no_outage_says_settles_at_once(error: SiteAssistError) -> No
     api.errors = dict.fromkeys(range(10, 200), error)
     assert len(await api.collect(range(200))) == 200
     assert len(api.asked) == 200
+
+
+async def test_a_404_is_asked_about_only_where_nothing_else_was_answered() -> None:
+    """What was answered with content tells more."""
+    api = Api()
+    api.errors = dict.fromkeys(range(11, 50), InternalServerError())
+    api.errors[10] = MISSING
+    assert len(await api.collect(range(50), limit=1)) == 50
+    assert api.asked.count(9) > 1
+    assert api.asked.count(10) == 1
+
+
+async def test_after_a_404_a_short_window_tells_an_outage() -> None:
+    """The API is there, and the first failures are not those of a wrong URL."""
+    api = Api()
+    api.errors[0] = MISSING
+    api.breaks(2, TimedOutError("silent"), until=1e9)
+    with pytest.raises(OutageError):
+        await api.collect(range(500), limit=1)
+    assert max(api.asked) <= WINDOW + 4
+    assert 0 in api.asked[1:]
+
+
+async def test_an_invalid_id_is_no_answer() -> None:
+    """Nothing was sent for it: what fails after it may be an outage from the start."""
+    api = Api()
+    api.errors = dict.fromkeys(range(200), TimedOutError("silent"))
+    api.errors[0] = InvalidIdError("no id")
+    with pytest.raises(OutageError):
+        await api.collect(range(200))
+    assert api.asked.count(0) == 1
 
 
 async def test_a_window_of_403s_is_asked_about() -> None:
@@ -341,6 +484,20 @@ async def test_a_401_of_all_ends_it_at_once() -> None:
     assert api.clock.slept == []
 
 
+@pytest.mark.parametrize("error", [AuthenticationError("401"), PaymentRequiredError("402")])
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_401_of_a_handful_ends_it_too(error: SiteAssistError, count: int) -> None:
+    """Few as they are, it is the token's or the plan's and not theirs."""
+    api = Api()
+    api.errors = {count - 1: error}
+    api.each = lambda key: api.errors.setdefault(key, TimedOutError("silent"))
+    with pytest.raises(type(error)) as caught:
+        await api.collect(range(count))
+    assert caught.value is error
+    assert api.asked.count(count - 1) == 2
+    assert api.clock.slept == []
+
+
 async def test_an_untrusted_certificate_from_the_start_ends_it() -> None:
     """Waiting is no help."""
     api = Api()
@@ -393,6 +550,43 @@ async def test_failures_of_before_an_answer_s_request_are_let_go() -> None:
         assert asked.count(1) == 2
 
 
+async def test_the_next_answer_lets_a_failure_go() -> None:
+    """Of a key that was taken after it."""
+    api = Api()
+    api.errors[1] = InternalServerError()
+    assert len(await api.collect(range(5), limit=1)) == 5
+    assert api.asked == [0, 1, 2, 1, 3, 4]
+
+
+async def test_what_fails_while_others_are_asked_about_is_asked_about_itself() -> None:
+    """The answer came to a request of before."""
+    api, probed, failing = Api(), asyncio.Event(), asyncio.Event()
+    forbidden = PermissionDeniedError(code="FORBIDDEN")
+
+    async def fetch(key: int) -> int:
+        api.asked.append(key)
+        if api.asked.count(0) == 2 and key == 0:
+            await probed.wait()
+        if key == WINDOW + 1:
+            await failing.wait()
+        if key:
+            raise forbidden
+        return key
+
+    options = Options[int](clock=api.clock)
+    async with aclosing(each(range(WINDOW + 2), fetch, limit=2, options=options)) as outcomes:
+        assert await anext(outcomes) == (0, 0)
+        rest = asyncio.create_task(anext(outcomes))
+        await settle()
+        assert api.asked.count(0) == 2
+        failing.set()
+        await settle()
+        probed.set()
+        seen = [await rest] + [outcome async for outcome in outcomes]
+    assert sorted(seen, key=first) == [(key, forbidden) for key in range(1, WINDOW + 2)]
+    assert api.asked.count(0) == 3
+
+
 async def park_each(seconds: float, over: asyncio.Event, key: int) -> int:
     """Wait as an id does that the API asked to wait."""
     with parking(seconds):
@@ -435,6 +629,28 @@ async def test_so_many_may_wait_for_their_own_sake() -> None:
         assert MOST_PARKED <= read <= MOST_PARKED + 4
         over.set()
         await head
+
+
+@pytest.mark.parametrize("more", [False, True])
+async def test_where_only_waiting_keys_are_left_one_that_was_answered_is_asked_for(
+    *, more: bool
+) -> None:
+    """It tells the pacer whose refusals these are; others that are under way do so themselves."""
+    api, over = Api(), asyncio.Event()
+
+    async def fetch(key: int) -> int:
+        await api(key)
+        if key == 2:
+            await over.wait()
+        return await park_each(30.0, over, key) if key == 1 else key
+
+    options = Options[int](clock=api.clock)
+    async with aclosing(each(range(2 + more), fetch, limit=3, options=options)) as outcomes:
+        assert await anext(outcomes) == (0, 0)
+        await settle()
+        assert api.asked.count(0) == 1 + (not more)
+        over.set()
+        assert sorted([outcome async for outcome in outcomes]) == good(2 + more)[1:]
 
 
 async def test_a_short_wait_makes_no_room() -> None:
@@ -527,6 +743,21 @@ async def test_the_work_has_the_caller_s_context() -> None:
     assert "a request" in seen
 
 
+async def test_each_task_has_a_context_of_its_own() -> None:
+    """What one sets, a span of its request, is nothing to another."""
+    seen: list[str] = []
+
+    async def fetch(key: int) -> int:
+        HELD.set(f"{key}")
+        await asyncio.sleep(0)
+        seen.append(HELD.get())
+        return key
+
+    assert len([outcome async for outcome in each(range(4), fetch, limit=4)]) == 4
+    assert seen == ["0", "1", "2", "3"]
+    assert HELD.get() == "the caller's"
+
+
 class Counting:
     """An async iterator without `__aiter__`, as anext() accepts it."""
 
@@ -564,7 +795,7 @@ async def test_tasks_may_be_eager() -> None:
 
 def test_what_the_errors_say() -> None:
     """An own word has its documented code; only a missing id and none at all are final."""
-    assert all(map(is_own_word, OWN_WORD))
+    assert all(map(is_own_word, [*OWN_WORD, MISSING, ConflictError(code="CONFLICT")]))
     assert not any(map(is_own_word, ANYONES))
     assert not any(map(is_final, [*OWN_WORD, *ANYONES]))
     assert [type(error) for error in [*OWN_WORD, *ANYONES] if needs_a_person(error)] == [

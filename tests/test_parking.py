@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from siteassist_async.parking import HOST, SHORT, parking
@@ -35,7 +37,9 @@ def test_a_long_wait_is_told_where_it_begins_and_ends(host: Host) -> None:
         assert host.heard == ["park"]
     with pytest.raises(KeyError), parking(9.0):
         raise KeyError
-    assert host.heard == ["park", "unpark"] * 2
+    with pytest.raises(asyncio.CancelledError), parking(9.0):
+        raise asyncio.CancelledError
+    assert host.heard == ["park", "unpark"] * 3
     HOST.reset(token)
 
 

@@ -336,3 +336,22 @@ async def test_a_run_that_is_stopped_in_an_outage_ends_within_a_second(bench: Wo
     summary = await job.run()
     assert (summary.ending, summary.failed, summary.asked) == (Ending.STOPPED, 0, 0)
     assert len(bench.api.asked) == 40
+    assert max(bench.clock.slept) <= 1.0
+
+
+async def test_a_stopped_run_asks_for_nothing_again(bench: Workbench) -> None:
+    """What failed while others were answered has its second request in the next run."""
+    bench.write(IDS)
+    bench.api.errors = dict.fromkeys(IDS[1:4], InternalServerError("boom"))
+    job = bench.job(limit=1)
+
+    def stop(conversation_id: str) -> None:
+        if conversation_id == IDS[4]:
+            job.stop()
+
+    bench.api.each = stop
+    summary = await job.run()
+    assert (summary.ending, summary.failed, summary.exported) == (Ending.STOPPED, 0, 2)
+    assert bench.api.asked == IDS[:5]
+    await bench.finish()
+    bench.check(IDS)
