@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes import settle
 
 from siteassist_async.errors import (
     AuthenticationError,
@@ -355,3 +356,36 @@ async def test_a_stopped_run_asks_for_nothing_again(bench: Workbench) -> None:
     assert bench.api.asked == IDS[:5]
     await bench.finish()
     bench.check(IDS)
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+async def test_a_run_is_stopped_though_all_that_it_asked_for_was_answered(
+    bench: Workbench, limit: int
+) -> None:
+    """There are ids that it has not come to."""
+    bench.write(IDS)
+    job = bench.job(limit=limit)
+    bench.api.each = lambda id_: job.stop() if id_ == IDS[7] else None
+    summary = await job.run()
+    assert (summary.ending, summary.exported) == (Ending.STOPPED, 8)
+    await bench.finish()
+    bench.check(IDS)
+
+
+@pytest.mark.parametrize("error", [None, GONE], ids=repr)
+async def test_a_stop_after_the_last_id_was_taken_depends_on_what_came(
+    bench: Workbench, error: SiteAssistError | None
+) -> None:
+    """If all have their outcome the run is finished."""
+    bench.write(IDS[:3])
+    bench.api.errors = {IDS[2]: error} if error else {}
+    job = bench.job()
+
+    async def stop() -> None:
+        await settle()
+        job.stop()
+
+    bench.api.before = stop
+    summary = await job.run()
+    assert summary.ending is (Ending.STOPPED if error else Ending.FINISHED)
+    assert (summary.exported, summary.failed) == (2 if error else 3, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import os
 import threading
 from contextlib import contextmanager, suppress
@@ -169,6 +170,18 @@ FAULTS: dict[str, tuple[bytes, str | None, str]] = {
     "a huge header": (f"id{'x' * 200_000}\n".encode(), "id", "has no column 'id'"),
     "a huge line": (b"id,x\n" + b'",' * LONGEST_LINE, "id", "has a line of more than"),
 }
+
+
+async def test_a_header_beyond_the_limit_of_csv_is_one_column(bench: Workbench) -> None:
+    """In a process that has read no table yet the limit is still 128 KiB a cell."""
+    before = csv.field_size_limit(1 << 17)
+    try:
+        bench.input.write_text(f"id,{'x' * 200_000}\n")
+        with pytest.raises(UnknownColumnError) as raised:
+            await bench.run(Source(bench.input, "id"))
+    finally:
+        csv.field_size_limit(before)
+    assert raised.value.columns == (f"id,{'x' * 200_000}",)
 
 
 @pytest.mark.parametrize("through", ["path", "pipe"])

@@ -102,6 +102,27 @@ def test_an_error_of_the_disk_takes_back_its_own_bytes_only(
         assert path.read_bytes() == b"precious\n"
 
 
+def test_an_error_of_the_disk_cuts_nothing_that_another_wrote_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half line stays then, for the next run to deal with."""
+    path = tmp_path / "out.jsonl"
+    record = record_of(IDS[0])
+
+    def failing(file: int, data: bytes) -> int:
+        if data.startswith(record):
+            return write(file, data[:10])
+        write(file, b"note\n")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write = os.write
+    with closing(Log(path, Mark())) as log:
+        monkeypatch.setattr(os, "write", failing)
+        with pytest.raises(OutputError, match="No space left"):
+            log.append([record])
+    assert path.read_bytes() == record[:10] + b"note\n"
+
+
 def test_a_store_that_was_touched_says_so(tmp_path: Path) -> None:
     """A change of the file, a copy in its place and a lost seal; and none of them is none."""
     path, seal = tmp_path / "checkpoint.db", tmp_path / "seal"
