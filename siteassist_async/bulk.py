@@ -255,7 +255,7 @@ class Pool(Generic[K, V]):
         self._changed.set()
 
     def _is_done(self) -> bool:
-        # Whatever is held or to be asked for again has a task that sees to it, unless all is to end.
+        # What is held or to be asked for again has a task that sees to it, unless all is to end.
         return not self._tasks and (self._input.exhausted or self._options.stopped())
 
     def _next(self) -> Job[K] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import os
 import threading
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from siteassist_async.export import (
     UnknownColumnError,
     exit_code,
 )
-from siteassist_async.export.columns import LONGEST_LINE
+from siteassist_async.export.columns import LONGEST_LINE, columns
 
 from .export_fakes import new_ids
 
@@ -172,16 +173,14 @@ FAULTS: dict[str, tuple[bytes, str | None, str]] = {
 }
 
 
-async def test_a_header_beyond_the_limit_of_csv_is_one_column(bench: Workbench) -> None:
+def test_a_header_beyond_the_limit_of_csv_is_one_column() -> None:
     """In a process that has read no table yet the limit is still 128 KiB a cell."""
+    header = f"id,{'x' * 200_000}"
     before = csv.field_size_limit(1 << 17)
     try:
-        bench.input.write_text(f"id,{'x' * 200_000}\n")
-        with pytest.raises(UnknownColumnError) as raised:
-            await bench.run(Source(bench.input, "id"))
+        assert columns(io.BytesIO(header.encode())) == (header,)
     finally:
         csv.field_size_limit(before)
-    assert raised.value.columns == (f"id,{'x' * 200_000}",)
 
 
 @pytest.mark.parametrize("through", ["path", "pipe"])
