@@ -43,6 +43,9 @@ V = TypeVar("V")
 
 _LOG = logging.getLogger("siteassist_async")
 
+MOST_BYTES = 2**26
+"""Bytes that may wait for a slow caller; those in flight come on top."""
+
 MOST_PARKED = 1000
 """Keys that may wait for their own sake at once, beside those in flight."""
 
@@ -111,21 +114,22 @@ class Outage:
     error: SiteAssistError
 
 
-async def each(
+async def each(  # noqa: PLR0913 - the options of bulk work, each by its name
     keys: Iterable[K] | AsyncIterable[K],
     fetch: Callable[[K], Awaitable[V]],
     *,
     limit: int,
     ordered: bool = False,
+    weigh: Callable[[V], int] | None = None,
     options: Options[K] | None = None,
 ) -> AsyncGenerator[tuple[K, V | SiteAssistError], None]:
     """Fetch every key, at most `limit` at once, and yield one outcome a key as it comes.
 
     A key is read from the input only when there is a slot for it, and at most `limit` outcomes
-    wait for the caller, so that memory does not depend on the input's length; a slow caller slows
-    the fetching. With `ordered` the outcomes come in the keys' order, which holds back those
-    behind a slow one. Keys that wait because the API asked them to make room for others, up to
-    `MOST_PARKED`.
+    wait for the caller, or as many as weigh `MOST_BYTES`, so that memory does not depend on the
+    input's length; a slow caller slows the fetching. With `ordered` the outcomes come in the keys'
+    order, which holds back those behind a slow one. Keys that wait because the API asked them to
+    make room for others, up to `MOST_PARKED`.
 
     A failure that may be everyone's is held until it is known whether others are answered: see
     `Guard`. Where nothing is answered any more, nothing further is read, one key that was answered
@@ -139,15 +143,12 @@ async def each(
     or twice of one where none was. What the input itself raises comes after the outcomes of the
     keys before it.
     """
-    pool = Pool(input_of(keys), fetch, limit=limit, ordered=ordered, options=options)
+    pool = Pool(input_of(keys), fetch, limit=limit, ordered=ordered, weigh=weigh, options=options)
     try:
         pool.fill()
         while await pool.has_outcomes():
             while pool.outcomes:
-                outcome = pool.outcomes.popleft()
-                if pool.active < limit:
-                    pool.fill()
-                yield outcome
+                yield pool.take()
     finally:
         await pool.stop()
 
@@ -155,7 +156,8 @@ async def each(
 class Pool(Generic[K, V]):
     """Tasks that share one input, and the outcomes that wait for the caller.
 
-    `fill` begins; whoever takes an outcome calls it after it, if fewer than `limit` are active.
+    `fill` begins; whoever takes outcomes otherwise than by `take` calls it after them. `weigh`
+    tells the bytes of a value.
 
     Attributes:
         active: Keys that are being fetched.
@@ -163,13 +165,14 @@ class Pool(Generic[K, V]):
         outage: Where nothing is answered at the moment.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as of `each`
         self,
         keys: Input[K],
         fetch: Callable[[K], Awaitable[V]],
         *,
         limit: int,
         ordered: bool = False,
+        weigh: Callable[[V], int] | None = None,
         options: Options[K] | None = None,
     ) -> None:
         self.outcomes: deque[tuple[K, V | SiteAssistError]] = deque()
@@ -178,6 +181,8 @@ class Pool(Generic[K, V]):
         self._fetch = fetch
         self._limit = limit
         self._ordered = ordered
+        self._weigh = weigh
+        self._weight = 0
         self._options = options = options or Options()
         answered = options.proven is not None
         window = WINDOW if answered or options.elsewhere else WINDOW * UNPROVEN
@@ -208,6 +213,15 @@ class Pool(Generic[K, V]):
             self._changed.clear()
             await self._changed.wait()
         raise self._fault
+
+    def take(self) -> tuple[K, V | SiteAssistError]:
+        """Take the next outcome, and begin what there is room for then."""
+        key, result = self.outcomes.popleft()
+        if self._weigh is not None and not isinstance(result, SiteAssistError):
+            self._weight -= self._weigh(result)
+        if self.active < self._limit:
+            self.fill()
+        return key, result
 
     async def stop(self) -> None:
         """Cancel what is in flight, and wait for its end."""
@@ -272,8 +286,9 @@ class Pool(Generic[K, V]):
         return Job(self._input.key, self._taken - 1)
 
     def _has_room(self) -> bool:
-        waiting = len(self.outcomes) + len(self._early)
-        return self.active + waiting < 2 * self._limit and self._parked < MOST_PARKED
+        waiting = self.active + len(self.outcomes) + len(self._early)
+        fits = waiting < 2 * self._limit and self._weight < MOST_BYTES
+        return fits and self._parked < MOST_PARKED
 
     async def _work(self, job: Job[K] | None) -> None:
         while job is not None:
@@ -296,6 +311,8 @@ class Pool(Generic[K, V]):
         guard.proven = job.key
         if guard.held or not guard.answered:
             self._let_go(guard.succeeded(job))
+        if self._weigh is not None:
+            self._weight += self._weigh(value)
         self._settle(job, value)
 
     def _failed(self, job: Job[K], error: SiteAssistError) -> None:

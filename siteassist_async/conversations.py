@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import aclosing
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, cast
 from uuid import UUID
 
@@ -108,11 +109,11 @@ class Conversations:
     ) -> AsyncGenerator[Fetched | Failed, None]:
         """Fetch many conversations at once and yield one outcome an id, as they come.
 
-        The ids are read as slots come free and outcomes wait for the caller in a bounded number,
-        so that any number of ids needs the same memory. An id that is asked for again while it is
-        in flight shares that request. With `ordered` the outcomes come in the ids' order. Each id
-        has the client's `deadline` for itself, and without one waits as long as the API asks;
-        meanwhile others are fetched. Calls of `get` go before them.
+        The ids are read as slots come free, and the outcomes that wait for the caller are bounded
+        in number and in bytes, so that any number of ids needs the same memory. An id that is asked
+        for again while it is in flight shares that request. With `ordered` the outcomes come in the
+        ids' order. Each id has the client's `deadline` for itself, and without one waits as long as
+        the API asks; meanwhile others are fetched. Calls of `get` go before them.
 
         A failure is an id's outcome only where the API said so of that id, or where others were
         answered: what fails otherwise is requested once more when others are. Where 20 in a row
@@ -154,14 +155,23 @@ class Conversations:
         flights = _Flights(self._new_request, self._send)
         options = Options[str | UUID](wait=wait, clock=self._clock)
         outcomes = each(
-            ids, flights.fetch, limit=self._concurrency, ordered=ordered, options=options
+            ids,
+            flights.fetch,
+            limit=self._concurrency,
+            ordered=ordered,
+            weigh=itemgetter(1),
+            options=options,
         )
         async with aclosing(outcomes):
             async for given, result in outcomes:
                 if isinstance(result, SiteAssistError):
                     yield Failed(str(given), result)
                 else:
-                    yield Fetched(str(given), result)
+                    yield Fetched(str(given), result[0])
+
+
+_Weighed = tuple[Conversation, int]
+"""A conversation, and the bytes of its body."""
 
 
 class _Flights:
@@ -171,27 +181,28 @@ class _Flights:
         self._new_request = new_request
         self._send = send
         # By id; a future only where somebody has come later.
-        self._flying: dict[str, asyncio.Future[Conversation] | None] = {}
+        self._flying: dict[str, asyncio.Future[_Weighed] | None] = {}
 
-    async def fetch(self, given: str | UUID) -> Conversation:
+    async def fetch(self, given: str | UUID) -> _Weighed:
         conversation_id = parse_id(given)
         if conversation_id in self._flying:
             return await self._join(conversation_id)
         self._flying[conversation_id] = None
         request = self._new_request(conversation_id, decode_asked, bulk=True)
         try:
-            conversation = cast("Conversation", (await self._send(request)).value)
+            response = await self._send(request)
         except BaseException as error:
             joined = self._flying.pop(conversation_id)
             if joined is not None:
                 _fail(joined, error)
             raise
+        fetched = cast("Conversation", response.value), len(response.body)
         joined = self._flying.pop(conversation_id)
         if joined is not None:
-            joined.set_result(conversation)
-        return conversation
+            joined.set_result(fetched)
+        return fetched
 
-    async def _join(self, conversation_id: str) -> Conversation:
+    async def _join(self, conversation_id: str) -> _Weighed:
         joined = self._flying[conversation_id]
         if joined is None:
             joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
@@ -199,7 +210,7 @@ class _Flights:
             return await asyncio.shield(joined)
 
 
-def _fail(joined: asyncio.Future[Conversation], error: BaseException) -> None:
+def _fail(joined: asyncio.Future[_Weighed], error: BaseException) -> None:
     if isinstance(error, SiteAssistError):
         joined.set_exception(error)
         joined.exception()  # seen: who has joined may have left

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from many import MISSING, Fetch, Input, collect, expected
 
-from siteassist_async.bulk import each
+from siteassist_async.bulk import MOST_BYTES, each
 
 if TYPE_CHECKING:
     from siteassist_async import (
@@ -105,6 +105,24 @@ async def test_a_slow_key_in_order_bounds_the_reading_too() -> None:
         assert keys.read == 8
         first.set()
         assert await head == (0, 0)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_waits_for_a_slow_caller_is_bounded_in_bytes(*, ordered: bool) -> None:
+    """Two that weigh as much as may wait: nothing more is read until the caller takes one."""
+    keys = Input(itertools.count())
+    outcomes = each(
+        keys.plain(), Fetch(), limit=1, ordered=ordered, weigh=lambda _: MOST_BYTES // 2 + 1
+    )
+    async with aclosing(outcomes):
+        await anext(outcomes)
+        for _ in range(3):
+            await settle()
+            read = keys.read
+            await settle()
+            assert keys.read == read
+            await anext(outcomes)
+        assert keys.read <= 4 + 2
 
 
 async def test_nothing_is_read_before_the_first_outcome_is_asked_for() -> None:

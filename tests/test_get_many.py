@@ -16,6 +16,7 @@ from fakes import (
     FakeClock,
     VirtualClock,
     get_all,
+    settle,
     virtual_client,
 )
 
@@ -28,6 +29,7 @@ from siteassist_async import (
     InvalidIdError,
     NotFoundError,
     SiteAssist,
+    bulk,
 )
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Emulator, Service, Status, conversation_ids
@@ -242,3 +244,22 @@ async def test_ids_that_wait_for_another_s_refusal_make_room() -> None:
                 assert clock.now() - began < 10
                 break
     assert good == 199
+
+
+async def test_large_conversations_wait_in_a_bounded_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A caller that takes its time holds back the fetching by the size of what waits for it."""
+    service, clock = Service(messages=40), VirtualClock()
+    monkeypatch.setattr(bulk, "MOST_BYTES", 50_000)
+    async with (
+        virtual_client(service, clock) as client,
+        aclosing(client.conversations.get_many(conversation_ids(1000))) as outcomes,
+    ):
+        await anext(outcomes)
+        for _ in range(20):
+            await settle()
+        assert service.counters.requests <= 40
+        async for _ in outcomes:
+            pass
+    assert service.counters.requests == 1000
