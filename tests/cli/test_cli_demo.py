@@ -7,13 +7,13 @@ import signal
 import tempfile
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from siteassist_async.cli import demo, main
 from siteassist_async.emulator import Emulator, Status, conversation_ids
-from siteassist_async.export import ExportJob
+from siteassist_async.export import ExportJob, OutputError
 
 COUNT = 40
 
@@ -142,3 +142,14 @@ def test_an_error_of_the_export(
     monkeypatch.setattr(demo, "_ids", Mock(return_value=()))
     assert main(["demo"]) == 2
     assert "ids.txt: has no ids" in capsys.readouterr().err
+
+
+def test_a_file_that_fails_amid_the_demo_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an export tells it: a full disk, say."""
+    full = OutputError("cannot be written: No space left on device", path="conversations.jsonl")
+    ended = Mock(error=full, summary=None)
+    monkeypatch.setattr(demo, "export", AsyncMock(return_value=ended))
+    assert main(["demo", "--conversations", str(COUNT)]) == 4
+    assert "conversations.jsonl: cannot be written: No space left" in capsys.readouterr().err

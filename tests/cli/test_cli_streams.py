@@ -71,6 +71,21 @@ def test_dead_letters_that_are_printed_to_are_refused() -> None:
     assert "x.failed.jsonl: is where standard error goes" in Path("x.failed.jsonl").read_text()
 
 
+@pytest.mark.usefixtures("api")
+def test_a_file_that_a_stream_goes_to_is_no_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `> out.jsonl` has it, of this very process; the file stays as it is."""
+    output, saved = Path("out.jsonl"), os.dup(1)
+    try:
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            assert main(["export", "ids.txt", "-o", "out.jsonl"]) == 2
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+    assert "out.jsonl: is where standard output goes" in capsys.readouterr().err
+    assert output.read_text() == ""
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_closed_streams_are_held(closed: Iterable[int], tmp_path: Path) -> None:
     """No file that is opened later becomes a standard stream."""
