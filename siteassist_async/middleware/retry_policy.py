@@ -46,7 +46,8 @@ class RetryPolicy:
         attempts: Requests for one call, the first included.
         first_delay: Seconds.
         longest_delay: Seconds.
-        patience: Seconds that one call may wait in all because the API asked it to.
+        patience: Seconds that one call may wait in all because the API asked it to, and that each
+            attempt may wait for its start, counted from its arrival.
         refusals: How often one ID may be refused (429 or 503, with a time to wait) while others
             are answered, before that is its outcome. In bulk calls, 503s count in any case.
         budget: Retries that a client may have in hand; each costs one, and each success earns a
