@@ -43,7 +43,7 @@ def test_a_long_spell_is_soon_forgotten() -> None:
 def test_an_outage_neither_lengthens_the_pauses_nor_is_it_waited_out_for_long() -> None:
     """A 503 may end at any moment."""
     backoff = Backoff()
-    assert [backoff.after(0.0, number, 1.0, limited=False) for number in (1, 4, 9)] == [0.5, 4, 12]
+    assert [backoff.after(0.0, number, 1.0, limited=False) for number in (1, 4, 9)] == [0.5, 4, 6]
     backoff.end(3600.0)
     assert backoff.after(3600.0, 1, 1.0, limited=True) == 0.5
 

@@ -98,6 +98,50 @@ def test_bulk_work_is_first_come_first_served() -> None:
     assert line.one_by_one() == ["first", "a", "b", "c"]
 
 
+def refused_once(line: Line, name: str, answered: int) -> None:
+    """Let an id be refused, and then so many others be answered."""
+    line.now = grant(line.pace, refuse(line.pace, line.now, 1.0, subject=name), answered) + 9.0
+    line.enter("first")
+    line.advance()
+
+
+@pytest.mark.parametrize(
+    ("answered", "order"), [(4, ["first", "b", "a", "c"]), (3, ["first", "a", "b", "c"])]
+)
+def test_an_id_that_was_refused_goes_first_where_that_tells_whose_the_refusal_was(
+    answered: int, order: list[str]
+) -> None:
+    """Were it refused again after so many answers, that would be its own."""
+    line = Line(new_pace(1))
+    refused_once(line, "b", answered)
+    for name in "abc":
+        line.enter(name, bulk=True)
+    assert line.one_by_one() == order
+
+
+def test_an_id_that_was_refused_waits_behind_others_until_one_is_answered() -> None:
+    """A refusal right behind one of everyone's would tell nothing."""
+    line = Line(new_pace(1))
+    refused_once(line, "b", 9)
+    line.end("first")
+    line.now = refuse(line.pace, line.now, 1.0) + 1.0
+    for name in "abc":
+        line.enter(name, bulk=True)
+    assert line.one_by_one()[1:] == ["a", "b", "c"]
+
+
+def test_an_id_that_was_refused_is_late_as_any_other() -> None:
+    """Whoever is before it."""
+    line = Line(new_pace(1))
+    refused_once(line, "b", 9)
+    line.enter("a", bulk=True)
+    line.enter("b", bulk=True, latest=line.now + 0.5)
+    assert line.advance() == line.now + 0.5
+    line.advance(line.now + 0.6)
+    assert isinstance(line.outcome("b"), StartTooLateError)
+    assert line.outcome("a") is None
+
+
 def test_a_call_goes_first_whose_start_must_be_earliest() -> None:
     """Of equals the one that came first."""
     line = full()

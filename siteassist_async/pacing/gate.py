@@ -8,7 +8,7 @@ from attrs import define, field
 
 # Seconds of our own backoff where the API names no time, doubled with each refusal in a row. A 503
 # may end at any moment, the quota of a minute does not come back within it.
-FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_OUTAGE_BACKOFF = 0.5, 30.0, 12.0
+FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_OUTAGE_BACKOFF = 0.5, 30.0, 6.0
 # Seconds that a further refusal in a row adds where the time that the API named was too short, as
 # it is where other clients take what comes free.
 FIRST_EXTRA, LONGEST_EXTRA = 0.2, 1.0

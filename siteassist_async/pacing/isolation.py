@@ -101,6 +101,11 @@ class Isolation:
         parked = self.parked.get(subject)
         return 0.0 if parked is None else parked.until
 
+    def is_telling(self, subject: Hashable) -> bool:
+        """Whether an id was refused, and so many answered since that it would be its own again."""
+        parked = self.parked.get(subject)
+        return parked is not None and self._served_since(parked) >= SERVED
+
     def granted(self, permit: Permit) -> bool:
         """Count an answer; whether it ends a streak of refusals that began before it was sent.
 

@@ -145,6 +145,14 @@ class Pace:
         """When an id that was refused may be asked again, as it asked; 0 where it was not."""
         return self._isolation.parked_until(subject) if self._isolation.parked else 0.0
 
+    def was_refused(self, subject: Hashable) -> bool:
+        """Whether an id was refused and not answered since."""
+        return subject in self._isolation.parked
+
+    def is_telling(self, subject: Hashable) -> bool:
+        """Whether another refusal of an id would be its own."""
+        return not self._in_a_row and self._isolation.is_telling(subject)
+
     def start_at(self, now: float, *, bulk: bool = False) -> float:
         """The earliest time for the next start; infinite until a slot is free."""
         limit = self._limit

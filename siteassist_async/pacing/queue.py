@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from attrs import define, field
@@ -64,18 +65,32 @@ class _Line:
 
     urgent: list[tuple[float, int, Waiter]] = field(factory=list[tuple[float, int, "Waiter"]])
     bulk: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
+    # Bulk work that was refused before.
+    back: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
+
+    def first_bulk(self, pace: Pace) -> tuple[int, Waiter] | None:
+        """Who is next of the bulk work, with its place in the order of all."""
+        back = self.back[0] if _clean_bulk(self.back) else None
+        bulk = self.bulk[0] if _clean_bulk(self.bulk) else None
+        if back is None or bulk is None:
+            return back or bulk
+        # It came before the others once, and its next refusal would tell whose the last was.
+        return (0, back[1]) if pace.is_telling(back[1].subject) else min(back, bulk)
 
     def late(self, earliest: float) -> Iterator[Waiter]:
         """Those that must have started before that; each has left when the next is asked for."""
         while _clean_heap(self.urgent) and self.urgent[0][0] < earliest:
             yield self.urgent[0][2]
-        while _clean_bulk(self.bulk) and self.bulk[0][1].latest < earliest:
-            yield self.bulk[0][1]
+        for bulk in (self.bulk, self.back):
+            while _clean_bulk(bulk) and bulk[0][1].latest < earliest:
+                yield bulk[0][1]
 
     def first_latest(self) -> float:
         """When the first of those that are next in turn must have started."""
-        urgent = self.urgent[0][0] if _clean_heap(self.urgent) else math.inf
-        return min(urgent, self.bulk[0][1].latest) if _clean_bulk(self.bulk) else urgent
+        heads = [bulk[0][1].latest for bulk in (self.bulk, self.back) if _clean_bulk(bulk)]
+        if _clean_heap(self.urgent):
+            heads.append(self.urgent[0][0])
+        return min(heads, default=math.inf)
 
 
 @define
@@ -83,7 +98,8 @@ class WaitQueue:
     """The waiting calls of all clients that share a pace.
 
     Calls that somebody waits for go first, the one that must start earliest before all others;
-    bulk work is first come, first served. While both wait, at least one start in four is bulk
+    bulk work is first come, first served, except that an id which was refused goes before the
+    others where its next refusal would tell whether the last was its own. While both wait, at least one start in four is bulk
     work's, and while such calls come, one slot in four is kept free of bulk work.
     """
 
@@ -113,7 +129,8 @@ class WaitQueue:
         line = self._lines.setdefault(waiter.slots, _Line())
         self._arrivals += 1
         if waiter.bulk:
-            line.bulk.append((self._arrivals, waiter))
+            came_back = pace.was_refused(waiter.subject)
+            (line.back if came_back else line.bulk).append((self._arrivals, waiter))
         else:
             heappush(line.urgent, (waiter.latest, self._arrivals, waiter))
             self._urgent += 1
@@ -160,7 +177,7 @@ class WaitQueue:
 
     def _next(self, pace: Pace, now: float) -> tuple[float, Waiter | None]:
         """Who starts next, with the time; infinite where nobody has a free slot."""
-        bulk = self._first_bulk(now) if self._waiting > self._urgent else None
+        bulk = self._first_bulk(pace, now) if self._waiting > self._urgent else None
         bulk_at = math.inf if bulk is None else pace.start_at(now, bulk=True)
         urgent = self._first_urgent() if self._urgent else None
         if urgent is None:
@@ -179,13 +196,13 @@ class WaitQueue:
         ]
         return min(heads)[2] if heads else None
 
-    def _first_bulk(self, now: float) -> Waiter | None:
+    def _first_bulk(self, pace: Pace, now: float) -> Waiter | None:
         heads = [
-            line.bulk[0]
+            head
             for slots, line in self._lines.items()
-            if _clean_bulk(line.bulk) and has_room(slots, now)
+            if has_room(slots, now) and (head := line.first_bulk(pace)) is not None
         ]
-        return min(heads)[1] if heads else None
+        return min(heads, key=itemgetter(0))[1] if heads else None
 
     def _refuse_late(self, pace: Pace, now: float) -> None:
         earliest = max(now, pace.opens)
@@ -212,7 +229,7 @@ class WaitQueue:
         )
 
     def _has_bulk(self) -> bool:
-        return any(line.bulk for line in self._lines.values())
+        return any(line.bulk or line.back for line in self._lines.values())
 
 
 def has_room(slots: Slots, now: float) -> bool:
