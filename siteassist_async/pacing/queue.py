@@ -99,8 +99,9 @@ class WaitQueue:
 
     Calls that somebody waits for go first, the one that must start earliest before all others;
     bulk work is first come, first served, except that an id which was refused goes before the
-    others where its next refusal would tell whether the last was its own. While both wait, at least one start in four is bulk
-    work's, and while such calls come, one slot in four is kept free of bulk work.
+    others where its next refusal would tell whether the last was its own. While both wait, at least
+    one start in four is bulk work's, and while such calls come, one slot in four is kept free of
+    bulk work.
     """
 
     _lines: dict[Slots, _Line] = field(factory=dict["Slots", _Line], init=False)
