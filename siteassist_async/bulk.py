@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Sequence
 from contextvars import Context, copy_context
@@ -13,6 +12,8 @@ from attrs import define, frozen
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import CertificateError, OutageError, SiteAssistError
+from siteassist_async.events import Event, OutageEnded, OutageStarted
+from siteassist_async.logs import log_call
 from siteassist_async.outage import (
     WAIT,
     WINDOW,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
-_LOG = logging.getLogger("siteassist_async")
-
 MOST_BYTES = 2**26
 """Bytes that may wait for a slow caller; those in flight come on top."""
 
@@ -65,6 +64,7 @@ class Options(Generic[K]):
         proven: A key that was answered by an earlier run.
         elsewhere: Gives keys from all over the input, to be asked where none was ever answered.
         stopped: Whether to begin nothing more.
+        emit: Hears of outages.
     """
 
     wait: float = WAIT
@@ -73,6 +73,7 @@ class Options(Generic[K]):
     elsewhere: Callable[[], Sequence[K]] | None = None
     stopped: Callable[[], bool] = lambda: False
     clock: Clock = SYSTEM_CLOCK
+    emit: Callable[[Event], None] = log_call
 
 
 class Input(Protocol[K]):
@@ -397,12 +398,12 @@ class Pool(Generic[K, V]):
             self._give_up_if_hopeless(error, waited=clock.now() - began)
             if self.outage is None:
                 self.outage = Outage(began, error)
-                _LOG.warning("nothing is answered: waiting up to %g s: %s", options.wait, error)
+                options.emit(OutageStarted(error, options.wait))
             self.outage.error = error
             if not await self._pause(min(next(delays), began + options.wait - clock.now())):
                 return []
         if self.outage is not None:
-            _LOG.warning("answered again after %.0f s", clock.now() - self.outage.since)
+            options.emit(OutageEnded(clock.now() - self.outage.since))
         return before
 
     async def _pause(self, seconds: float) -> bool:

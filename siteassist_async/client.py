@@ -14,21 +14,24 @@ from attrs import frozen
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.closing import Closing
+from siteassist_async.codec import encode
 from siteassist_async.conversations import Conversations
 from siteassist_async.errors import ConfigurationError
+from siteassist_async.events import Event, EventStream, Listener
+from siteassist_async.logs import log_call
 from siteassist_async.middleware.auth import Auth, HiddenToken, Token
-from siteassist_async.middleware.decode import decode, with_meaning
+from siteassist_async.middleware.decode import Decode, RaiseForStatus
 from siteassist_async.middleware.pacing import Pacing
-from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryStats
+from siteassist_async.middleware.retry import RetryBudget, Retrying
 from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.pacing import Pacer, pacer_for
 from siteassist_async.transport import MAX_BODY, SMALLEST_MAX_BODY, Transport
 from siteassist_async.version import __version__
-from siteassist_async.wire import Middleware, Request, Timeout, chain
+from siteassist_async.wire import Middleware, Operation, Request, T, Timeout, chain, path_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import aiohttp
 
@@ -62,7 +65,10 @@ class SiteAssist:
         concurrency: Requests in flight at once, and connections, at most.
         max_rate: Requests a second, at most, where the limit is known; None: it is found.
         middleware: Callables `(request, send) -> Response`, the first outermost. They stand
-            between retry and pacing, so that they see each attempt and hold no slot.
+            between retry and pacing, so that they see each attempt and hold no slot. They may
+            return a response without sending anything.
+        on_event: Called at each event of this client's calls and pace, as those of
+            `client.events`; see `siteassist_async.events`.
         session: A session to use instead of the client's own, with its connector, proxy and
             middlewares; it is not closed. What it adds to requests is its owner's business.
         tls: Replaces the default context, as for a private CA: never less than its verification.
@@ -88,6 +94,7 @@ class SiteAssist:
         concurrency: int = 32,
         max_rate: float | None = None,
         middleware: Sequence[Middleware] = (),
+        on_event: Listener | None = None,
         session: aiohttp.ClientSession | None = None,
         tls: ssl.SSLContext | None = None,
         max_body: int = MAX_BODY,
@@ -113,12 +120,16 @@ class SiteAssist:
         self._concurrency = concurrency
         self._clock = clock
         self._budget = RetryBudget(retry.budget)
-        self.retry_stats = RetryStats()
         self.pacer: Pacer = pacer or pacer_for(
             self._base_url, hidden.value, concurrency=concurrency, max_rate=max_rate, clock=clock
         )
         self._closing = Closing()
-        self._pacing = Pacing(self.pacer, concurrency, clock, self._closing)
+        self.events = ClientEvents(self.pacer)
+        if on_event is not None:
+            self.events.subscribe(on_event)
+        self._pacing = Pacing(
+            self.pacer, concurrency, clock, closing=self._closing, events=self.events
+        )
         self._transport = Transport(
             connections=concurrency, session=session, tls=tls, max_body=max_body
         )
@@ -126,24 +137,31 @@ class SiteAssist:
 
     def _link(self, options: _Options) -> Self:
         self._options = options
-        links: list[Middleware] = [
-            Retrying(
-                options.retry,
-                self._clock,
-                budget=self._budget,
-                stats=self.retry_stats,
-                closing=self._closing,
-            ),
-            *with_meaning(options.middleware),
-            self._pacing,
-            self._auth,
-            decode,
-        ]
+        retrying = Retrying(
+            options.retry,
+            self._clock,
+            budget=self._budget,
+            events=self.events,
+            closing=self._closing,
+        )
+        # The first sees a request first. Below retry all is done anew for each attempt; the user's
+        # middleware holds no slot, and neither waits for one nor sees the token.
+        self._call = chain(
+            [
+                retrying,
+                Decode(),
+                *options.middleware,
+                self._pacing,
+                self._auth,
+                RaiseForStatus(self.events, self._clock),
+            ],
+            self._transport,
+        )
         self.conversations = Conversations(
-            self._request,
-            chain(links, self._transport),
+            self.request,
             concurrency=self._concurrency,
             clock=self._clock,
+            emit=self.events.emit,
         )
         return self
 
@@ -172,9 +190,55 @@ class SiteAssist:
             view._budget = RetryBudget(options.retry.budget)  # noqa: SLF001 - of this very class
         return view._link(options)  # noqa: SLF001 - as above
 
+    def request(  # noqa: PLR0913 - what a request may have, each by its name
+        self,
+        operation: Operation[T],
+        subject: str = "",
+        *,
+        query: Mapping[str, str | int | bool] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        bulk: bool = False,
+    ) -> Awaitable[T]:
+        """Make any request, as all methods of this package do; the deadline counts from this call.
+
+        Args:
+            operation: The endpoint.
+            subject: What stands for `{id}` in its path; also what the pacing takes for one thing
+                that the API may refuse by itself, and what events and logs name.
+            query: Parameters of the URL; True is "true".
+            json: Sent as a JSON body: what `json.dumps` takes, and attrs instances.
+            headers: Sent beside those of every request, in place of any that has the same name.
+            bulk: Whether it is one of many: it waits as long as the API asks, and calls that
+                somebody waits for go first.
+
+        Raises:
+            ConfigurationError: The request cannot be sent as it is.
+            SiteAssistError: As `conversations.get` does, by the response.
+        """
+        options = self._options
+        own = _HEADERS if headers is None else {**_HEADERS, **headers}
+        body = None
+        if json is not None:
+            body, own = encode(json), {**own, "Content-Type": "application/json"}
+        request = Request(
+            operation.method,
+            self._base_url + path_of(operation.path, subject, query),
+            operation,
+            subject,
+            own,
+            body,
+            options.timeout,
+            None if options.deadline is None else self._clock.now() + options.deadline,
+            math.inf if bulk else options.retry.patience,
+            bulk,
+        )
+        return self._call(request)
+
     async def close(self) -> None:
         """Close the connections; what is in flight or waits fails at once, as does what follows."""
         self._closing.close()
+        self.events.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -186,25 +250,30 @@ class SiteAssist:
     def __repr__(self) -> str:
         return f"<SiteAssist {self._base_url}>"
 
-    def _request(
-        self,
-        conversation_id: str,
-        accept: Callable[[bytes, str], object],
-        *,
-        bulk: bool = False,
-    ) -> Request:
-        """Count the deadline from now; bulk work waits as long as the API asks."""
-        options = self._options
-        return Request(
-            f"{self._base_url}/conversations/{conversation_id}",
-            conversation_id,
-            accept,
-            _HEADERS,
-            options.timeout,
-            None if options.deadline is None else self._clock.now() + options.deadline,
-            math.inf if bulk else options.retry.patience,
-            bulk,
-        )
+
+class ClientEvents(EventStream[Event]):
+    """The events of one client's calls, and of its pacer while somebody listens."""
+
+    def __init__(self, pacer: Pacer) -> None:
+        super().__init__(log_call)
+        self._pacer = pacer
+        self._end: Callable[[], None] | None = None
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` at each event from now on; returns a function that ends it.
+
+        It is called in the thread and task of what caused the event, and must be quick. What it
+        raises is logged and goes no further: no request is lost by a listener's fault.
+        """
+        if self._end is None:
+            self._end = self._pacer.events.subscribe(self.emit)
+        return super().subscribe(listener)
+
+    def close(self) -> None:
+        """Listen no longer to a pacer that outlives the client."""
+        if self._end is not None:
+            self._end()
+            self._end = None
 
 
 @frozen

@@ -6,7 +6,7 @@ import asyncio
 import math
 from contextlib import aclosing
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from attrs import frozen
@@ -18,26 +18,48 @@ from siteassist_async.ids import parse_id
 from siteassist_async.models import Conversation
 from siteassist_async.outage import WAIT
 from siteassist_async.parking import parking
+from siteassist_async.wire import Operation, Response, T
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 
     from siteassist_async.clock import Clock
-    from siteassist_async.wire import Request, Response, Send
+    from siteassist_async.events import Event
 
 
-class NewRequest(Protocol):
-    """Makes a request for one id with the client's options."""
+class MakeRequest(Protocol):
+    """`SiteAssist.request`."""
 
     def __call__(
-        self,
-        conversation_id: str,
-        accept: Callable[[bytes, str], object],
-        *,
-        bulk: bool = False,
-    ) -> Request:
-        """Count the deadline from now; `bulk` is for one of many."""
+        self, operation: Operation[T], subject: str, *, bulk: bool = False
+    ) -> Awaitable[T]:
+        """Make a request with the client's options; the deadline counts from now."""
         ...
+
+
+def _conversation(response: Response, conversation_id: str) -> Conversation:
+    return decode_asked(response.body, conversation_id)
+
+
+def _checked(response: Response, conversation_id: str) -> Response:
+    check_asked(response.body, conversation_id)
+    return response
+
+
+def _record(response: Response, conversation_id: str) -> bytes:
+    return record_asked(response.body, conversation_id)
+
+
+def _weighed(response: Response, conversation_id: str) -> tuple[Conversation, int]:
+    return decode_asked(response.body, conversation_id), len(response.body)
+
+
+# One endpoint, and what is made of its response.
+_GET = "conversations.get", "GET", "/conversations/{id}"
+GET = Operation(*_GET, _conversation)
+GET_RAW = Operation(*_GET, _checked)
+GET_RECORD = Operation(*_GET, _record)
+GET_WEIGHED = Operation(*_GET, _weighed)
 
 
 @frozen
@@ -64,12 +86,17 @@ class Conversations:
     """
 
     def __init__(
-        self, new_request: NewRequest, send: Send, *, concurrency: int, clock: Clock
+        self,
+        request: MakeRequest,
+        *,
+        concurrency: int,
+        clock: Clock,
+        emit: Callable[[Event], None],
     ) -> None:
-        self._new_request = new_request
-        self._send = send
+        self._request = request
         self._concurrency = concurrency
         self._clock = clock
+        self._emit = emit
 
     async def get(self, conversation_id: str | UUID) -> Conversation:
         """Fetch one conversation with its messages.
@@ -79,8 +106,7 @@ class Conversations:
             NotFoundError: There is no such conversation.
             DeadlineExceededError: The client's `deadline` passed, waits and retries included.
         """
-        request = self._new_request(parse_id(conversation_id), decode_asked)
-        return cast("Conversation", (await self._send(request)).value)
+        return await self._request(GET, parse_id(conversation_id))
 
     async def get_raw(self, conversation_id: str | UUID) -> Response:
         """Fetch one conversation as it came: status, headers and bytes.
@@ -88,7 +114,7 @@ class Conversations:
         The body is JSON and the conversation asked for; nothing else of it was looked at. Errors
         are raised as by `get`.
         """
-        return await self._send(self._new_request(parse_id(conversation_id), check_asked))
+        return await self._request(GET_RAW, parse_id(conversation_id))
 
     async def get_record(self, conversation_id: str | UUID) -> bytes:
         """Fetch one conversation as a line of a JSON-lines file, without its line break.
@@ -97,8 +123,7 @@ class Conversations:
         tokens are gone. It is made for bulk work: it waits as long as the API asks it to, and lets
         calls that somebody waits for go first.
         """
-        request = self._new_request(parse_id(conversation_id), record_asked, bulk=True)
-        return cast("bytes", (await self._send(request)).value)
+        return await self._request(GET_RECORD, parse_id(conversation_id), bulk=True)
 
     def get_many(
         self,
@@ -152,8 +177,8 @@ class Conversations:
         ordered: bool,
         wait: float,
     ) -> AsyncGenerator[Fetched | Failed, None]:
-        flights = _Flights(self._new_request, self._send)
-        options = Options[str | UUID](wait=wait, clock=self._clock)
+        flights = _Flights(self._request)
+        options = Options[str | UUID](wait=wait, clock=self._clock, emit=self._emit)
         outcomes = each(
             ids,
             flights.fetch,
@@ -170,39 +195,32 @@ class Conversations:
                     yield Fetched(str(given), result[0])
 
 
-_Weighed = tuple[Conversation, int]
-"""A conversation, and the bytes of its body."""
-
-
 class _Flights:
     """The requests in flight, so that the same id is asked for once at a time."""
 
-    def __init__(self, new_request: NewRequest, send: Send) -> None:
-        self._new_request = new_request
-        self._send = send
+    def __init__(self, request: MakeRequest) -> None:
+        self._request = request
         # By id; a future only where somebody has come later.
-        self._flying: dict[str, asyncio.Future[_Weighed] | None] = {}
+        self._flying: dict[str, asyncio.Future[tuple[Conversation, int]] | None] = {}
 
-    async def fetch(self, given: str | UUID) -> _Weighed:
+    async def fetch(self, given: str | UUID) -> tuple[Conversation, int]:
         conversation_id = parse_id(given)
         if conversation_id in self._flying:
             return await self._join(conversation_id)
         self._flying[conversation_id] = None
-        request = self._new_request(conversation_id, decode_asked, bulk=True)
         try:
-            response = await self._send(request)
+            fetched = await self._request(GET_WEIGHED, conversation_id, bulk=True)
         except BaseException as error:
             joined = self._flying.pop(conversation_id)
             if joined is not None:
                 _fail(joined, error)
             raise
-        fetched = cast("Conversation", response.value), len(response.body)
         joined = self._flying.pop(conversation_id)
         if joined is not None:
             joined.set_result(fetched)
         return fetched
 
-    async def _join(self, conversation_id: str) -> _Weighed:
+    async def _join(self, conversation_id: str) -> tuple[Conversation, int]:
         joined = self._flying[conversation_id]
         if joined is None:
             joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
@@ -210,7 +228,7 @@ class _Flights:
             return await asyncio.shield(joined)
 
 
-def _fail(joined: asyncio.Future[_Weighed], error: BaseException) -> None:
+def _fail(joined: asyncio.Future[tuple[Conversation, int]], error: BaseException) -> None:
     if isinstance(error, SiteAssistError):
         joined.set_exception(error)
         joined.exception()  # seen: who has joined may have left

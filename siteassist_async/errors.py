@@ -66,11 +66,14 @@ class SiteAssistError(Exception):
         attempts: Requests that were sent for this call; 0 where none was.
         elapsed: Seconds from the call's start to its failure.
         isolated: Whether others were answered each time that this one was refused.
+        outcome_unknown: Whether the server may have done what it was asked for: of an operation
+            that must not be repeated, and so was not. Look before you try again.
     """
 
     attempts: int = 0
     elapsed: float = 0.0
     isolated: bool = False
+    outcome_unknown: bool = False
 
     def __str__(self) -> str:
         line = printable(self._summary())
@@ -295,7 +298,13 @@ class UnexpectedStatusError(APIError):
 
 
 class TransportError(SiteAssistError):
-    """No whole answer came."""
+    """No complete response came.
+
+    Attributes:
+        sent: Whether the request may have reached the server.
+    """
+
+    sent: bool = True
 
 
 class ConnectionFailedError(TransportError):
@@ -309,6 +318,8 @@ class DisconnectedError(ConnectionFailedError):
 class CertificateError(ConnectionFailedError):
     """The server's certificate cannot be trusted; nothing was sent, and trying again is no help."""
 
+    sent = False
+
 
 class ProxyError(ConnectionFailedError):
     """The proxy refused the way to the server: it wants a password, say, or forbids the host.
@@ -316,6 +327,8 @@ class ProxyError(ConnectionFailedError):
     Attributes:
         status: The proxy's HTTP status.
     """
+
+    sent = False
 
     def __init__(self, status: int = 0) -> None:
         super().__init__(status)

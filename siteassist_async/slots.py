@@ -24,6 +24,13 @@ class Slots:
         self.urgent_until = -math.inf
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    async def acquire(self) -> None:
+        """Get a free slot, or wait for one."""
+        if self.free > 0:
+            self.free -= 1
+        else:
+            await self.wait()
+
     async def wait(self) -> None:
         """Get a slot in turn; a cancelled call holds none."""
         given = asyncio.get_running_loop().create_future()

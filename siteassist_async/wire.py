@@ -1,10 +1,12 @@
-"""A request, its response, and the chain of links between them."""
+"""Requests, responses, and the chain of middleware between them."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote, urlencode
 
 from attrs import define, field, fields, frozen
 
@@ -13,7 +15,7 @@ from siteassist_async.errors import ConfigurationError
 
 @frozen
 class Timeout:
-    """How long one attempt may take, in seconds; waiting for a turn does not count.
+    """How long one attempt may take, in seconds; waiting for a start does not count.
 
     `connect` bounds making a connection (name lookup, TCP and TLS), `read` the silence between
     two pieces of the answer, and `total` the whole attempt, so that an answer which trickles in
@@ -31,26 +33,66 @@ class Timeout:
                 raise ConfigurationError(f"Timeout.{name} must be above 0 seconds, not {seconds}")
 
 
+T = TypeVar("T")
+
+
+@frozen
+class Operation(Generic[T]):
+    """An endpoint: what is sent, and what its answer means.
+
+    A constant of the resource that offers it, so that a new endpoint is one more of these:
+
+        RATE = Operation("messages.rate", "POST", "/messages/{id}/rate", read_message)
+        message = await client.request(RATE, message_id, json={"rating": "like"})
+
+    Attributes:
+        name: For logs, events and metrics: the same for every call.
+        method: The HTTP method.
+        path: Below the base URL; `{id}` stands for the subject.
+        read: Makes the value of a success response and the subject; runs once for each response,
+            in a thread where the body is large. Raises an UnusableResponseError where the body is
+            not what was asked for.
+        repeatable: Whether it may be sent again after it may have reached the server. Else it is
+            sent again only where it certainly did not, or was refused by a 429 or 503.
+        statuses: Those of a success.
+    """
+
+    name: str
+    method: str
+    path: str
+    read: Callable[[Response, str], T]
+    repeatable: bool = True
+    statuses: tuple[int, ...] = (200,)
+
+
 @define
 class Tally:
-    """What one call has come to, whichever link sent it."""
+    """What one call has come to, shared by all copies of its request.
+
+    Attributes:
+        sent: Requests that went to the transport.
+        refused_alone: Those that were refused again while others were answered.
+        call: The call's number for its events; 0 where nobody listens.
+        token: The token that was sent last, to be removed from whatever repeats it.
+    """
 
     sent: int = 0
-    """Requests that went to the transport."""
     refused_alone: int = 0
-    """Those that were refused again while others were answered."""
+    call: int = 0
+    token: str = field(default="", repr=False)
 
 
 @frozen
 class Request:
-    """One GET of a conversation, as the links see it.
+    """One request, as middleware sees it.
 
     Attributes:
+        method: The HTTP method.
         url: The whole URL.
-        conversation_id: The id asked for, in its canonical form.
-        accept: Makes of a 200's body and the id what the caller wants; raises an
-            UnusableResponseError where the body is not what was asked for.
-        headers: Never shown in a repr: below the auth link they hold the token.
+        operation: What it is for.
+        subject: What it is about, such as a conversation's id; "" for nothing in particular.
+        headers: Never shown in a repr: below the auth middleware they hold the token.
+        body: What is sent, if anything.
         timeout: For each attempt.
         deadline: A point of the client's clock, for the whole call.
         patience: Seconds that the call may still wait in all because the API asks it to.
@@ -58,10 +100,12 @@ class Request:
         tally: Shared by all copies of one call's request.
     """
 
+    method: str
     url: str
-    conversation_id: str
-    accept: Callable[[bytes, str], object] = field(repr=False)
+    operation: Operation[Any]
+    subject: str = ""
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    body: bytes | None = field(default=None, repr=False)
     timeout: Timeout = Timeout()
     deadline: float | None = None
     patience: float = math.inf
@@ -72,10 +116,12 @@ class Request:
         """The same request, these headers set besides its own."""
         # attrs.evolve costs twice as much, and this runs at each attempt.
         return Request(
+            self.method,
             self.url,
-            self.conversation_id,
-            self.accept,
+            self.operation,
+            self.subject,
             {**self.headers, **headers},
+            self.body,
             self.timeout,
             self.deadline,
             self.patience,
@@ -84,37 +130,48 @@ class Request:
         )
 
 
-@define
+@frozen
 class Response:
-    """One answer, read to its end; it holds no connection.
+    """One response, read to its end; it holds no connection.
+
+    Middleware may return one of its own: `Response(200, {}, body)`.
 
     Attributes:
         status: The HTTP status.
         headers: By name, in any case.
         body: All bytes, decompressed.
-        value: What `Request.accept` made of the body, once the decode link has run.
-        read_for: What `value` was made for and of; kept by the decode link.
-        close_connection: Closes the connection that the answer came over, which its pool may
-            have given to another request already; call it where the answer cannot be trusted.
+        close_connection: Closes the connection that the response came over, which its pool may
+            have given to another request already; call it where the response cannot be trusted.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     close_connection: Callable[[], None] = field(default=lambda: None, repr=False, eq=False)
-    value: object = field(default=None, repr=False)
-    read_for: tuple[object, str, bytes] | None = field(default=None, repr=False, eq=False)
 
-    def is_read_for(self, request: Request) -> bool:
-        """Whether `value` is what this request asks for, made of the body that is there now."""
-        if self.read_for is None:
-            return False
-        accept, conversation_id, body = self.read_for
-        return (
-            accept is request.accept
-            and conversation_id == request.conversation_id
-            and body is self.body
-        )
+
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]+")
+
+
+def path_of(path: str, subject: str, query: Mapping[str, str | int | bool] | None) -> str:
+    """Fill in a path's `{id}` and append a query; what is special in a URL is quoted.
+
+    Raises:
+        ConfigurationError: The subject cannot be a segment of a path.
+    """
+    if "{id}" in path:
+        if not _SEGMENT.fullmatch(subject):
+            if subject in {"", ".", ".."}:
+                raise ConfigurationError(f"{subject!r} cannot be part of the path {path}")
+            subject = quote(subject, safe="")
+        path = path.replace("{id}", subject)
+    if not query:
+        return path
+    return f"{path}?{urlencode({name: _parameter(value) for name, value in query.items()})}"
+
+
+def _parameter(value: str | int | bool) -> str:  # noqa: FBT001 - a value, no option
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 Send = Callable[[Request], Awaitable[Response]]
@@ -122,23 +179,27 @@ Send = Callable[[Request], Awaitable[Response]]
 
 
 class Middleware(Protocol):
-    """A link of the chain: any callable that sends a request on and returns its response."""
+    """Any callable that sends a request on and returns its response."""
 
     def __call__(self, request: Request, send: Send, /) -> Awaitable[Response]:
         """Pass the request on by `await send(request)`, changed or not, once, often or never."""
         ...
 
 
-def chain(links: Sequence[Middleware], transport: Send) -> Send:
-    """Make one `Send` of the links, the first outermost, and the transport below them."""
-    send = transport
+def chain(
+    links: Sequence[Callable[[Request, Any], Awaitable[Any]]], transport: Send
+) -> Callable[[Request], Awaitable[Any]]:
+    """Compose middleware, the first outermost, and the transport below it."""
+    send: Callable[[Request], Awaitable[Any]] = transport
     for link in reversed(links):
         send = _linked(link, send)
     return send
 
 
-def _linked(link: Middleware, send: Send) -> Send:
-    def linked(request: Request) -> Awaitable[Response]:
+def _linked(
+    link: Callable[[Request, Any], Awaitable[Any]], send: Callable[[Request], Awaitable[Any]]
+) -> Callable[[Request], Awaitable[Any]]:
+    def linked(request: Request) -> Awaitable[Any]:
         return link(request, send)
 
     return linked

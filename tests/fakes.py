@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections import deque
 from collections.abc import Hashable
 from heapq import heappop, heappush
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from unittest import mock
 
 from attrs import frozen
@@ -17,7 +16,8 @@ from attrs import frozen
 from siteassist_async import Failed, Fetched, Request, Response, RetryPolicy, Send, SiteAssist
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Delay
-from siteassist_async.pacing import AdaptivePacer, Pace, Permit
+from siteassist_async.pacing import AdaptivePacer, Pace, Pacer, Permit, Start
+from siteassist_async.wire import Operation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from siteassist_async.emulator import Answer, Service
     from siteassist_async.pacing import RateLimitHint
-    from siteassist_async.slots import Slots
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 """The id of the documented conversation."""
@@ -44,9 +43,18 @@ ONCE = RetryPolicy(attempts=1, patience=0)
 """What failed once is the outcome."""
 
 
-def new_request(**options: object) -> Request:
-    """A request for the documented conversation whose value is the body's JSON."""
-    return Request(CONVERSATION_URL, ID, lambda body, _: json.loads(body), **options)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # each test's own
+def operation_of(
+    read: Callable[[Response, str], object] = lambda response, _: json.loads(response.body),
+    *,
+    repeatable: bool = True,
+) -> Operation[Any]:
+    """The operation of a request that a test makes; its value is the body's JSON."""
+    return Operation("conversations.get", "GET", "/conversations/{id}", read, repeatable)
+
+
+def new_request(operation: Operation[Any] | None = None, **options: Any) -> Request:  # noqa: ANN401 - each test's own
+    """A request for the documented conversation."""
+    return Request("GET", CONVERSATION_URL, operation or operation_of(), ID, **options)
 
 
 def documented(status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -139,7 +147,7 @@ class FakeTransport:
     async def __call__(self, request: Request) -> Response:
         """As a transport."""
         request.tally.sent += 1
-        target = f"/v2/conversations/{request.conversation_id}"
+        target = f"/v2/conversations/{request.subject}"
         answer = self.service.answer("GET", target, authorized=True)
         await self._clock.sleep(self._latency)
         return Response(answer.status, dict(answer.headers), answer.body)
@@ -182,43 +190,28 @@ class StuckClock(FakeClock):
         await asyncio.Event().wait()
 
 
-class FakePacer:
+class FakePacer(Pacer):
     """Lets all start that have a slot, or raises `refusal`, and writes down what it is told.
 
     It says of each refusal that it is the subject's alone where `alone` is set.
     """
 
     def __init__(self, refusal: Exception | None = None, *, alone: bool = False) -> None:
+        super().__init__()
         self.refusal = refusal
         self.alone = alone
         self.asked: list[Asked] = []
         self.told: list[tuple[object, ...]] = []
         self.hints: list[RateLimitHint | None] = []
 
-    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
-        """Let all wait, so that what they ask for is told."""
-        del subject, slots, bulk
-        return None
-
-    async def acquire(
-        self,
-        subject: Hashable,
-        slots: Slots,
-        *,
-        bulk: bool,
-        deadline: float = math.inf,
-        latest: float = math.inf,
-    ) -> Permit:
+    async def acquire(self, start: Start) -> Permit:
         """Give 1.0 as the first start time, 2.0 as the second, and so on."""
         if self.refusal is not None:
             raise self.refusal
-        if slots.free > 0:
-            slots.free -= 1
-        else:
-            await slots.wait()
-        self.asked.append(Asked(subject, bulk, deadline, latest))
+        await start.slots.acquire()
+        self.asked.append(Asked(start.subject, start.bulk, start.deadline, start.latest))
         number = len(self.asked)
-        return Permit(float(number), subject, bulk, number, self)
+        return Permit(float(number), start.subject, start.bulk, number, self)
 
     def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
         """As `Permit.succeeded`."""
@@ -274,9 +267,7 @@ class Recorder:
         """Send nothing on."""
         del send
         self.requests.append(request)
-        response = documented()
-        response.value = request.accept(response.body, request.conversation_id)
-        return response
+        return documented()
 
 
 class Server(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from siteassist_async.pacing import AdaptivePacer, Pace
+from siteassist_async.pacing import AdaptivePacer, Pace, Start
 from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def acquire(
 ) -> Permit:
     """Wait for a start, with slots enough unless some are given."""
     slots = slots or Slots(64)
-    return await pacer.acquire(subject, slots, bulk=bulk, deadline=deadline, latest=latest)
+    return await pacer.acquire(Start(subject, slots, bulk, deadline, latest))
 
 
 async def refuse(

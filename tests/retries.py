@@ -37,7 +37,9 @@ from siteassist_async import (
     ValidationError,
     WrongConversationError,
 )
-from siteassist_async.middleware.retry import RetryBudget, Retrying, RetryStats
+from siteassist_async.events import Event, EventStream
+from siteassist_async.logs import log_call
+from siteassist_async.middleware.retry import RetryBudget, Retrying
 
 if TYPE_CHECKING:
     from siteassist_async.closing import Closing
@@ -131,7 +133,7 @@ def retrying(
     clock: FakeClock | None = None,
     *,
     budget: float | None = None,
-    stats: RetryStats | None = None,
+    events: EventStream[Event] | None = None,
     closing: Closing | None = None,
 ) -> Retrying:
     """The link, its jitter always in the middle."""
@@ -139,7 +141,7 @@ def retrying(
         policy,
         clock or FakeClock(),
         budget=RetryBudget(budget),
-        stats=stats or RetryStats(),
+        events=events or EventStream[Event](log_call),
         closing=closing,
         jitter=lambda: 0.5,
     )

@@ -25,7 +25,8 @@ FLOORS = (
     ("client", "export"),
     ("conversations", "middleware", "transport"),
     ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
-    ("closing", "outage"),
+    ("logs",),
+    ("closing", "events", "outage"),
     (
         "clock",
         "contract",

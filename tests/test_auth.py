@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from attrs import evolve
 from fakes import BASE_URL, ID, TOKEN, FakeSend, documented, new_request, settle
 
 from siteassist_async import (
@@ -285,7 +286,7 @@ async def test_the_token_goes_to_the_base_url_only(url: str) -> None:
     send = FakeSend(documented())
     request = new_request()
     with pytest.raises(ConfigurationError, match="the token is for"):
-        await Auth(HiddenToken(TOKEN), BASE_URL)(type(request)(url, ID, request.accept), send)
+        await Auth(HiddenToken(TOKEN), BASE_URL)(evolve(request, url=url), send)
     assert send.requests == []
 
 

@@ -203,7 +203,7 @@ async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCapture
     assert max(api.asked) < 130
     assert len(api.asked) < 160
     assert [record.getMessage() for record in caplog.records] == [
-        "nothing is answered: waiting up to 300 s: gone"
+        "no request is answered, pausing for up to 300 s: gone"
     ]
     assert len(asyncio.all_tasks()) == 1
 

@@ -89,7 +89,7 @@ async def test_a_request_carries_the_clients_options(clock: FakeClock) -> None:
     )
     await client.conversations.get(ID)
     (request,) = record.requests
-    assert (request.url, request.conversation_id) == (CONVERSATION_URL, ID)
+    assert (request.url, request.subject) == (CONVERSATION_URL, ID)
     assert (request.timeout, request.deadline, request.patience) == (timeout, 1005.0, 7)
     assert request.headers == {
         "Accept": "application/json",
@@ -121,7 +121,7 @@ async def test_retrying_is_part_of_every_call(client: SiteAssist, emulator: Emul
 async def test_a_deadline_ends_a_call(client: SiteAssist, emulator: Emulator) -> None:
     """Also one whose answer does not come; its connection is closed."""
     emulator.script(ID, Silence())
-    with pytest.raises(DeadlineExceededError, match=r"no answer within 0\.01 s \(1 attempt"):
+    with pytest.raises(DeadlineExceededError, match=r"no response within 0\.01 s \(1 attempt"):
         await client.with_options(deadline=0.01).conversations.get(ID)
     await client.conversations.get(ID)
     assert emulator.counters.connections == 2

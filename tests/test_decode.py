@@ -14,6 +14,7 @@ from fakes import (
     FakeSend,
     documented,
     new_request,
+    operation_of,
 )
 
 from siteassist_async import (
@@ -31,12 +32,18 @@ from siteassist_async import (
     UnusableResponseError,
     WrongConversationError,
 )
+from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Emulator, Status
-from siteassist_async.middleware.decode import decode
+from siteassist_async.events import Event, EventStream
+from siteassist_async.logs import log_call
+from siteassist_async.middleware.decode import Decode, RaiseForStatus
+from siteassist_async.wire import Tally
 
 if TYPE_CHECKING:
     from fakes import FakeClock
+
+raise_for_status = RaiseForStatus(EventStream[Event](log_call), SYSTEM_CLOCK)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ async def test_a_status_that_is_not_documented_has_its_family(
 ) -> None:
     """The family is by the status, and the error keeps the number."""
     with pytest.raises(APIError) as caught:
-        await decode(new_request(), FakeSend(Response(status, {}, b"")))
+        await raise_for_status(new_request(), FakeSend(Response(status, {}, b"")))
     assert type(caught.value) is error_class
     assert caught.value.status == status
 
@@ -86,7 +93,7 @@ async def test_of_two_waits_the_longer_counts(
     sent = json.dumps({"error": {"message": "", "details": {"retryAfter": body}}}).encode()
     headers = {} if header is None else {"Retry-After": header}
     with pytest.raises(RateLimitError) as caught:
-        await decode(new_request(), FakeSend(Response(429, headers, sent)))
+        await raise_for_status(new_request(), FakeSend(Response(429, headers, sent)))
     assert caught.value.retry_after == retry_after
 
 
@@ -94,7 +101,7 @@ async def test_of_two_waits_the_longer_counts(
 async def test_the_request_id_is_kept(name: str) -> None:
     """It is what a vendor's support asks for."""
     with pytest.raises(InternalServerError, match="request id abc") as caught:
-        await decode(new_request(), FakeSend(Response(500, {name: "abc"}, b"")))
+        await raise_for_status(new_request(), FakeSend(Response(500, {name: "abc"}, b"")))
     assert caught.value.request_id == "abc"
 
 
@@ -131,7 +138,7 @@ async def test_a_404_about_another_conversation_closes_its_connection(
     """What comes next over it may be a stranger's too; the status decides all the same."""
     answer = Closing(404, body)
     with pytest.raises(NotFoundError):
-        await decode(new_request(), FakeSend(answer.response))
+        await raise_for_status(new_request(), FakeSend(answer.response))
     assert answer.closed == closed
 
 
@@ -143,31 +150,37 @@ async def test_another_conversation_closes_its_connection(
 ) -> None:
     """A body that is merely broken does not."""
 
-    def refuse(body: bytes, conversation_id: str) -> object:
-        assert (body, conversation_id) == (b"{}", ID)
+    def refuse(response: Response, conversation_id: str) -> object:
+        assert (response.body, conversation_id) == (b"{}", ID)
         raise error
 
     answer = Closing(200, b"{}")
-    request = new_request()
     with pytest.raises(type(error)):
-        await decode(type(request)(request.url, ID, refuse), FakeSend(answer.response))
+        await Decode()(new_request(operation_of(refuse)), FakeSend(answer.response))
     assert answer.closed == closed
 
 
-async def test_the_value_is_what_the_request_accepts() -> None:
-    """`accept` is given the body and the id, and its value goes up."""
-    response = await decode(new_request(), FakeSend(documented()))
-    assert response.value == json.loads(documented_body(200))
+async def test_the_value_is_what_the_operation_reads() -> None:
+    """`read` is given the response and the subject, and its value is the result."""
+    seen: list[tuple[Response, str]] = []
+
+    def read(response: Response, subject: str) -> int:
+        seen.append((response, subject))
+        return 7
+
+    response = documented()
+    assert await Decode()(new_request(operation_of(read)), FakeSend(response)) == 7
+    assert seen == [(response, ID)]
 
 
 async def test_what_repeats_the_token_is_hidden() -> None:
     """A server that echoes the request's headers puts no token into an error."""
-    request = new_request(headers={"Authorization": f"Bearer {TOKEN}"})
+    request = new_request(tally=Tally(token=TOKEN))
     body = json.dumps(
         {"error": {"message": f"bad {TOKEN}", "code": TOKEN, "details": {"field": TOKEN}}}
     ).encode()
     with pytest.raises(BadRequestError) as caught:
-        await decode(request, FakeSend(Response(400, {"X-Echo": TOKEN}, body)))
+        await raise_for_status(request, FakeSend(Response(400, {"X-Echo": TOKEN}, body)))
     assert caught.value.message == "bad [token]"
     assert caught.value.details == FieldDetails("[token]")
     assert TOKEN not in str(vars(caught.value))

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from fakes import ID, ONCE, TOKEN, FakePacer, client_of, settle
+from attrs import evolve
+from fakes import ID, ONCE, TOKEN, FakePacer, client_of, new_request, settle
 
 from siteassist_async import ConfigurationError, Request, SiteAssist
-from siteassist_async.codec import check_asked
 from siteassist_async.emulator import Emulator
 from siteassist_async.transport import Transport, exchange
 
@@ -118,7 +118,7 @@ async def test_requests_at_once_have_each_their_own_url_and_headers(
     ids = [f"{number:x}{ID[1:]}" for number in reversed(range(16))]
 
     async def tagged(request: Request, send: Send) -> Response:
-        tag = {"X-Tag": request.conversation_id} if request.conversation_id < "8" else {}
+        tag = {"X-Tag": request.subject} if request.subject < "8" else {}
         return await send(request.with_headers(tag))
 
     async with SiteAssist(
@@ -145,7 +145,7 @@ async def test_a_request_goes_to_its_own_host(emulator: Emulator) -> None:
     async with Emulator(token=TOKEN) as other:
         for server in (emulator, other, emulator):
             url = f"{server.url}/conversations/{ID}"
-            assert (await transport(Request(url, ID, check_asked, headers))).status == 200
+            assert (await transport(evolve(new_request(), url=url, headers=headers))).status == 200
         await transport.close()
     hosts = [seen.headers["Host"] for seen in (*emulator.counters.recent, *other.counters.recent)]
     assert hosts == [urlsplit(server.url).netloc for server in (emulator, emulator, other)]

@@ -113,7 +113,7 @@ async def test_a_bug_in_a_users_link_is_raised_at_once(
 
     async def stumble(request: Request, send: Send) -> Response:
         await send(request)
-        raise KeyError(request.conversation_id)
+        raise KeyError(request.subject)
 
     with pytest.raises(KeyError, match=ID):
         await get_all(client.with_options(middleware=[stumble]), [ID, ID, ID])

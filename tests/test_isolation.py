@@ -8,7 +8,8 @@ import pytest
 from attrs import define, field
 from paces import TODAY, begin, grant, new_pace, rate_of, refuse
 
-from siteassist_async.pacing import Pace, Permit, RateChanged
+from siteassist_async.events import RateChanged
+from siteassist_async.pacing import Pace, Permit
 from siteassist_async.pacing.isolation import Isolation, Verdict
 
 ALONE = Verdict(own=True, alone=True, general=False)

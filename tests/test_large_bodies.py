@@ -11,9 +11,8 @@ import weakref
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from attrs import evolve
 from contract_bodies import wire, wire_message
-from fakes import ID, ONCE, TOKEN, FakePacer, FakeSend, new_request, settle
+from fakes import ID, ONCE, TOKEN, FakePacer, FakeSend, new_request, operation_of, settle
 from faults.wire import BODY
 
 from siteassist_async import (
@@ -28,7 +27,7 @@ from siteassist_async import (
 )
 from siteassist_async.codec import check_asked, decode_asked, record_asked
 from siteassist_async.codec.text import MOST_VALUES
-from siteassist_async.middleware.decode import LARGE, decode
+from siteassist_async.middleware.decode import LARGE, Decode
 from siteassist_async.tracebacks import behind
 from siteassist_async.transport import SMALLEST_MAX_BODY
 from siteassist_async.transport import body as body_module
@@ -52,13 +51,12 @@ async def test_a_large_body_is_decoded_in_a_thread(body: bytes) -> None:
     """A small one is not: handing it over costs more than decoding it."""
     threads: list[int] = []
 
-    def accept(body: bytes, conversation_id: str) -> object:
+    def read(response: Response, conversation_id: str) -> object:
         threads.append(threading.get_ident())
-        return decode_asked(body, conversation_id)
+        return decode_asked(response.body, conversation_id)
 
-    request = evolve(new_request(), accept=accept)
-    response = await decode(request, FakeSend(Response(200, {}, body)))
-    assert response.value == decode_asked(BODY, ID)
+    request = new_request(operation_of(read))
+    assert await Decode()(request, FakeSend(Response(200, {}, body))) == decode_asked(BODY, ID)
     assert (threads == [threading.get_ident()]) == (body is BODY)
 
 
@@ -148,7 +146,10 @@ async def test_a_kept_error_keeps_nothing_of_a_body(
     send = FakeSend(lambda _: made.pop())
     error: SiteAssistError | None = None
     try:
-        await decode(evolve(new_request(), accept=accept), send)
+        await Decode()(
+            new_request(operation_of(lambda response, subject: accept(response.body, subject))),
+            send,
+        )
     except (UnusableResponseError, ConnectionFailedError) as caught:
         error = caught
     if error is None:  # this call does not look so far

@@ -23,18 +23,11 @@ from paces import (
     restore,
 )
 
-from siteassist_async.pacing import (
-    GateClosed,
-    LearnedRate,
-    Pace,
-    Permit,
-    RateChanged,
-    RateLimitHint,
-    WindowChanged,
-)
+from siteassist_async.events import GateClosed, RateChanged, WindowChanged
+from siteassist_async.pacing import LearnedRate, Pace, Permit, RateLimitHint
 
 if TYPE_CHECKING:
-    from siteassist_async.pacing import PaceEvent
+    from siteassist_async.events import PaceEvent
 
 EMPTY = RateLimitHint(remaining=0.0, reset=5.0)
 
@@ -89,7 +82,7 @@ def simulate(pace: Pace, server: Server, seconds: float) -> tuple[int, int]:
         wait = server(now)
         heapq.heappush(ends, (now + (0.025 if wait else 0.08), permit.number, permit, wait))
     state = pace.snapshot(now)
-    return state.granted, state.refused
+    return state.succeeded, state.throttled
 
 
 @pytest.mark.parametrize("limit", [5.0, 50.0, 400.0])

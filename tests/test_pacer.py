@@ -19,17 +19,14 @@ from hypothesis import strategies as st
 from pacers import acquire, outage, pacer_of, refuse
 
 from siteassist_async import forks
+from siteassist_async.events import GateClosed, PaceEvent, RateChanged, WindowChanged
 from siteassist_async.pacing import (
     AdaptivePacer,
-    GateClosed,
     LearnedRate,
     Pace,
-    PaceEvent,
     Permit,
-    RateChanged,
     RateLimitHint,
     StartTooLateError,
-    WindowChanged,
 )
 from siteassist_async.slots import Slots
 
@@ -273,7 +270,7 @@ def test_what_was_learned_outlives_an_event_loop(clock: FakeClock) -> None:
     pacer.restore(LearnedRate(50.0, 10.0, time.time()))
     for run in range(1, 4):
         asyncio.run(_series(pacer, 5, 4))
-        assert pacer.snapshot().granted == 20 * run
+        assert pacer.snapshot().succeeded == 20 * run
     learned = pacer.learned()
     assert learned is not None
     assert learned.rate == 50.0
@@ -300,7 +297,7 @@ def test_two_threads_share_a_pacer() -> None:
         runs: list[Coroutine[object, object, None]] = [_series(pacer, 50, 3) for _ in range(2)]
         for done in [threads.submit(asyncio.run, run) for run in runs]:
             done.result()
-    assert pacer.snapshot().granted == 300
+    assert pacer.snapshot().succeeded == 300
     assert pacer.snapshot().in_flight == 0
 
 
@@ -320,7 +317,7 @@ def test_a_loop_that_was_closed_holds_up_no_other(
     assert at_once is not None
     at_once.succeeded()
     asyncio.run(_series(pacer, 3, 2))
-    assert pacer.snapshot().granted == 8
+    assert pacer.snapshot().succeeded == 8
     caplog.set_level(logging.CRITICAL, "asyncio")
     del abandoned
     gc.collect()  # what its end raises would be a warning, and so an error
@@ -366,7 +363,7 @@ async def test_who_cancels_all_tasks_but_a_call_does_not_keep_it_waiting() -> No
     lookers[0].cancel()
     (await waiting).succeeded()
     assert lookers[0].cancelled()
-    assert pacer.snapshot().granted == 3
+    assert pacer.snapshot().succeeded == 3
 
 
 async def test_a_process_that_was_forked_has_no_requests_yet(clock: FakeClock) -> None:
@@ -429,7 +426,7 @@ async def test_a_listener_s_fault_is_logged(
     pacer.subscribe(heard.append)
     await outage(pacer, 3.0)
     assert heard == [GateClosed(3.0)]
-    assert [record.name for record in caplog.records] == ["siteassist_async"]
+    assert [record.name for record in caplog.records] == ["siteassist_async.events"]
     assert "GateClosed" in caplog.text
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 import threading
@@ -14,7 +13,7 @@ import pytest
 from fakes import FakeClock, StuckClock, settle
 from pacers import acquire, outage, pacer_of, refuse
 
-from siteassist_async.pacing import AdaptivePacer, Pace, StartTooLateError
+from siteassist_async.pacing import AdaptivePacer, Pace, Start, StartTooLateError
 from siteassist_async.pacing.pace import URGENT_FOR
 from siteassist_async.slots import Slots
 
@@ -269,21 +268,23 @@ async def test_a_deadline_that_has_passed_is_too_late(clock: FakeClock) -> None:
         permit.succeeded()
 
 
-async def test_a_long_wait_is_told_where_it_begins(
-    clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Once for all of a job's requests, and for each call that somebody waits for."""
-    caplog.set_level(logging.INFO, "siteassist_async")
+async def test_who_must_wait_hears_why_and_for_how_long(clock: FakeClock) -> None:
+    """For each reason that follows another, once."""
     pacer = pacer_of(clock, 9)
+    waits: list[tuple[str, float]] = []
+
+    async def wait(subject: str) -> None:
+        start = Start(subject, Slots(64), on_wait=lambda why, long: waits.append((why, long)))
+        (await pacer.acquire(start)).succeeded()
+
+    await wait("free")
     await refuse(pacer, 60.0, limited=False, subject="bad")
-    await acquire(pacer, "bad")
+    await wait("bad")
     await outage(pacer, 5.0)
-    calls = [acquire(pacer, name, bulk=name != "call") for name in ("one", "two", "call")]
-    await asyncio.gather(*calls)
-    assert caplog.messages == [
-        "bad: waiting about 60.0 s for the pause that the API asked for this id",
-        "one: waiting about 5.0 s for the pause that the API asked for",
-        "call: waiting about 5.0 s for the pause that the API asked for",
+    await wait("one")
+    assert [(reason, round(expected)) for reason, expected in waits] == [
+        ("retry_after", 60),
+        ("gate", 5),
     ]
 
 
@@ -333,7 +334,7 @@ def test_a_slot_that_one_thread_s_loop_frees_starts_another_s() -> None:
         holding = threads.submit(asyncio.run, hold())
         threads.submit(asyncio.run, wait()).result().succeeded()
         holding.result()
-    assert pacer.snapshot().granted == 2
+    assert pacer.snapshot().succeeded == 2
 
 
 async def test_waits_are_counted(clock: FakeClock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from paces import begin, grant, new_pace, outage, refuse
 
-from siteassist_async.pacing import GateClosed
+from siteassist_async.events import GateClosed
 from siteassist_async.pacing.gate import PROBE_INTERVAL, Gate
 
 

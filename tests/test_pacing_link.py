@@ -33,6 +33,8 @@ from siteassist_async import (
 )
 from siteassist_async.closing import Closing
 from siteassist_async.errors import ClientClosedError, ThrottledError
+from siteassist_async.events import Event, EventStream
+from siteassist_async.logs import log_call
 from siteassist_async.middleware.pacing import LONGEST_INTERVAL, Pacing
 from siteassist_async.pacing import AdaptivePacer, Pace, RateLimitHint, StartTooLateError
 
@@ -49,9 +51,16 @@ def pacing(
     clock: FakeClock | None = None,
     concurrency: int = 1,
     closing: Closing | None = None,
+    events: EventStream[Event] | None = None,
 ) -> Pacing:
     """The link."""
-    return Pacing(pacer, concurrency, clock or FakeClock(), closing or Closing())
+    return Pacing(
+        pacer,
+        concurrency,
+        clock or FakeClock(),
+        closing=closing or Closing(),
+        events=events or EventStream[Event](log_call),
+    )
 
 
 async def test_an_answer_is_told_as_a_success() -> None:
@@ -263,7 +272,7 @@ async def test_an_answer_in_time_counts_how_long_answers_take(clock: FakeClock) 
         return documented()
 
     await link(new_request(), slow)
-    other = evolve(new_request(), conversation_id=OTHER_ID)
+    other = evolve(new_request(), subject=OTHER_ID)
     with pytest.raises(RateLimitError):
         await link(other, FakeSend(RateLimitError(retry_after=10.0)))
     with pytest.raises(ThrottledError) as caught:

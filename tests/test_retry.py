@@ -26,8 +26,10 @@ from siteassist_async import (
     TimedOutError,
 )
 from siteassist_async.errors import ThrottledError
+from siteassist_async.events import Event, EventStream, RetryScheduled
+from siteassist_async.logs import log_call
 from siteassist_async.middleware import retry as retry_module
-from siteassist_async.middleware.retry import RetryBudget, RetryStats
+from siteassist_async.middleware.retry import RetryBudget
 from siteassist_async.parking import HOST
 
 if TYPE_CHECKING:
@@ -45,11 +47,21 @@ async def test_the_first_answer_is_returned(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_failure_is_tried_again_after_its_delay(clock: FakeClock) -> None:
     """The delays are those that `decide` chose, and the answer that came in the end counts."""
     send = FakeSend(InternalServerError(), TimedOutError(), documented())
-    stats = RetryStats()
-    response = await retrying(clock=clock, stats=stats)(new_request(), send)
+    events = EventStream[Event](log_call)
+    scheduled: list[RetryScheduled] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, RetryScheduled):
+            scheduled.append(event)
+
+    events.subscribe(listen)
+    response = await retrying(clock=clock, events=events)(new_request(), send)
     assert response.status == 200
     assert clock.slept == [0.5, 1.0]
-    assert stats == RetryStats(retries=2, waited=1.5)
+    assert [(one.attempt, one.delay, type(one.error)) for one in scheduled] == [
+        (1, 0.5, InternalServerError),
+        (2, 1.0, TimedOutError),
+    ]
 
 
 async def test_the_last_error_comes_out_with_attempts_and_elapsed(clock: FakeClock) -> None:
@@ -262,5 +274,5 @@ async def test_a_retry_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "siteassist_async")
     await retrying()(new_request(), FakeSend(InternalServerError("no"), documented()))
     assert caplog.messages == [
-        "123e4567-e89b-12d3-a456-426614174000: again in 0.50 s after: 500: no"
+        "conversations.get 123e4567-e89b-12d3-a456-426614174000: retrying in 0.50 s after: 500: no"
     ]

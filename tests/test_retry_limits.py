@@ -92,7 +92,7 @@ async def forever(request: Request) -> Response:
 async def test_the_deadline_ends_an_attempt_under_way(clock: FakeClock) -> None:
     """What is in flight is cancelled, and the error says how long was waited."""
     with pytest.raises(
-        DeadlineExceededError, match=r"no answer within 0.01 s \(1 attempt"
+        DeadlineExceededError, match=r"no response within 0.01 s \(1 attempt"
     ) as caught:
         await retrying(clock=clock)(new_request(deadline=clock.now() + 0.01), forever)
     assert isinstance(caught.value, TimeoutError)

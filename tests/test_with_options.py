@@ -25,7 +25,7 @@ from siteassist_async import (
 )
 from siteassist_async.emulator import Emulator, Status, conversation_ids
 from siteassist_async.errors import ThrottledError
-from siteassist_async.middleware.retry import RetryStats
+from siteassist_async.events import Event, RetryScheduled
 
 
 async def test_a_view_has_its_own_options(clock: FakeClock) -> None:
@@ -107,10 +107,18 @@ async def test_a_view_shares_the_budget_unless_it_has_another(emulator: Emulator
     assert attempts == [4, 1, 5, 1]
 
 
-async def test_retries_are_counted_over_all_views(client: SiteAssist, emulator: Emulator) -> None:
-    """What the client's retrying has come to is one sum."""
+async def test_the_events_of_all_views_are_the_clients(
+    client: SiteAssist, emulator: Emulator
+) -> None:
+    """Whoever listens to the client hears each view's retries."""
+    delays: list[float] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, RetryScheduled):
+            delays.append(event.delay)
+
+    client.events.subscribe(listen)
     emulator.script(ID, Status(500), Status(503, retry_after=7))
     await client.with_options(deadline=100).conversations.get(ID)
-    assert client.retry_stats.retries == 2
-    assert 7 <= client.retry_stats.waited <= 8.2
-    assert client.retry_stats != RetryStats()
+    assert len(delays) == 2
+    assert 7 <= delays[1] <= 7.7

@@ -1,16 +1,12 @@
-"""What a run's attempts say of the server: a link of the chain that only looks."""
+"""What a run's attempts say of the server: a listener to the client's events."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
 from siteassist_async.clock import Clock
 from siteassist_async.errors import ServerError, SiteAssistError, TransportError
-
-if TYPE_CHECKING:
-    from siteassist_async.wire import Request, Response, Send
+from siteassist_async.events import AttemptEnded, Event, RetryScheduled
 
 
 @frozen
@@ -23,22 +19,25 @@ class Trouble:
 
 @define
 class Attempts:
-    """Counts the attempts that ended, and keeps what is wrong with the server while it is."""
+    """Counts attempts and retries, and keeps what is wrong with the server while it is."""
 
     clock: Clock
     ended: int = 0
+    retries: int = 0
     trouble: Trouble | None = None
 
-    async def __call__(self, request: Request, send: Send) -> Response:
-        """Send, and look at what comes."""
-        try:
-            response = await send(request)
-        except SiteAssistError as error:
-            self._failed(error)
-            raise
-        self.ended += 1
-        self.trouble = None
-        return response
+    def __call__(self, event: Event) -> None:
+        """As a listener to the client's events."""
+        match event:
+            case AttemptEnded(error=None):
+                self.ended += 1
+                self.trouble = None
+            case AttemptEnded(error=SiteAssistError() as error):
+                self._failed(error)
+            case RetryScheduled():
+                self.retries += 1
+            case _:
+                pass
 
     def _failed(self, error: SiteAssistError) -> None:
         self.ended += 1

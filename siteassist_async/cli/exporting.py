@@ -94,7 +94,7 @@ async def export(
         retry=wanted.retry,
         concurrency=wanted.concurrency,
         pacer=pacer,
-        middleware=(attempts,),
+        on_event=attempts,
     ) as client:
         job = ExportJob(
             wanted.source,
@@ -107,8 +107,7 @@ async def export(
             pacer=pacer,
             wait=wanted.wait,
         )
-        stats = client.retry_stats
-        meter = Meter(job.progress, pacer.snapshot, lambda: stats.retries, attempts)
+        meter = Meter(job.progress, pacer.snapshot, attempts)
         try:
             summary = await _run(job, meter, console, reporter, grace)
         except ExportError as error:

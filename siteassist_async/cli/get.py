@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from siteassist_async.cli import loop
@@ -29,12 +27,12 @@ from siteassist_async.errors import (
     ThrottledError,
     TransportError,
 )
+from siteassist_async.events import Event, Listener, RetryScheduled, WaitStarted
 from siteassist_async.export import ExitCode
 from siteassist_async.ids import parse_id
+from siteassist_async.logs import NOTICEABLE, REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from siteassist_async.cli.parser import GetOptions
 
 
@@ -44,8 +42,7 @@ def run(options: GetOptions) -> int:
     try:
         conversation_id = parse_id(options.id)
         target = connection(options)
-        with _waits_told(console):
-            body = loop.run(_fetch(conversation_id, target, options))
+        body = loop.run(_fetch(conversation_id, target, options, _reporting(console)))
     except SiteAssistError as error:
         console.fail(hide_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
@@ -71,37 +68,34 @@ def code_of(error: SiteAssistError) -> ExitCode:
             return ExitCode.SOME_FAILED
 
 
-async def _fetch(conversation_id: str, target: Connection, options: GetOptions) -> bytes:
+async def _fetch(
+    conversation_id: str, target: Connection, options: GetOptions, on_event: Listener
+) -> bytes:
     async with SiteAssist(
-        target.token, base_url=target.base_url, tls=target.tls, deadline=options.deadline
+        target.token,
+        base_url=target.base_url,
+        tls=target.tls,
+        deadline=options.deadline,
+        on_event=on_event,
     ) as client:
         if options.raw:
             return (await client.conversations.get_raw(conversation_id)).body
         return await client.conversations.get_record(conversation_id)
 
 
-@contextmanager
-def _waits_told(console: Console) -> Generator[None]:
-    """Let a person see why there is no answer yet: the client logs each retry."""
-    log = logging.getLogger("siteassist_async")
-    handler = _Told(console)
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        log.removeHandler(handler)
+def _reporting(console: Console) -> Listener:
+    """Let a person see why there is no response yet."""
 
+    def report(event: Event) -> None:
+        match event:
+            case RetryScheduled():
+                console.say(f"retrying in {event.delay:.2f} s after: {event.error}")
+            case WaitStarted() if event.expected > NOTICEABLE:
+                console.say(f"waiting about {event.expected:.1f} s {REASONS[event.reason]}")
+            case _:
+                pass
 
-class _Told(logging.Handler):
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._console.say(record.getMessage())
+    return report
 
 
 def _print(body: bytes, console: Console, *, raw: bool) -> int:

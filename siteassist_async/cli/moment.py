@@ -58,12 +58,10 @@ class Meter:
         self,
         progress: Callable[[], Progress],
         pace: Callable[[], PaceSnapshot],
-        retries: Callable[[], int],
         attempts: Attempts,
     ) -> None:
         self._progress = progress
         self._pace = pace
-        self._retries = retries
         self._attempts = attempts
         self._looks: deque[tuple[float, int]] = deque()
 
@@ -75,7 +73,7 @@ class Meter:
             progress=progress,
             pace=self._pace(),
             rate=self._rate(progress),
-            retries=self._retries(),
+            retries=self._attempts.retries,
             trouble=trouble,
             troubled=self._attempts.clock.now() - trouble.since if trouble else 0.0,
             stopping=stopping,

@@ -67,7 +67,7 @@ def progress_record(moment: Moment) -> dict[str, object]:
         "rate": _rounded(moment.rate),
         "left": _rounded(moment.left),
         "retries": moment.retries,
-        "refused": pace.refused,
+        "refused": pace.throttled,
         "learned_limit": _rounded(pace.ceiling),
         "gate": _rounded(pace.gate),
         "waited": _rounded(pace.waited),
@@ -103,7 +103,7 @@ def _parts(moment: Moment) -> list[str]:
         f"{moment.rate:,.0f}/s" if moment.rate else None,
         f"{duration(moment.left)} left" if moment.left is not None else None,
         f"{failed:,} failed" if failed else None,
-        f"{pace.refused:,} refused" if pace.refused else None,
+        f"{pace.throttled:,} refused" if pace.throttled else None,
         f"{moment.retries:,} retried" if moment.retries else None,
         f"limit about {pace.ceiling:,.0f}/s" if pace.ceiling else None,
     ]

@@ -44,7 +44,7 @@ def table(result: Result) -> str:
     """Write the counts, which add up to what was asked, and what they cost."""
     counts, pace = result.summary or result.last.progress, result.last.pace
     retryable = f"{result.summary.retryable:,} may succeed another time" if result.summary else ""
-    requests = f"{pace.refused:,} refused, {result.last.retries:,} made again"
+    requests = f"{pace.throttled:,} refused, {result.last.retries:,} made again"
     speed = f"{counts.exported / counts.elapsed:,.0f} a second" if counts.elapsed else ""
     total = result.last.progress.total or 0
     rows = [
@@ -90,7 +90,7 @@ def summary_record(result: Result) -> dict[str, object]:
         "elapsed": round(counts.elapsed, 3),
         "requests": result.requests,
         "retries": result.last.retries,
-        "refused": pace.refused,
+        "refused": pace.throttled,
         "waited": round(pace.waited, 3),
         "learned_limit": pace.ceiling,
         "output": str(summary.output) if summary else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 from attrs import frozen
 
 from siteassist_async.codec.body import structure_body
@@ -17,6 +18,7 @@ from siteassist_async.codec.text import (
     excerpt,
     parse,
 )
+from siteassist_async.errors import ConfigurationError
 from siteassist_async.models import Conversation
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = [
     "decode_conversation",
     "decode_details",
     "decode_error",
+    "encode",
     "encode_conversation",
     "record_asked",
 ]
@@ -72,6 +75,18 @@ def encode_conversation(conversation: Conversation) -> bytes:
     with its default, and `last_interaction_at` by its documented name.
     """
     return dump(converter.unstructure(conversation))
+
+
+def encode(value: object) -> bytes:
+    """Write what a request sends as JSON.
+
+    Raises:
+        ConfigurationError: Some of it has no form in JSON.
+    """
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"json cannot be sent: {error}") from error
 
 
 @frozen

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from siteassist_async.pacing.learned import LearnedRate
+from siteassist_async.pacing.rate import LearnedRate
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -11,7 +11,7 @@ from siteassist_async.export.dead_letters import DeadLetter, encode
 from siteassist_async.export.feed import Feed
 from siteassist_async.export.log import Log
 from siteassist_async.export.store import Store
-from siteassist_async.pacing.learned import LearnedRate
+from siteassist_async.pacing.rate import LearnedRate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

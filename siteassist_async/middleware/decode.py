@@ -1,12 +1,10 @@
-"""Status to exception, body to value: above this link a failure is raised."""
+"""Responses to values and errors."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from typing import TYPE_CHECKING, cast
-
-from attrs import evolve
 
 from siteassist_async.codec import decode_details, decode_error
 from siteassist_async.codec.text import EXCERPT, excerpt
@@ -20,19 +18,24 @@ from siteassist_async.errors import (
     WrongConversationError,
     error_class,
 )
+from siteassist_async.events import AttemptEnded, AttemptStarted, Event, EventStream
 from siteassist_async.retry_after import longest, seconds_from_body, seconds_from_headers
 from siteassist_async.tracebacks import cut
 from siteassist_async.wire import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable
 
-    from siteassist_async.wire import Middleware, Request, Send
+    from siteassist_async.clock import Clock
+    from siteassist_async.wire import Request, Send
 
 
 DEEPEST_DETAILS = 32
 """Levels of an error's `raw_details` that are kept; deeper ones would break repr and pickle."""
 
+
+NO_TOKEN = "[token]"  # noqa: S105 - what stands for one
+"""What a token is replaced by, and so what is looked for where none was sent."""
 
 LARGE = 2**18
 """Bytes from which a body is decoded in a thread.
@@ -42,71 +45,98 @@ bounded by the size of the body and the number of its values.
 """
 
 
-def with_meaning(links: Sequence[Middleware]) -> Sequence[Middleware]:
-    """Put a link before those of a user, which finds out what their responses mean."""
-    return (_understand, *links) if links else ()
+class Decode:
+    """Reads the value of each response; stands above the user's middleware, below retry.
+
+    So middleware may return a response of its own, stored or invented, whatever is asked for.
+    """
+
+    async def __call__(self, request: Request, send: Send) -> object:
+        """Send, and read what comes."""
+        handled = sys.exception()
+        response = await send(request)
+        if not isinstance(response, Response) or not isinstance(response.body, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
+            raise _unusable_response(response)
+        operation = request.operation
+        if response.status not in operation.statuses:
+            raise _error(response, request.tally.token)
+        try:
+            if len(response.body) < LARGE:
+                return operation.read(response, request.subject)
+            return await asyncio.to_thread(operation.read, response, request.subject)
+        except UnusableResponseError as error:
+            cut(error, handled)
+            chosen = _judge(error, request.tally.token, response)
+            del response  # or the body would live as long as the error
+            if chosen is error:
+                raise
+            raise chosen from error
 
 
-async def _understand(request: Request, send: Send) -> Response:
-    """Decode a response that a user's link has invented, changed, or kept from another call."""
-    response = await send(request)
-    if not isinstance(response, Response):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
-        raise ConfigurationError(f"a middleware returned a {type(response).__name__}, no Response")
-    if response.is_read_for(request):
-        return response
-    if not isinstance(response.body, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] # as above
-        raise ConfigurationError(f"a middleware gave a body of {type(response.body).__name__}")
-    # A copy: the response may be in a cache, and meant for several calls at once.
-    return await _read(request, evolve(response))
+def _unusable_response(response: object) -> ConfigurationError:
+    if isinstance(response, Response):
+        what = f"a Response whose body is a {type(response.body).__name__}"
+    else:
+        what = f"a {type(response).__name__}"
+    return ConfigurationError(f"middleware must return a Response with a body of bytes, not {what}")
 
 
-async def decode(request: Request, send: Send) -> Response:
-    """Raise the error that the answer is, or fill in `Response.value`.
+class RaiseForStatus:
+    """Raises the error that a response is; stands right above the transport.
 
-    Of an error, whatever repeats the token is hidden. An answer about another conversation, be it
+    Of an error, whatever repeats the token is removed. An error about another conversation, be it
     a 404, closes its connection: what comes next over it would be a stranger's too. A 404 is a
     NotFoundError all the same: the status decides.
     """
-    return await _read(request, await send(request))
+
+    def __init__(self, events: EventStream[Event], clock: Clock) -> None:
+        self._events = events
+        self._clock = clock
+
+    def __call__(self, request: Request, send: Send) -> Awaitable[Response]:
+        """Send, and raise where that is no success."""
+        return (self._observed if request.tally.call else _raising)(request, send)
+
+    async def _observed(self, request: Request, send: Send) -> Response:
+        """Send between two events: neither a wait nor the reading of the value counts here."""
+        tally, emit = request.tally, self._events.emit
+        about = (tally.call, request.operation.name, request.subject, tally.sent + 1)
+        asked = (*about, request.method, request.url)
+        emit(AttemptStarted(*asked))
+        began = self._clock.now()
+        try:
+            response = await _raising(request, send)
+        except BaseException as error:
+            status = error.status if isinstance(error, APIError) else None
+            emit(AttemptEnded(*asked, self._clock.now() - began, status, 0, error))
+            raise
+        took, size = self._clock.now() - began, len(response.body)
+        emit(AttemptEnded(*asked, took, response.status, size, None))
+        return response
 
 
-async def _read(request: Request, response: Response) -> Response:
-    handled = sys.exception()
-    if response.status != 200:
-        error = _error(response, _token(request))
-        if _is_about_another(error, request.conversation_id):
+async def _raising(request: Request, send: Send) -> Response:
+    response = await send(request)
+    if response.status not in request.operation.statuses:
+        error = _error(response, request.tally.token)
+        if _is_about_another(error, request.subject):
             response.close_connection()
         raise error
-    try:
-        if len(response.body) < LARGE:
-            response.value = request.accept(response.body, request.conversation_id)
-        else:
-            response.value = await asyncio.to_thread(
-                request.accept, response.body, request.conversation_id
-            )
-    except UnusableResponseError as error:
-        cut(error, handled)
-        chosen = _judge(error, request, response)
-        del response  # or the body would live as long as the error, as it would by the frames below
-        if chosen is error:
-            raise
-        raise chosen from error
-    response.read_for = request.accept, request.conversation_id, response.body
     return response
 
 
 def _judge(
-    error: UnusableResponseError, request: Request, response: Response
+    error: UnusableResponseError, sent: str, response: Response
 ) -> UnusableResponseError | ConnectionFailedError:
     """Choose what is raised; close the connection where what comes next over it is in doubt."""
-    # No local here outlives the call: tools that report tracebacks show the locals too.
-    error.args = (_hide(str(error.args[0]), _token(request)),)
-    error.excerpt = error.excerpt and _beginning(response.body, _token(request))
+    token = sent or NO_TOKEN
+    error.args = (_hide(str(error.args[0]), token),)
+    error.excerpt = error.excerpt and _beginning(response.body, token)
     if isinstance(error, WrongConversationError):
         response.close_connection()
     elif not isinstance(error, ResponseTooLargeError) and _ends_early(response.body):
         response.close_connection()
-        return ConnectionFailedError("the answer broke off: its JSON ends early")
+        return ConnectionFailedError("the response is truncated: its JSON ends early")
     return error
 
 
@@ -115,12 +145,13 @@ def _ends_early(body: bytes) -> bool:
     return body.lstrip().startswith(b"{") and not body.rstrip().endswith(b"}")
 
 
-def _error(response: Response, token: str) -> APIError:
+def _error(response: Response, sent: str) -> APIError:
+    token = sent or NO_TOKEN
     headers = {
         _hide(name.lower(), token.lower()): _hide(value, token)
         for name, value in response.headers.items()
     }
-    body = decode_error(response.body.replace(token.encode(), b"[token]"))
+    body = decode_error(response.body.replace(token.encode(), NO_TOKEN.encode()))
     details = _without(token, body.details)
     cls = error_class(response.status)
     return cls(
@@ -144,12 +175,8 @@ def _is_about_another(error: APIError, conversation_id: str) -> bool:
     return details.conversation_id.lower() != conversation_id
 
 
-def _token(request: Request) -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ") or "[token]"
-
-
 def _hide(text: str, token: str) -> str:
-    return text.replace(token, "[token]")
+    return text.replace(token, NO_TOKEN)
 
 
 def _without(token: str, value: object, depth: int = DEEPEST_DETAILS) -> object:
@@ -169,4 +196,4 @@ def _without(token: str, value: object, depth: int = DEEPEST_DETAILS) -> object:
 
 def _beginning(body: bytes, token: str) -> str:
     """The body's excerpt, which must not end amid the token."""
-    return excerpt(body[: EXCERPT + len(token)].replace(token.encode(), b"[token]"))
+    return excerpt(body[: EXCERPT + len(token)].replace(token.encode(), NO_TOKEN.encode()))

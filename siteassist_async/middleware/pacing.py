@@ -1,4 +1,4 @@
-"""A slot and a start time for each attempt; a refusal may close the gate for all."""
+"""Pacing middleware: a slot and a time to start for each attempt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from siteassist_async.errors import (
     ThrottledError,
     UnusableResponseError,
 )
+from siteassist_async.events import Event, EventStream, WaitEnded, WaitReason, WaitStarted
 from siteassist_async.forks import renew_in_children
-from siteassist_async.pacing import Pacer, Permit, RateLimitHint, StartTooLateError
+from siteassist_async.logs import NOTICEABLE
+from siteassist_async.pacing import Pacer, Permit, RateLimitHint, Start, StartTooLateError
 from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
@@ -37,12 +39,21 @@ class Pacing:
     its start is further off than the call's patience.
     """
 
-    def __init__(self, pacer: Pacer, concurrency: int, clock: Clock, closing: Closing) -> None:
+    def __init__(
+        self,
+        pacer: Pacer,
+        concurrency: int,
+        clock: Clock,
+        *,
+        closing: Closing,
+        events: EventStream[Event],
+    ) -> None:
         self._pacer = pacer
         self._concurrency = concurrency
         self._slots = Slots(concurrency)
         self._clock = clock
         self._closing = closing
+        self._events = events
         renew_in_children(self)
 
     def renew(self) -> None:
@@ -50,9 +61,9 @@ class Pacing:
         self._slots = Slots(self._concurrency)
 
     async def __call__(self, request: Request, send: Send) -> Response:
-        """Send in turn, and tell the pacer what came of it."""
+        """Send when it may start, and let the pacer know how it ended."""
         slots = self._slots
-        permit = self._pacer.acquire_nowait(request.conversation_id, slots, bulk=request.bulk)
+        permit = self._pacer.acquire_nowait(request.subject, slots, bulk=request.bulk)
         if permit is None:
             permit = await self._wait(request)
         try:
@@ -69,17 +80,53 @@ class Pacing:
         latest = math.inf
         if request.patience < math.inf:
             latest = self._clock.now() + max(request.patience, LONGEST_INTERVAL)
+        wait = _Wait(request, self._events, self._clock)
+        start = Start(
+            request.subject,
+            self._slots,
+            bulk=request.bulk,
+            deadline=math.inf if request.deadline is None else request.deadline,
+            latest=latest,
+            on_wait=wait.begin,
+        )
         try:
             with self._closing.interrupting():
-                return await self._pacer.acquire(
-                    request.conversation_id,
-                    self._slots,
-                    bulk=request.bulk,
-                    deadline=math.inf if request.deadline is None else request.deadline,
-                    latest=latest,
-                )
+                return await self._pacer.acquire(start)
         except StartTooLateError as error:
             raise ThrottledError(reason=error.reason, wait=error.wait) from error
+        finally:
+            wait.end()
+
+
+class _Wait:
+    """The waits of one attempt, as events; at most one is under way."""
+
+    def __init__(self, request: Request, events: EventStream[Event], clock: Clock) -> None:
+        self._about = (
+            request.tally.call,
+            request.operation.name,
+            request.subject,
+            request.bulk,
+        )
+        self._is_heard = bool(request.tally.call)
+        self._events = events
+        self._clock = clock
+        self._reason: WaitReason | None = None
+        self._began = 0.0
+
+    def begin(self, reason: WaitReason, expected: float) -> None:
+        """Wait for another reason than before, if anybody hears of it."""
+        self.end()
+        if self._is_heard or expected > NOTICEABLE:
+            self._reason, self._began = reason, self._clock.now()
+            self._events.emit(WaitStarted(*self._about, reason, expected))
+
+    def end(self) -> None:
+        """Wait no longer."""
+        reason, self._reason = self._reason, None
+        if reason is not None:
+            took = self._clock.now() - self._began
+            self._events.emit(WaitEnded(*self._about, reason, took))
 
 
 def _settle(permit: Permit, request: Request, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Again, if that may help, and never past the deadline."""
+"""Retry middleware: the attempts of a call, within its deadline."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import logging
 import random
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, evolve
+from attrs import evolve
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from siteassist_async.closing import Closing
@@ -17,16 +17,34 @@ from siteassist_async.errors import (
     ServiceUnavailableError,
     SiteAssistError,
 )
-from siteassist_async.middleware.retry_policy import Progress, Retry, RetryPolicy, asked, decide
+from siteassist_async.events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    EventStream,
+    RetryScheduled,
+    next_call,
+)
+from siteassist_async.logs import HTTP
+from siteassist_async.middleware.retry_policy import (
+    Progress,
+    Retry,
+    RetryPolicy,
+    asked,
+    decide,
+    is_outcome_unknown,
+    may_repeat,
+)
 from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from siteassist_async.clock import Clock
-    from siteassist_async.wire import Request, Response, Send
+    from siteassist_async.wire import Request
 
-_LOG = logging.getLogger("siteassist_async")
+
+V = TypeVar("V")
 
 
 class RetryBudget:
@@ -47,16 +65,6 @@ class RetryBudget:
         self._left = min(self._size, self._left + 0.2)
 
 
-@define
-class RetryStats:
-    """What a client's retrying has come to."""
-
-    retries: int = 0
-    """Attempts beyond the first of a call."""
-    waited: float = 0.0
-    """Seconds asked to be waited before them; those of calls at once add up."""
-
-
 class Retrying:
     """Makes a call's attempts, and keeps its deadline over them and the waits between.
 
@@ -70,38 +78,64 @@ class Retrying:
         clock: Clock,
         *,
         budget: RetryBudget,
-        stats: RetryStats,
+        events: EventStream[Event],
         closing: Closing | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
         self._clock = clock
         self._budget = budget
-        self._stats = stats
+        self._events = events
         self._closing = closing or Closing()
         self._jitter = jitter
 
-    async def __call__(self, request: Request, send: Send) -> Response:
-        """Send until an answer is had or nothing more may help."""
+    def __call__(
+        self, request: Request, send: Callable[[Request], Awaitable[V]]
+    ) -> Coroutine[Any, Any, V]:
+        """Send until there is a result or nothing more may help."""
+        # Nobody pays for events that nobody hears.
+        if self._events or HTTP.isEnabledFor(logging.DEBUG):
+            return self._observed(request, send)
+        return self._call(request, send)
+
+    async def _observed(self, request: Request, send: Callable[[Request], Awaitable[V]]) -> V:
+        request.tally.call = call = next_call()
+        about = (call, request.operation.name, request.subject, request.bulk)
+        emit = self._events.emit
+        emit(CallStarted(*about))
+        started = self._clock.now()
+        try:
+            value = await self._call(request, send)
+        except BaseException as error:
+            emit(CallEnded(*about, self._clock.now() - started, request.tally.sent, error))
+            raise
+        emit(CallEnded(*about, self._clock.now() - started, request.tally.sent, None))
+        return value
+
+    async def _call(self, request: Request, send: Callable[[Request], Awaitable[V]]) -> V:
         started = self._clock.now()
         # Most calls need no second attempt, and all would pay for what is entered before the first.
         try:
             if request.deadline is not None:
-                response = await self._run_within(request.deadline - started, request, send)
+                value = await self._run_within(request.deadline - started, request, send)
             else:
                 try:
-                    response = await send(request)
+                    value = await send(request)
                 except SiteAssistError as error:
-                    response = await self._go_on(request, send, Progress(request.patience), error)
+                    value = await self._go_on(request, send, Progress(request.patience), error)
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
             error.isolated = 0 < request.tally.refused_alone >= self._policy.refusals - 1
+            if not request.operation.repeatable and is_outcome_unknown(error):
+                error.outcome_unknown = True
             raise
         self._budget.earn()
-        return response
+        return value
 
-    async def _run_within(self, seconds: float, request: Request, send: Send) -> Response:
+    async def _run_within(
+        self, seconds: float, request: Request, send: Callable[[Request], Awaitable[V]]
+    ) -> V:
         progress = Progress(request.patience)
         ending = asyncio.timeout(seconds)
         try:
@@ -114,15 +148,21 @@ class Retrying:
             if isinstance(error, SiteAssistError) or not ending.expired():
                 raise
             cause = progress.last_error or error
-            raise DeadlineExceededError(f"no answer within {seconds:.3g} s") from cause
+            exceeded = DeadlineExceededError(f"no response within {seconds:.3g} s")
+            exceeded.outcome_unknown = not request.operation.repeatable and request.tally.sent > 0
+            raise exceeded from cause
 
     async def _go_on(
-        self, request: Request, send: Send, progress: Progress, first: SiteAssistError
-    ) -> Response:
+        self,
+        request: Request,
+        send: Callable[[Request], Awaitable[V]],
+        progress: Progress,
+        first: SiteAssistError,
+    ) -> V:
         # Entering tenacity costs as much as a fifth of a request, so its first attempt is a replay.
         replayed = False
 
-        async def attempt() -> Response:
+        async def attempt() -> V:
             nonlocal replayed
             if not replayed:
                 replayed = True
@@ -151,6 +191,8 @@ class Retrying:
     def _plan(self, request: Request, progress: Progress, error: SiteAssistError) -> bool:
         progress.last_error = error
         progress.refused_alone = request.tally.refused_alone
+        if not request.operation.repeatable and not may_repeat(error):
+            return False
         retry = decide(self._policy, error, progress, self._jitter(), bulk=request.bulk)
         if retry is None or self._is_too_late(request, retry):
             return False
@@ -166,9 +208,10 @@ class Retrying:
             progress.patience = max(0.0, progress.patience - retry.delay)
         progress.delay = retry.delay
         progress.is_parked = not retry.spends_attempt
-        self._stats.retries += 1
-        self._stats.waited += retry.delay
-        _LOG.info("%s: again in %.2f s after: %s", request.conversation_id, retry.delay, error)
+        tally, name = request.tally, request.operation.name
+        self._events.emit(
+            RetryScheduled(tally.call, name, request.subject, tally.sent, retry.delay, error)
+        )
         return True
 
     def _is_too_late(self, request: Request, retry: Retry) -> bool:

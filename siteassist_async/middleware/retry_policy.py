@@ -11,10 +11,13 @@ from siteassist_async.errors import (
     DisconnectedError,
     ProxyError,
     RateLimitError,
+    ServerError,
     ServiceUnavailableError,
     SiteAssistError,
     TokenError,
     TransportError,
+    UnexpectedStatusError,
+    UnusableResponseError,
     WrongConversationError,
 )
 
@@ -29,7 +32,10 @@ so until a person acts.
 
 @frozen
 class RetryPolicy:
-    """How often and how late a failed attempt is made again; a GET changes nothing, so it may be.
+    """How often and how late a failed attempt is retried.
+
+    An operation that must not be repeated is retried only where the request did not reach the
+    server, or was refused by a 429 or 503; else its error has `outcome_unknown` set.
 
     Tried again are the statuses in `RETRIED`, timeouts, broken connections and truncated answers,
     an answer to another request, and a token callable that raised or took too long. Not tried
@@ -150,6 +156,22 @@ def _longest(policy: RetryPolicy, doublings: int) -> float:
     if doublings < 0:
         return 0.0
     return min(policy.longest_delay, policy.first_delay * 2.0 ** min(doublings, 60))
+
+
+def is_outcome_unknown(error: SiteAssistError) -> bool:
+    """Whether the server may have done what it was asked for, though no usable response came."""
+    if isinstance(error, TransportError):
+        return error.sent
+    if isinstance(error, ServerError):
+        return not isinstance(error, ServiceUnavailableError)
+    return isinstance(error, UnusableResponseError | UnexpectedStatusError)
+
+
+def may_repeat(error: SiteAssistError) -> bool:
+    """Whether what must not be done twice may be tried again: it was not done."""
+    if isinstance(error, APIError):
+        return isinstance(error, RateLimitError | ServiceUnavailableError)
+    return not is_outcome_unknown(error)
 
 
 def asked(error: SiteAssistError) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    from siteassist_async.pacing.permit import Permit
+    from siteassist_async.pacing.pacer import Permit
 
 MOST_PARKED = 10_000
 """Ids that are remembered as refused; the one refused longest ago is forgotten first."""

@@ -5,11 +5,23 @@ from __future__ import annotations
 import copy
 import math
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from siteassist_async.pacing.episode import Burst, Episode, first_rate, next_rate
-from siteassist_async.pacing.rate import SHORTEST_PERIOD, SLOWEST, Rate
+from siteassist_async.pacing.rate import PERIOD_PER_PAUSE, SHORTEST_PERIOD, SLOWEST, Rate, within
 
+# The share of the measured limit to go on with, so that the server's bucket fills a little.
+CUT = 0.95
+# Where nothing could be measured, and where the rate had climbed until well above the limit.
+BLIND_CUT, CUT_AFTER_CLIMB = 0.85, 0.75
+# So many requests, and the requests of so many seconds, may be refused by chance.
+DOUBT, DOUBT_TIME = 2.0, 0.05
+# No refusal cuts to less than this share of the rate.
+DEEPEST_CUT = 0.5
+# The ceiling before a climb was right for a period: it moves so far up, on a logarithmic scale,
+# towards where the climb ended.
+RAISE = 0.15
+# Where a window has a quota it is spent faster and faster, until this share is refused.
+SPEED_UP, SPENT_TOO_FAST = 1.25, 0.02
 # Seconds by which late starts may be made up for: a timer is no more exact than that.
 CREDIT = 0.05
 # Seconds without any request after which the counting begins anew.
@@ -39,10 +51,10 @@ class Learner:
     _cut: float = field(init=False, default=-math.inf)
     _good: int = field(init=False, default=0)
     _bad: int = field(init=False, default=0)
-    _before: Episode | None = field(init=False, default=None)
-    # All grants since the first episode began; its burst, known once all of it has come back.
+    _before: Observation | None = field(init=False, default=None)
+    # All grants since the first observation began; its burst, known once all of it has come back.
     _granted: int = field(init=False, default=0)
-    _discovery: Episode | None = field(init=False, default=None)
+    _discovery: Observation | None = field(init=False, default=None)
     _burst: Burst | None = field(init=False, default=None)
 
     def start(self, now: float, planned: float) -> None:
@@ -85,7 +97,7 @@ class Learner:
         if self.rate is None and self.max_rate is None:
             self._discover(sent, now, until, flying)
         elif self._good:
-            seen = self._episode(sent, now, until - now, named=named)
+            seen = self._observation(sent, now, until - now, named=named)
             rate = self.rate or Rate(seen.rate, seen.rate)
             rate = next_rate(rate, seen, self._before or seen, self._first())
             self.rate = rate.stretched(seen.refused)
@@ -134,13 +146,13 @@ class Learner:
         # Of what is in flight nobody knows yet how much is granted: half, say.
         granted = max(1.0, self.started - 1 - in_flight / 2)
         self.rate = first_rate(granted, active, until - now, at_once)
-        self._before = self._discovery = Episode(granted, active, 0.0, until - now)
+        self._before = self._discovery = Observation(granted, active, 0.0, until - now)
 
-    def _episode(self, sent: float, now: float, pause: float, *, named: bool) -> Episode:
+    def _observation(self, sent: float, now: float, pause: float, *, named: bool) -> Observation:
         rate = self.current or SLOWEST
         active = max(0.0, sent - self._begin)
         rest = max(0.0, sent - self._cut - active)
-        return Episode(
+        return Observation(
             # Those started after the refused one are most likely refused too.
             granted=max(0.0, self.started - 1 - (now - sent) * rate),
             active=active,
@@ -155,3 +167,115 @@ class Learner:
         if self._burst is None and self._discovery is not None:
             self._burst = Burst(self._granted - self._good, self._discovery.active)
         return self._burst
+
+
+@frozen
+class Observation:
+    """What was seen between the gate's opening and the next refusal.
+
+    Attributes:
+        granted: Requests, those still in flight included.
+        active: Seconds in which requests started.
+        rest: Seconds for which the gate had been closed before.
+        pause: Seconds for which it is closed now.
+        rate: Requests a second when it ended.
+        refused: Share of the requests.
+    """
+
+    granted: float
+    active: float
+    rest: float
+    pause: float
+    rate: float = 0.0
+    refused: float = 0.0
+
+
+@frozen
+class Burst:
+    """What a limit that had long been left alone granted, and the seconds in which it did."""
+
+    granted: float
+    active: float
+
+
+def first_rate(granted: float, active: float, pause: float, at_once: float) -> Rate:
+    """What to try after the first refusal, for which the gate closes for `pause` seconds.
+
+    `at_once` is the rate of what is in flight: more than the mean where the traffic has just
+    grown. The limit lies between what was granted without the pause and with it, for the burst
+    that came first is unknown. Where a refusal costs a minute, the geometric mean of the two is
+    the shorter search; where it costs little, half the upper one.
+    """
+    active = max(active, 0.02)
+    upper = max(granted / active, at_once)
+    lower = granted / (active + pause)
+    start = within(min(upper / 2, math.sqrt(lower * upper)))
+    return Rate(floor=start, ceiling=start, climbing=True)
+
+
+def next_rate(rate: Rate, seen: Observation, before: Observation, burst: Burst | None) -> Rate:
+    """What to go on with after a further refusal; the last ended the observation `before`."""
+    if is_quota(seen, before):
+        spend = within(seen.rate * (SPEED_UP if seen.refused < SPENT_TOO_FAST else 1 / SPEED_UP))
+        return Rate(floor=spend, ceiling=spend, stretch=rate.stretch)
+    ceiling = within(_ceiling(rate, seen, burst))
+    return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=rate.stretch)
+
+
+def _ceiling(rate: Rate, seen: Observation, burst: Burst | None) -> float:
+    if seen.rate > 1.1 * rate.ceiling:
+        held = 0.0 if rate.climbing else rate.ceiling * (seen.rate / rate.ceiling) ** RAISE
+        return max(measured(seen), CUT_AFTER_CLIMB * seen.rate, held)
+    if is_pause_long(seen):
+        limit = None if burst is None else limit_without(burst, seen)
+        limit = BLIND_CUT * seen.rate if limit is None else min(CUT * seen.rate, limit)
+    else:
+        # What was granted is a lower bound and what was refused an upper one.
+        limit = math.sqrt(measured(seen) * seen.rate)
+    return max(DEEPEST_CUT * seen.rate, limit)
+
+
+def measured(seen: Observation) -> float:
+    """The rate that the server was seen to grant: a lower bound, for a pause may waste some.
+
+    A token bucket refills in the pause before, a window ends with the pause after. Some
+    requests' worth of the rate in use is added: a few arrivals by chance are no measurement.
+    """
+    pause = min(seen.rest, max(seen.pause, 1.0))
+    doubt = DOUBT + DOUBT_TIME * seen.rate
+    return min(seen.rate, (seen.granted + doubt) / (seen.active + pause + doubt / seen.rate))
+
+
+def limit_without(burst: Burst, seen: Observation) -> float | None:
+    """The limit, where the pause was so long that the burst was granted once more.
+
+    Two spans that begin with the same burst differ by what the limit granted in the longer one.
+    """
+    longer = seen.active - burst.active
+    return (seen.granted - burst.granted) / longer if longer > 0.5 * burst.active else None
+
+
+def is_quota(seen: Observation, before: Observation) -> bool:
+    """Whether each window has a quota, which may be spent at any rate.
+
+    Then spending it faster is followed by as much more of a pause.
+    """
+    longer = abs(seen.active - before.active)
+    cycles = abs(seen.active + seen.pause - before.active - before.pause)
+    return is_pause_long(seen) and cycles < 0.2 * longer
+
+
+def is_pause_long(seen: Observation) -> bool:
+    """Whether most of the time was spent waiting, which says little about the limit."""
+    return min(seen.rest, max(seen.pause, 1.0)) > max(1.5, seen.active)
+
+
+def restored(limit: float, period: float, *, climbing: bool = False) -> Rate:
+    """The rate that begins at a limit which was learned before.
+
+    Where it is `climbing` it doubles within seconds, for the limit may be another by now.
+    """
+    ceiling = within(limit)
+    if climbing:
+        return Rate(floor=ceiling, ceiling=ceiling, climbing=True)
+    return Rate(floor=CUT * ceiling, ceiling=ceiling).after(period / PERIOD_PER_PAUSE)

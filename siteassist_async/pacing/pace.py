@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.pacing.episode import restored
-from siteassist_async.pacing.events import GateClosed, PaceEvent, RateChanged, WindowChanged
-from siteassist_async.pacing.foresight import Foresight
+from siteassist_async.events import GateClosed, PaceEvent, RateChanged, WindowChanged
 from siteassist_async.pacing.gate import LONGEST_PAUSE, Backoff, Gate, is_usable, pause_after
+from siteassist_async.pacing.hints import HeaderHints
 from siteassist_async.pacing.isolation import Isolation
 from siteassist_async.pacing.latency import Latency
-from siteassist_async.pacing.learned import LearnedRate
-from siteassist_async.pacing.learner import CREDIT, Learner
-from siteassist_async.pacing.permit import Permit
+from siteassist_async.pacing.learner import CREDIT, Learner, restored
+from siteassist_async.pacing.pacer import PaceSnapshot, Permit
+from siteassist_async.pacing.rate import LearnedRate, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from siteassist_async.pacing.hints import RateLimitHint
-    from siteassist_async.pacing.rate import Rate
 
 # Slow start: requests in flight at first; of these so many at once, and then so many a second,
 # twice as many after each window's worth of grants, until so many are granted. Small jobs stay
@@ -44,36 +42,6 @@ MOST_BLAMED = 8
 # Seconds after which a rate that an earlier run learned may be of another time of the API, and
 # after which it says nothing.
 STALE, FORGOTTEN = 300.0, 86_400.0
-
-
-@frozen
-class PaceSnapshot:
-    """What a pacer knows at one moment.
-
-    Attributes:
-        rate: Requests a second now; None while nothing paces.
-        ceiling: The limit as it was last measured.
-        gate: Seconds until the gate opens.
-        in_flight: Requests.
-        limit: Requests that may be in flight.
-        granted: Requests, as are those `refused`.
-        waited: Seconds for which the gate has been closed.
-        parked: Ids that were refused and not answered since, by themselves or with everyone.
-        waiting: Calls that wait for a start.
-        not_sent: Calls that were not sent, because they could not be answered in time.
-    """
-
-    rate: float | None
-    ceiling: float | None
-    gate: float
-    in_flight: int
-    limit: int
-    granted: int
-    refused: int
-    waited: float
-    parked: int = 0
-    waiting: int = 0
-    not_sent: int = 0
 
 
 @frozen
@@ -113,7 +81,7 @@ class Pace:
         self._backoff = Backoff()
         self._learner = Learner(max_rate)
         self._blamed: deque[_Blamed] = deque(maxlen=MOST_BLAMED)
-        self._foresight = Foresight()
+        self._hints = HeaderHints()
         self._isolation = Isolation()
         self._latency = Latency()
         self._started = 0
@@ -254,7 +222,7 @@ class Pace:
         self._settle(permit)
         self._refused += 1
         if not is_usable(retry_after) and hint is not None:
-            retry_after = self._foresight.wait(hint)
+            retry_after = self._hints.wait(hint)
         verdict = self._isolation.refused(
             permit,
             now,
@@ -304,8 +272,8 @@ class Pace:
             gate=self._gate.left(now),
             in_flight=self._in_flight,
             limit=self._limit,
-            granted=self._granted,
-            refused=self._refused,
+            succeeded=self._granted,
+            throttled=self._refused,
             waited=self._gate.waited(now),
             parked=len(self._isolation.parked),
         )
@@ -338,7 +306,7 @@ class Pace:
         rate = self._learner.rate
         counts = self._learner.refused(permit.sent, now)
         self._in_a_row += counts
-        self._foresight.refused(permit.sent)
+        self._hints.refused(permit.sent)
         pause = self._pause(retry_after, now, limited=limited)
         closed = self._gate.close(now, pause, strict=limited)
         if counts and limited:
@@ -372,7 +340,7 @@ class Pace:
         return self._rate_change(before)
 
     def _heed(self, sent: float, now: float, hint: RateLimitHint) -> tuple[PaceEvent, ...]:
-        wait = self._foresight.granted(sent, now, hint)
+        wait = self._hints.granted(sent, now, hint)
         if not wait or not self._gate.close(now, wait):
             return ()
         self._rest(limited=False)

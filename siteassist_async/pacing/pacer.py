@@ -1,140 +1,181 @@
-"""The waiting around the pacing decisions, in any event loop."""
+"""Pacers: what decides when each attempt may start."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
-import threading
-import time
-from contextvars import Context
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import define, field, frozen
 
-from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.forks import renew_in_children
-from siteassist_async.pacing.pace import URGENT_FOR, Pace, PaceSnapshot
-from siteassist_async.pacing.permit import Permit
-from siteassist_async.pacing.queue import StartTooLateError, Waiter, WaitQueue, has_room
+from siteassist_async.events import EventStream, PaceEvent, WaitReason
+from siteassist_async.logs import log_pace
+from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable, Sequence
-
-    from siteassist_async.pacing.events import PaceEvent
     from siteassist_async.pacing.hints import RateLimitHint
-    from siteassist_async.pacing.learned import LearnedRate
-    from siteassist_async.slots import Slots
-
-_LOG = logging.getLogger("siteassist_async")
-
-NOTICEABLE = 1.0
-"""Seconds: a wait that is longer is logged where it begins."""
-
-_REASONS = {
-    "pace": "the rate limit",
-    "gate": "the pause that the API asked for",
-    "slots": "a free slot",
-    "retry_after": "the pause that the API asked for this id",
-}
 
 
-class Pacer(Protocol):
-    """What the chain's pacing link talks to.
+class StartTooLateError(Exception):
+    """The request cannot start early enough.
 
-    A start takes one of `slots`, which the caller releases: none is given while none is free. Each
-    permit is settled exactly once.
+    Attributes:
+        wait: Seconds until it could have started.
+        reason: What it would have waited for.
     """
+
+    def __init__(self, wait: float, reason: WaitReason = "pace") -> None:
+        super().__init__(f"the next request may start in {wait:.3g} s, which is too late")
+        self.wait = wait
+        self.reason = reason
+
+
+@frozen
+class PaceSnapshot:
+    """What a pacer knows at one moment.
+
+    Attributes:
+        rate: Requests per second now; None while nothing paces.
+        ceiling: The limit as it was last measured, in requests per second.
+        gate: Seconds until the gate opens.
+        in_flight: Requests.
+        limit: Requests that may be in flight.
+        succeeded: Requests, as are those `throttled`: answered by a 429 or 503.
+        waited: Seconds for which the gate has been closed.
+        parked: Ids that were throttled and not answered since.
+        waiting: Calls that wait for a start.
+        not_sent: Calls that were not sent, because they could not be answered in time.
+    """
+
+    rate: float | None = None
+    ceiling: float | None = None
+    gate: float = 0.0
+    in_flight: int = 0
+    limit: int = 0
+    succeeded: int = 0
+    throttled: int = 0
+    waited: float = 0.0
+    parked: int = 0
+    waiting: int = 0
+    not_sent: int = 0
+
+
+@define(eq=False)
+class Permit:
+    """A request that may be sent now; settle it by one of its methods, exactly once.
+
+    Attributes:
+        sent: When it started, by the pacer's clock.
+        subject: What it is about: a conversation's id.
+        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
+        number: Counts all starts of a pacer.
+        pacer: Who hears how it ended; None once it has.
+    """
+
+    sent: float
+    subject: Hashable
+    bulk: bool
+    number: int
+    pacer: Pacer | None = field(default=None, repr=False)
+
+    def succeeded(self, hint: RateLimitHint | None = None) -> None:
+        """The API answered and did not throttle, whatever the status."""
+        pacer, self.pacer = self.pacer, None
+        if pacer is None:
+            raise _settled_before()
+        pacer.succeeded(self, hint)
+
+    def throttled(
+        self, retry_after: float | None, *, limited: bool, hint: RateLimitHint | None = None
+    ) -> bool:
+        """The API throttled the request: by a 429 where `limited`, else by a 503.
+
+        Returns whether it throttles this subject alone, while it answers others.
+        """
+        return self._settle().throttled(self, retry_after, limited=limited, hint=hint)
+
+    def abandoned(self) -> None:
+        """The request ended in a way that teaches nothing: an error, a cancellation."""
+        self._settle().abandoned(self)
+
+    def _settle(self) -> Pacer:
+        pacer, self.pacer = self.pacer, None
+        if pacer is None:
+            raise _settled_before()
+        return pacer
+
+
+def _settled_before() -> RuntimeError:
+    return RuntimeError("this permit is settled already")
+
+
+def _ignore(reason: WaitReason, expected: float) -> None:
+    """Nobody wants to know of the wait."""
+
+
+@frozen
+class Start:
+    """What an attempt asks a pacer for: one of the client's slots, and a time to start.
+
+    Attributes:
+        subject: What the request is about: a conversation's id.
+        slots: Those of the client. The pacer takes one; the client releases it.
+        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
+        deadline: When it must be answered, by the pacer's clock.
+        latest: When it must have started, by the pacer's clock.
+        on_wait: To be called where it must wait, with the reason and the expected seconds.
+    """
+
+    subject: Hashable
+    slots: Slots
+    bulk: bool = False
+    deadline: float = math.inf
+    latest: float = math.inf
+    on_wait: Callable[[WaitReason, float], None] = _ignore
+
+
+class Pacer(ABC):
+    """Decides when each attempt may start; `client.pacer` is one.
+
+    For a pace of your own, as one that several machines share, implement `acquire`. Override what
+    the pace depends on: `succeeded`, `throttled`, `abandoned`.
+
+        class Shared(Pacer):
+            async def acquire(self, start: Start) -> Permit:
+                await start.slots.acquire()
+                try:
+                    await take_a_token_from_redis()
+                except BaseException:
+                    start.slots.release()
+                    raise
+                return Permit(time.monotonic(), start.subject, start.bulk, 1, self)
+
+        client = SiteAssist(pacer=Shared())
+
+    Attributes:
+        events: What the pacer reports: GateClosed, RateChanged, WindowChanged.
+    """
+
+    def __init__(self) -> None:
+        self.events: EventStream[PaceEvent] = EventStream(log_pace)
+
+    @abstractmethod
+    async def acquire(self, start: Start) -> Permit:
+        """Wait for a slot and a time to start; a call that is cancelled holds neither.
+
+        Raises:
+            StartTooLateError: It cannot start by `start.latest`, or not early enough to be
+                answered by `start.deadline`.
+        """
 
     def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
         """Start at once, where that is possible and nobody waits; None: await `acquire`."""
-        ...
+        del subject, slots, bulk
+        return None
 
-    async def acquire(
-        self,
-        subject: Hashable,
-        slots: Slots,
-        *,
-        bulk: bool,
-        deadline: float = math.inf,
-        latest: float = math.inf,
-    ) -> Permit:
-        """Wait for a slot and a start time.
-
-        `subject` is what the request is about, `bulk` whether it is one of many. It must have
-        started by `latest`, and early enough to be answered by the `deadline`; both are times of
-        the pacer's clock. A cancelled call holds nothing.
-
-        Raises:
-            StartTooLateError: That is not possible, as it looks now or turned out in the wait.
-        """
-        ...
-
-
-class AdaptivePacer:
-    """The pacer of one process for one project: `Pace` decides, this waits.
-
-    Usable from any number of event loops, one after another, or at once in several threads: the
-    order of those who wait holds within each. What was learned outlives them.
-    """
-
-    def __init__(self, pace: Pace | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._pace = pace or Pace()
-        self._clock = clock
-        # Two threads may share a pacer, and neither a decision nor its counts are atomic. The
-        # garbage collector may end an abandoned request, and so settle it, inside the lock.
-        self._lock = threading.RLock()
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
-        self._not_sent = 0
-        self._listeners: tuple[Callable[[PaceEvent], None], ...] = ()
-        renew_in_children(self)
-
-    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
-        """As `Pacer.acquire_nowait`."""
-        if self._lanes or slots.free <= 0:
-            return None
-        with self._lock:
-            now = self._clock.now()
-            if bulk and now < slots.urgent_until and not has_room(slots, now):
-                return None
-            permit = self._pace.try_start(now, subject, bulk=bulk)
-        if permit is None:
-            return None
-        slots.free -= 1
-        if not bulk:
-            slots.urgent_until = now + URGENT_FOR
-        permit.settler = self
-        return permit
-
-    async def acquire(
-        self,
-        subject: Hashable,
-        slots: Slots,
-        *,
-        bulk: bool,
-        deadline: float = math.inf,
-        latest: float = math.inf,
-    ) -> Permit:
-        """As `Pacer.acquire`."""
-        latest = min(latest, self._pace.latest_start(self._clock.now(), deadline))
-        outcome = None
-        try:
-            while outcome is None:
-                await self._wait_while_parked(subject, latest)
-                outcome = await self._wait_in_line(Waiter(subject, bulk, latest, slots))
-        except StartTooLateError:
-            self._not_sent += 1
-            raise
-        outcome.settler = self
-        return outcome
-
-    def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
+    def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:  # noqa: B027 - may be ignored
         """As `Permit.succeeded`."""
-        with self._lock:
-            events = self._pace.succeeded(permit, self._clock.now(), hint)
-        if events or self._lanes:
-            self._changed(events)
 
     def throttled(
         self,
@@ -145,204 +186,16 @@ class AdaptivePacer:
         hint: RateLimitHint | None,
     ) -> bool:
         """As `Permit.throttled`."""
-        with self._lock:
-            alone, events = self._pace.throttled(
-                permit, self._clock.now(), retry_after, limited=limited, hint=hint
-            )
-        self._changed(events)
-        return alone
+        del permit, retry_after, limited, hint
+        return False
 
-    def abandoned(self, permit: Permit) -> None:
+    def abandoned(self, permit: Permit) -> None:  # noqa: B027 - may be ignored
         """As `Permit.abandoned`."""
-        with self._lock:
-            self._pace.abandoned(permit)
-        self._changed(())
-
-    def adjust(self, *, concurrency: int, max_rate: float | None = None) -> None:
-        """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
-        with self._lock:
-            self._pace.adjust(concurrency=concurrency, max_rate=max_rate)
-        self._changed(())
 
     def snapshot(self) -> PaceSnapshot:
         """The state at this moment."""
-        with self._lock:
-            waiting = sum(len(lane.queue) for lane in self._lanes.values())
-            state = self._pace.snapshot(self._clock.now())
-        return evolve(state, waiting=waiting, not_sent=self._not_sent)
+        return PaceSnapshot()
 
-    def learned(self) -> LearnedRate | None:
-        """What is worth keeping for the next run; None before the first 429."""
-        with self._lock:
-            return self._pace.learned(time.time())
-
-    def restore(self, learned: LearnedRate) -> None:
-        """Begin at a rate that an earlier run learned; one that is old is soon left upwards.
-
-        What makes no sense is ignored, and so is all where this process has learned by itself.
-        """
-        with self._lock:
-            events = self._pace.restore(learned, self._clock.now(), epoch=time.time())
-        self._changed(events)
-
-    def subscribe(self, listener: Callable[[PaceEvent], None]) -> Callable[[], None]:
-        """Call `listener` at each change; returns the call that ends it.
-
-        It is called in the thread of the request that made the change, after the change, and must
-        be quick. What it raises is logged, for a listener's fault is no reason to lose a request.
-        """
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = tuple(one for one in self._listeners if one is not listener)
-
-        return unsubscribe
-
-    def renew(self) -> None:
-        """Start anew in a process that was forked: what is in flight is the parent's."""
-        self._lock = threading.RLock()  # a thread that is not here may have held it
-        self._lanes = {}
-        self._pace.forget_flights()
-
-    async def _wait_while_parked(self, subject: Hashable, latest: float) -> None:
-        while (until := self._pace.parked_until(subject)) > (now := self._clock.now()):
-            if until > latest:
-                raise StartTooLateError(until - now, "retry_after")
-            _log_wait(subject, until - now, "retry_after")
-            await self._clock.sleep(until - now)
-
-    async def _wait_in_line(self, waiter: Waiter) -> Permit | None:
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-        waiter.told = partial(_tell, told)
-        lane = self._enter(waiter, loop)
-        try:
-            await told
-        except BaseException:
-            self._give_up(waiter, lane)
-            raise
-        if isinstance(waiter.outcome, StartTooLateError):
-            raise waiter.outcome
-        return waiter.outcome
-
-    def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> _Lane:
-        with self._lock:
-            now = self._clock.now()
-            lane = self._lanes.get(loop) or _Lane(loop)
-            was_empty = not len(lane.queue)
-            wait = lane.queue.enter(waiter, self._pace, now)
-            if wait > NOTICEABLE and (was_empty or not waiter.bulk):
-                _log_wait(waiter.subject, wait, lane.queue.reason(waiter, self._pace, now))
-            self._lanes[loop] = lane
-        self._advance(lane)
-        return lane
-
-    def _give_up(self, waiter: Waiter, lane: _Lane) -> None:
-        """Leave the queue, or give back what came too late to be noticed."""
-        with self._lock:
-            lane.queue.leave(waiter)
-        if isinstance(waiter.outcome, Permit):
-            waiter.slots.release()
-            self.abandoned(waiter.outcome)
-        elif not lane.loop.is_closed():
-            self._advance(lane)
-
-    def _changed(self, events: Sequence[PaceEvent]) -> None:
-        """Let all who wait look again, and tell who listens."""
-        if self._lanes:
-            current = _running_loop()
-            for lane in list(self._lanes.values()):
-                if lane.loop is current:
-                    self._advance(lane)
-                    continue
-                try:
-                    lane.loop.call_soon_threadsafe(self._advance, lane)
-                except RuntimeError:
-                    # The loop was closed while a task of its own waited: nobody will come.
-                    self._lanes.pop(lane.loop, None)
-        for event in events:
-            for listener in self._listeners:
-                try:
-                    listener(event)
-                except Exception:  # noqa: BLE001 - the listener is the user's, pacing goes on
-                    _LOG.exception("a listener to the pacer failed at %s", event)
-
-    def _advance(self, lane: _Lane) -> None:
-        """Start and refuse all whose time it is, in their own loop, and plan the next look."""
-        with self._lock:
-            now = self._clock.now()
-            at = lane.queue.advance(self._pace, now)
-            if not len(lane.queue):
-                if self._lanes.get(lane.loop) is lane:
-                    del self._lanes[lane.loop]
-                at = math.inf
-        lane.plan(at, self._look_later)
-
-    async def _look_later(self, lane: _Lane) -> None:
-        try:
-            while lane.looks_at < math.inf:
-                await self._clock.sleep(lane.looks_at - self._clock.now())
-                lane.looks_at = math.inf
-                self._advance(lane)
-        except asyncio.CancelledError:
-            if lane.forget(asyncio.current_task()):  # cancelled by a stranger: others still wait
-                lane.loop.call_soon(self._advance, lane)
-            raise
-
-
-@define(eq=False)
-class _Lane:
-    """The waiting calls of one event loop, and the task that looks again when it is time.
-
-    Attributes:
-        looks_at: When it does; infinite where none sleeps.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    queue: WaitQueue = field(factory=WaitQueue, init=False)
-    looks_at: float = field(default=math.inf, init=False)
-    _looker: asyncio.Task[None] | None = field(default=None, init=False)
-
-    def plan(self, at: float, look: Callable[[_Lane], Coroutine[object, object, None]]) -> None:
-        """Look again at a time, or earlier where that is planned already."""
-        if at >= self.looks_at:
-            if at == math.inf and not len(self.queue):
-                self._stop()
-            return
-        looking = self._looker is not None and self._looker is asyncio.current_task(self.loop)
-        self.looks_at = at
-        if not looking:
-            self._stop()
-            self.looks_at = at
-            self._looker = self.loop.create_task(look(self), context=Context())
-
-    def forget(self, looker: asyncio.Task[object] | None) -> bool:
-        """Plan anew where it was this task that was to look."""
-        if looker is not self._looker:
-            return False
-        self._looker, self.looks_at = None, math.inf
-        return True
-
-    def _stop(self) -> None:
-        looker, self._looker = self._looker, None
-        if looker is not None and looker is not asyncio.current_task(self.loop):
-            looker.cancel()
-        self.looks_at = math.inf
-
-
-def _tell(told: asyncio.Future[None]) -> None:
-    if not told.done():
-        told.set_result(None)
-
-
-def _log_wait(subject: Hashable, seconds: float, reason: str) -> None:
-    _LOG.info("%s: waiting about %.1f s for %s", subject, seconds, _REASONS[reason])
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    def subscribe(self, listener: Callable[[PaceEvent], object]) -> Callable[[], None]:
+        """Call `listener` at each change of the pace; returns a function that ends it."""
+        return self.events.subscribe(listener)

@@ -7,33 +7,17 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from siteassist_async.pacing.pace import RESERVED, URGENT_FOR
-from siteassist_async.pacing.permit import Permit
+from siteassist_async.pacing.pacer import Permit, StartTooLateError
 from siteassist_async.slots import Slots
 
 if TYPE_CHECKING:
+    from siteassist_async.events import WaitReason
     from siteassist_async.pacing.pace import Pace
-
-Reason: TypeAlias = Literal["pace", "gate", "slots", "retry_after"]
-"""What a call waits for: the learned rate, a refusal's pause, a free slot, its own id's pause."""
-
-
-class StartTooLateError(Exception):
-    """The request cannot start early enough.
-
-    Attributes:
-        wait: Seconds until it could have started.
-        reason: What it would have waited for.
-    """
-
-    def __init__(self, wait: float, reason: Reason = "pace") -> None:
-        super().__init__(f"the next request may start in {wait:.3g} s, which is too late")
-        self.wait = wait
-        self.reason = reason
 
 
 @define(eq=False)
@@ -138,7 +122,7 @@ class WaitQueue:
         self._waiting += 1
         return start - now
 
-    def reason(self, waiter: Waiter, pace: Pace, now: float) -> Reason:
+    def reason(self, waiter: Waiter, pace: Pace, now: float) -> WaitReason:
         """What a call waits for, first of all."""
         if pace.opens > now:
             return "gate"

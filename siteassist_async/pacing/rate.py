@@ -1,4 +1,4 @@
-"""The rate as a function of the time without a refusal."""
+"""Rates: as a function of the time without a refusal, and as they are saved and restored."""
 
 from __future__ import annotations
 
@@ -62,6 +62,23 @@ class Rate:
         longer = CALM if calm else 1.0
         period = min(LONGEST_PERIOD, longer * max(shortest, PERIOD_PER_PAUSE * pause))
         return evolve(self, period=period, doubling=max(DOUBLING, DOUBLING_PER_PAUSE * pause))
+
+
+@frozen
+class LearnedRate:
+    """A limit in requests a second, and the seconds from one probe of it to the next.
+
+    Attributes:
+        at: When it held, as a Unix time.
+    """
+
+    rate: float
+    period: float
+    at: float = 0.0
+
+    def is_usable(self) -> bool:
+        """Whether both can have been learned: above zero, and neither infinite nor NaN."""
+        return 0 < self.rate < math.inf and 0 < self.period < math.inf
 
 
 def within(rate: float) -> float:

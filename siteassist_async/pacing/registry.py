@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.pacing.adaptive import AdaptivePacer
 from siteassist_async.pacing.pace import Pace
-from siteassist_async.pacing.pacer import AdaptivePacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -140,11 +140,22 @@ class Transport:
 
     async def _send(self, home: Home, request: Request) -> Response:
         url, timeout = self._url(request.url), self._timeout(request.timeout)
-        if home.exchange is not None and not home.exchange.is_watched():
+        is_plain = request.method == "GET" and request.body is None
+        if is_plain and home.exchange is not None and not home.exchange.is_watched():
             response = await home.exchange.get(url, request, timeout)
         else:
-            response = await home.session.get(
+            if not (request.operation.repeatable or home.is_the_users):
+                # On a connection that the server has closed since, it would fail, and nobody could
+                # tell whether it was received.
+                close_idle(home.session)
+            session = home.session
+            # Tools wrap methods of sessions, and expect a GET by `get`.
+            by = (
+                session.get if request.method == "GET" else partial(session.request, request.method)
+            )
+            response = await by(
                 url,
+                data=request.body,
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,

@@ -18,6 +18,7 @@ from siteassist_async.errors import (
     ProxyError,
     SiteAssistError,
     TimedOutError,
+    TransportError,
 )
 from siteassist_async.tracebacks import behind
 from siteassist_async.transport.inflate import EncodingError
@@ -75,7 +76,9 @@ _OF_A_PROGRAM = (
 def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR0911 - one a kind
     """Choose the error of ours; none repeats what came over the wire."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _no_connection(error)
+        return _unsent(_no_connection(error))
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return _unsent(TimedOutError(f"no connection within {timeout.connect:g} s"))
     if isinstance(error, TimeoutError):
         return _timed_out(error, timeout)
     reason = told(error)
@@ -89,7 +92,7 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
         case aiohttp.ClientResponseError():
             return ConnectionFailedError(f"what came is not HTTP: {reason}")
         case aiohttp.ClientPayloadError() | EncodingError():
-            return ConnectionFailedError(f"the answer broke off: {reason}")
+            return ConnectionFailedError(f"the response is truncated: {reason}")
         case _ if isinstance(error, _OF_A_PROGRAM) and not isinstance(error, OSError):
             return ConfigurationError(f"the request cannot be sent: {_named(error)}")
         case _:
@@ -98,15 +101,18 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
 
 def _timed_out(error: TimeoutError, timeout: Timeout) -> SiteAssistError:
     match error:
-        case aiohttp.ConnectionTimeoutError():
-            return TimedOutError(f"no connection within {timeout.connect:g} s")
         case aiohttp.SocketTimeoutError():
             return TimedOutError(f"the server was silent for {timeout.read:g} s")
         case _:
             return TimedOutError(f"no whole answer within {timeout.total:g} s")
 
 
-def _no_connection(error: aiohttp.ClientConnectorError) -> SiteAssistError:
+def _unsent(error: TransportError) -> TransportError:
+    error.sent = False
+    return error
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> TransportError:
     reason = told(error)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"the server's certificate cannot be trusted: {reason}")

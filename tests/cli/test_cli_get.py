@@ -104,7 +104,7 @@ def test_waits_are_told(api: Emulator, capsys: pytest.CaptureFixture[str]) -> No
     api.script(ID, Disconnect())
     assert main(["get", ID]) == 0
     said = capsys.readouterr()
-    assert f"siteassist: {ID}: again in 0.00 s after: the connection broke" in said.err
+    assert "siteassist: retrying in 0.00 s after: the connection broke" in said.err
     assert json.loads(said.out)["id"] == ID
 
 
@@ -121,7 +121,7 @@ def test_deadline_tells_the_last_error(api: Emulator, capsys: pytest.CaptureFixt
     api.script(ID, Disconnect(), Disconnect())
     assert main(["get", ID, "--deadline", "0.2"]) == 3
     *_, last = capsys.readouterr().err.splitlines()
-    assert last.startswith("siteassist: the last attempt: ") or "no answer within 0.2 s" in last
+    assert last.startswith("siteassist: the last attempt: ") or "no response within 0.2 s" in last
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from attrs import evolve
-from fakes import FakeClock, new_request
+from fakes import ID, FakeClock
 
 from siteassist_async.cli.attempts import Attempts, Trouble
 from siteassist_async.cli.moment import Meter, Moment
@@ -24,9 +24,9 @@ from siteassist_async.errors import (
     RateLimitError,
     ServiceUnavailableError,
 )
+from siteassist_async.events import AttemptEnded, CallStarted, RetryScheduled
 from siteassist_async.export import Progress
 from siteassist_async.pacing import PaceSnapshot
-from siteassist_async.wire import Request, Response
 
 START = Progress(
     asked=0,
@@ -46,13 +46,13 @@ CALM = PaceSnapshot(
     gate=0.0,
     in_flight=0,
     limit=32,
-    granted=0,
-    refused=0,
+    succeeded=0,
+    throttled=0,
     waited=0.0,
 )
 HALF = Moment(
     progress=evolve(START, asked=500, exported=495, failed=3, invalid=2, elapsed=10.0),
-    pace=evolve(CALM, ceiling=48.7, refused=7, waited=1.25),
+    pace=evolve(CALM, ceiling=48.7, throttled=7, waited=1.25),
     rate=50.0,
     retries=12,
 )
@@ -62,7 +62,7 @@ LOST = Trouble(since=1.0, error=ConnectionFailedError("refused\x1b[2J"))
 def meter_of(progress: list[Progress]) -> Meter:
     """A meter that looks at these, one after another."""
     left = iter(progress)
-    return Meter(lambda: next(left), lambda: CALM, lambda: 0, Attempts(FakeClock()))
+    return Meter(lambda: next(left), lambda: CALM, Attempts(FakeClock()))
 
 
 @pytest.mark.parametrize(
@@ -207,46 +207,42 @@ def test_earlier_runs_are_no_speed() -> None:
     assert [meter.look().rate for _ in moments] == [None, None, 5.0]
 
 
-async def answered(_: Request) -> Response:
-    """Give a conversation."""
-    return Response(200, {}, b"")
+def ended(error: Exception | None = None) -> AttemptEnded:
+    """An attempt that ended so."""
+    return AttemptEnded(1, "conversations.get", ID, 1, "GET", "", 0.1, None, 0, error)
 
 
-async def test_attempts_see_a_lost_server() -> None:
+def test_attempts_see_a_lost_server() -> None:
     """Trouble begins with the first failure, keeps the last error and ends with an answer."""
     clock = FakeClock()
     attempts = Attempts(clock)
-    request = new_request()
     lost, down = ConnectionFailedError("refused"), ServiceUnavailableError("down")
-
-    async def fail_with(error: Exception) -> None:
-        async def failing(_: Request) -> Response:
-            raise error
-
-        with pytest.raises(type(error)):
-            await attempts(request, failing)
 
     def seen() -> Trouble | None:
         return attempts.trouble
 
     for clock.time, error in ((1.0, lost), (2.0, down)):
-        await fail_with(error)
+        attempts(ended(error))
     assert seen() == Trouble(1.0, down)
     for answer in (NotFoundError("gone"), RateLimitError("slow")):
-        await fail_with(lost)
-        await fail_with(answer)
+        attempts(ended(lost))
+        attempts(ended(answer))
         assert seen() is None
-    await fail_with(lost)
-    await attempts(request, answered)
+    attempts(ended(lost))
+    attempts(ended())
     assert seen() is None
     assert attempts.ended == 8
+    attempts(RetryScheduled(1, "conversations.get", ID, 1, 0.5, lost))
+    attempts(CallStarted(1, "conversations.get", ID, bulk=True))
+    assert (attempts.ended, attempts.retries) == (8, 1)
 
 
 def test_trouble_is_timed() -> None:
     """A moment knows for how long the trouble lasts."""
     clock = FakeClock()
     attempts = Attempts(clock)
-    meter = Meter(lambda: START, lambda: CALM, lambda: 3, attempts)
+    meter = Meter(lambda: START, lambda: CALM, attempts)
+    attempts.retries = 3
     attempts.trouble = LOST
     clock.time = 4.5
     moment = meter.look(stopping=True)

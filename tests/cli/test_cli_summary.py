@@ -40,7 +40,7 @@ SUMMARY = Summary(
 )
 LAST = Moment(
     progress=evolve(START, asked=7, exported=4, already_there=3, elapsed=0.5),
-    pace=evolve(CALM, ceiling=198.3, refused=31, waited=2.125),
+    pace=evolve(CALM, ceiling=198.3, throttled=31, waited=2.125),
     retries=44,
 )
 RESULT = Result(SUMMARY, LAST, requests=946)

@@ -24,7 +24,7 @@ from siteassist_async.export import (
     recovery,
 )
 from siteassist_async.export.id_list import BLOCK, Block, IdList
-from siteassist_async.pacing.learned import LearnedRate
+from siteassist_async.pacing.rate import LearnedRate
 
 from .export_fakes import missing, new_ids
 

@@ -24,7 +24,7 @@ def disconnected(name: str, *steps: Step) -> Row:
 
 def broken_off(name: str, *steps: Step) -> Row:
     """An answer begins, and does not end."""
-    return fails(name, *steps, error=ConnectionFailedError, says="the answer broke off")
+    return fails(name, *steps, error=ConnectionFailedError, says="the response is truncated")
 
 
 def wrong(name: str, *steps: Step) -> Row:

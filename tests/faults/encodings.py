@@ -21,7 +21,7 @@ def encoded(encoding: str, body: bytes) -> bytes:
 
 def broken_off(name: str, encoding: str, body: bytes) -> Row:
     """What is decoded does not come to its end."""
-    return fails(name, encoded(encoding, body), error=ConnectionFailedError, says="broke off")
+    return fails(name, encoded(encoding, body), error=ConnectionFailedError, says="truncated")
 
 
 def unusable(name: str, encoding: str, body: bytes) -> Row:

@@ -19,7 +19,7 @@ def not_http(name: str, *steps: Step) -> Row:
 
 def broken_off(name: str, *steps: Step) -> Row:
     """What comes can be read for a while."""
-    return fails(name, *steps, error=ConnectionFailedError, says="broke off")
+    return fails(name, *steps, error=ConnectionFailedError, says="truncated")
 
 
 def unusable(name: str, *steps: Step, reused: bool = False) -> Row:

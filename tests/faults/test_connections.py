@@ -152,7 +152,7 @@ async def test_a_connection_lost_before_its_body_is_read_breaks_off(
     monkeypatch.setattr(ResponseHandler, "closed", None)
     server.script[ID].append([GOOD[:-9], "silence"])
     async with client_of(server, clock) as client:
-        with pytest.raises(ConnectionFailedError, match="the answer broke off"):
+        with pytest.raises(ConnectionFailedError, match="the response is truncated"):
             await client.conversations.get(ID)
         monkeypatch.undo()
 

@@ -194,7 +194,7 @@ async def test_an_attacker_who_cuts_the_connection_cannot_shorten_a_body(
     server.forever = True
     outcome = await get(server.url, clock, tls=trusting())
     assert isinstance(outcome, ConnectionFailedError), outcome
-    assert "the answer broke off" in str(outcome)
+    assert "the response is truncated" in str(outcome)
     assert len(server.requests) == 3
 
 

@@ -1,0 +1,277 @@
+"""The pacer of a process: `Pace` decides, this waits, in any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field
+
+from siteassist_async.clock import SYSTEM_CLOCK, Clock
+from siteassist_async.forks import renew_in_children
+from siteassist_async.pacing.pace import URGENT_FOR, Pace
+from siteassist_async.pacing.pacer import Pacer, PaceSnapshot, Permit, Start, StartTooLateError
+from siteassist_async.pacing.queue import Waiter, WaitQueue, has_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable, Sequence
+
+    from siteassist_async.events import PaceEvent, WaitReason
+    from siteassist_async.pacing.hints import RateLimitHint
+    from siteassist_async.pacing.rate import LearnedRate
+    from siteassist_async.slots import Slots
+
+
+class AdaptivePacer(Pacer):
+    """The pacer of one process for one project: `Pace` decides, this waits.
+
+    Usable from any number of event loops, one after another, or at once in several threads: the
+    order of those who wait holds within each. What was learned outlives them.
+    """
+
+    def __init__(self, pace: Pace | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        super().__init__()
+        self._pace = pace or Pace()
+        self._clock = clock
+        # Two threads may share a pacer, and neither a decision nor its counts are atomic. The
+        # garbage collector may end an abandoned request, and so settle it, inside the lock.
+        self._lock = threading.RLock()
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._not_sent = 0
+        renew_in_children(self)
+
+    def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
+        """As `Pacer.acquire_nowait`."""
+        if self._lanes or slots.free <= 0:
+            return None
+        with self._lock:
+            now = self._clock.now()
+            if bulk and now < slots.urgent_until and not has_room(slots, now):
+                return None
+            permit = self._pace.try_start(now, subject, bulk=bulk)
+        if permit is None:
+            return None
+        slots.free -= 1
+        if not bulk:
+            slots.urgent_until = now + URGENT_FOR
+        permit.pacer = self
+        return permit
+
+    async def acquire(self, start: Start) -> Permit:
+        """As `Pacer.acquire`."""
+        latest = min(start.latest, self._pace.latest_start(self._clock.now(), start.deadline))
+        outcome = None
+        try:
+            while outcome is None:
+                await self._wait_while_parked(start, latest)
+                outcome = await self._wait_in_line(start, latest)
+        except StartTooLateError:
+            self._not_sent += 1
+            raise
+        outcome.pacer = self
+        return outcome
+
+    def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
+        """As `Permit.succeeded`."""
+        with self._lock:
+            events = self._pace.succeeded(permit, self._clock.now(), hint)
+        if events or self._lanes:
+            self._changed(events)
+
+    def throttled(
+        self,
+        permit: Permit,
+        retry_after: float | None,
+        *,
+        limited: bool,
+        hint: RateLimitHint | None,
+    ) -> bool:
+        """As `Permit.throttled`."""
+        with self._lock:
+            alone, events = self._pace.throttled(
+                permit, self._clock.now(), retry_after, limited=limited, hint=hint
+            )
+        self._changed(events)
+        return alone
+
+    def abandoned(self, permit: Permit) -> None:
+        """As `Permit.abandoned`."""
+        with self._lock:
+            self._pace.abandoned(permit)
+        self._changed(())
+
+    def adjust(self, *, concurrency: int, max_rate: float | None = None) -> None:
+        """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
+        with self._lock:
+            self._pace.adjust(concurrency=concurrency, max_rate=max_rate)
+        self._changed(())
+
+    def snapshot(self) -> PaceSnapshot:
+        """The state at this moment."""
+        with self._lock:
+            waiting = sum(len(lane.queue) for lane in self._lanes.values())
+            state = self._pace.snapshot(self._clock.now())
+        return evolve(state, waiting=waiting, not_sent=self._not_sent)
+
+    def learned(self) -> LearnedRate | None:
+        """What is worth keeping for the next run; None before the first 429."""
+        with self._lock:
+            return self._pace.learned(time.time())
+
+    def restore(self, learned: LearnedRate) -> None:
+        """Begin at a rate that an earlier run learned; one that is old is soon left upwards.
+
+        What makes no sense is ignored, and so is all where this process has learned by itself.
+        """
+        with self._lock:
+            events = self._pace.restore(learned, self._clock.now(), epoch=time.time())
+        self._changed(events)
+
+    def renew(self) -> None:
+        """Start anew in a process that was forked: what is in flight is the parent's."""
+        self._lock = threading.RLock()  # a thread that is not here may have held it
+        self._lanes = {}
+        self._pace.forget_flights()
+
+    async def _wait_while_parked(self, start: Start, latest: float) -> None:
+        while (until := self._pace.parked_until(start.subject)) > (now := self._clock.now()):
+            if until > latest:
+                raise StartTooLateError(until - now, "retry_after")
+            start.on_wait("retry_after", until - now)
+            await self._clock.sleep(until - now)
+
+    async def _wait_in_line(self, start: Start, latest: float) -> Permit | None:
+        waiter = Waiter(start.subject, start.bulk, latest, start.slots)
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        waiter.told = partial(_tell, told)
+        lane = self._enter(waiter, loop, start.on_wait)
+        try:
+            await told
+        except BaseException:
+            self._give_up(waiter, lane)
+            raise
+        if isinstance(waiter.outcome, StartTooLateError):
+            raise waiter.outcome
+        return waiter.outcome
+
+    def _enter(
+        self,
+        waiter: Waiter,
+        loop: asyncio.AbstractEventLoop,
+        on_wait: Callable[[WaitReason, float], None],
+    ) -> _Lane:
+        with self._lock:
+            now = self._clock.now()
+            lane = self._lanes.get(loop) or _Lane(loop)
+            expected = lane.queue.enter(waiter, self._pace, now)
+            self._lanes[loop] = lane
+        self._advance(lane)
+        if waiter.outcome is None:
+            on_wait(lane.queue.reason(waiter, self._pace, now), expected)
+        return lane
+
+    def _give_up(self, waiter: Waiter, lane: _Lane) -> None:
+        """Leave the queue, or give back what came too late to be noticed."""
+        with self._lock:
+            lane.queue.leave(waiter)
+        if isinstance(waiter.outcome, Permit):
+            waiter.slots.release()
+            self.abandoned(waiter.outcome)
+        elif not lane.loop.is_closed():
+            self._advance(lane)
+
+    def _changed(self, events: Sequence[PaceEvent]) -> None:
+        """Let all who wait look again, and tell who listens."""
+        if self._lanes:
+            current = _running_loop()
+            for lane in list(self._lanes.values()):
+                if lane.loop is current:
+                    self._advance(lane)
+                    continue
+                try:
+                    lane.loop.call_soon_threadsafe(self._advance, lane)
+                except RuntimeError:
+                    # The loop was closed while a task of its own waited: nobody will come.
+                    self._lanes.pop(lane.loop, None)
+        for event in events:
+            self.events.emit(event)
+
+    def _advance(self, lane: _Lane) -> None:
+        """Start and refuse all whose time it is, in their own loop, and plan the next look."""
+        with self._lock:
+            now = self._clock.now()
+            at = lane.queue.advance(self._pace, now)
+            if not len(lane.queue):
+                if self._lanes.get(lane.loop) is lane:
+                    del self._lanes[lane.loop]
+                at = math.inf
+        lane.plan(at, self._look_later)
+
+    async def _look_later(self, lane: _Lane) -> None:
+        try:
+            while lane.looks_at < math.inf:
+                await self._clock.sleep(lane.looks_at - self._clock.now())
+                lane.looks_at = math.inf
+                self._advance(lane)
+        except asyncio.CancelledError:
+            if lane.forget(asyncio.current_task()):  # cancelled by a stranger: others still wait
+                lane.loop.call_soon(self._advance, lane)
+            raise
+
+
+@define(eq=False)
+class _Lane:
+    """The waiting calls of one event loop, and the task that looks again when it is time.
+
+    Attributes:
+        looks_at: When it does; infinite where none sleeps.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    queue: WaitQueue = field(factory=WaitQueue, init=False)
+    looks_at: float = field(default=math.inf, init=False)
+    _looker: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def plan(self, at: float, look: Callable[[_Lane], Coroutine[object, object, None]]) -> None:
+        """Look again at a time, or earlier where that is planned already."""
+        if at >= self.looks_at:
+            if at == math.inf and not len(self.queue):
+                self._stop()
+            return
+        looking = self._looker is not None and self._looker is asyncio.current_task(self.loop)
+        self.looks_at = at
+        if not looking:
+            self._stop()
+            self.looks_at = at
+            self._looker = self.loop.create_task(look(self), context=Context())
+
+    def forget(self, looker: asyncio.Task[object] | None) -> bool:
+        """Plan anew where it was this task that was to look."""
+        if looker is not self._looker:
+            return False
+        self._looker, self.looks_at = None, math.inf
+        return True
+
+    def _stop(self) -> None:
+        looker, self._looker = self._looker, None
+        if looker is not None and looker is not asyncio.current_task(self.loop):
+            looker.cancel()
+        self.looks_at = math.inf
+
+
+def _tell(told: asyncio.Future[None]) -> None:
+    if not told.done():
+        told.set_result(None)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
