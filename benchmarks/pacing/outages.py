@@ -28,7 +28,7 @@ KINDS = (
 )
 # What an outage may cost beyond itself: the wait that was named last or a pause of our own, and
 # starting anew after it.
-PAUSE, ANEW = 15.0, 3.0
+PAUSE, ANEW = 15.0, 4.0
 
 MAKERS: dict[str, Callable[[], Client]] = {
     "this pacer": lambda: Paced(1),
