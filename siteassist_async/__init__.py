@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     )
     from siteassist_async.wire import (
         Middleware,
+        Operation,
         Request,
         Response,
         Send,
@@ -107,6 +108,7 @@ __all__ = [
     "Message",
     "Middleware",
     "NotFoundError",
+    "Operation",
     "OtherPart",
     "OutageError",
     "Part",
@@ -208,6 +210,7 @@ _HOMES = {
     ),
     "wire": (
         "Middleware",
+        "Operation",
         "Request",
         "Response",
         "Send",
