@@ -280,16 +280,16 @@ DOWN = ServiceUnavailableError("down")
     ("event", "logger", "level", "text"),
     [
         (
-            AttemptEnded(*ABOUT, 2, "GET", "https://x/1", 0.25, 200, 12, None),
+            AttemptEnded(*ABOUT, 2, "GET", "https://x", 0.25, 200, 12, None),
             "http",
             "DEBUG",
-            "GET https://x/1: 200 in 0.250 s (12 bytes, attempt 2)",
+            "GET https://x: 200 in 0.250 s (12 bytes, attempt 2)",
         ),
         (
-            AttemptEnded(*ABOUT, 2, "GET", "https://x/1", 0.25, 503, 0, DOWN),
+            AttemptEnded(*ABOUT, 2, "GET", "https://x", 0.25, 503, 0, DOWN),
             "http",
             "DEBUG",
-            "GET https://x/1: failed after 0.250 s (attempt 2): ServiceUnavailableError('503: down')",
+            "GET https://x: failed after 0.250 s (attempt 2): ServiceUnavailableError('503: down')",
         ),
         (
             RetryScheduled(*ABOUT, 1, 2.0, DOWN),
