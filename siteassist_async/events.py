@@ -235,6 +235,9 @@ _numbers = itertools.count(1)
 class EventStream(Generic[E]):
     """Listeners, and what they are called with.
 
+    Attributes:
+        listeners: Those who listen now, by a key of their own.
+
     Args:
         log: Called with each event too, before the listeners.
     """
@@ -242,11 +245,7 @@ class EventStream(Generic[E]):
     def __init__(self, log: Callable[[E], None]) -> None:
         self._log = log
         # One operation each, so that threads may share a stream: a pacer's is its clients'.
-        self._listeners: dict[object, Callable[[E], object]] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
+        self.listeners: dict[object, Callable[[E], object]] = {}
 
     def subscribe(self, listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` at each event from now on; returns a function that ends it.
@@ -255,17 +254,17 @@ class EventStream(Generic[E]):
         raises is logged and goes no further: no request is lost by a listener's fault.
         """
         key = object()
-        self._listeners[key] = listener
+        self.listeners[key] = listener
 
         def unsubscribe() -> None:
-            self._listeners.pop(key, None)
+            self.listeners.pop(key, None)
 
         return unsubscribe
 
     def emit(self, event: E) -> None:
         """Call all listeners."""
         self._log(event)
-        for listener in tuple(self._listeners.values()):
+        for listener in tuple(self.listeners.values()):
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - the listener is the user's, the request goes on

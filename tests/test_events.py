@@ -396,14 +396,14 @@ def test_a_stream_calls_in_the_order_of_subscription() -> None:
     """The log first."""
     heard: list[str] = []
     stream = EventStream[Event](lambda _: heard.append("log"))
-    assert not stream
+    assert not stream.listeners
     ends = [stream.subscribe(partial(_note, heard, name)) for name in "ab"]
-    assert stream
+    assert list(stream.listeners.values())
     stream.emit(WindowChanged(1))
     assert heard == ["log", "a", "b"]
     for end in ends:
         end()
-    assert not stream
+    assert not stream.listeners
 
 
 def _note(heard: list[str], name: str, event: Event) -> None:

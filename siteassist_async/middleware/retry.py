@@ -94,7 +94,7 @@ class Retrying:
     ) -> Coroutine[Any, Any, V]:
         """Send until there is a result or nothing more may help."""
         # Nobody pays for events that nobody hears.
-        if self._events or HTTP.isEnabledFor(logging.DEBUG):
+        if self._events.listeners or HTTP.isEnabledFor(logging.DEBUG):
             return self._observed(request, send)
         return self._call(request, send)
 
