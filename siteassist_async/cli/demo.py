@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.demo_text import Seen, introduction, story
@@ -34,7 +34,7 @@ def run(options: DemoOptions) -> int:
     """Export from an emulator that refuses and fails, and tell what happened."""
     console = Console.of_process()
     try:
-        return loop.run(_demo(options.conversations, _folder(options.output), console))
+        return runtime.run(_demo(options.conversations, _folder(options.output), console))
     except SiteAssistError as error:
         console.fail(str(error))
         return exit_code(error)

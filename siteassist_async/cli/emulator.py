@@ -7,9 +7,9 @@ import errno
 import shlex
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.interrupts import interrupts
+from siteassist_async.cli.runtime import interrupts
 from siteassist_async.emulator import Counters, Emulator, TokenBucket
 from siteassist_async.export import ExitCode
 
@@ -30,7 +30,7 @@ def run(options: EmulatorOptions) -> int:
         limit=TokenBucket(options.rate) if options.rate else None,
     )
     try:
-        loop.run(_serve(api, console))
+        runtime.run(_serve(api, console))
     except OSError as error:
         console.fail(_why(error, options.port))
         return ExitCode.WRONG_USAGE

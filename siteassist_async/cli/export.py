@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.exporting import Result, Wanted, export
@@ -64,7 +64,7 @@ def _export(options: ExportOptions, console: Console) -> Result:
     if from_stdin and sys.stdin.isatty():
         console.say("reading ids, one a line; Ctrl-D ends them")
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
-    return loop.run(export(wanted, target, console, reporter))
+    return runtime.run(export(wanted, target, console, reporter))
 
 
 def _refuse_streams(output: str) -> None:

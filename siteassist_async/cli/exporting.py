@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from siteassist_async.cli.attempts import Attempts
-from siteassist_async.cli.interrupts import Interrupts, interrupts
 from siteassist_async.cli.moment import Meter, Moment
+from siteassist_async.cli.runtime import Interrupts, interrupts
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.export import ExportError, ExportJob, Source, Summary

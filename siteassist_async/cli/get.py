@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.json_text import for_terminal
@@ -45,7 +45,7 @@ def run(options: GetOptions) -> int:
         conversation_id = parse_id(options.id)
         target = connection(options)
         with _waits_told(console):
-            body = loop.run(_fetch(conversation_id, target, options))
+            body = runtime.run(_fetch(conversation_id, target, options))
     except SiteAssistError as error:
         console.fail(hide_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):

@@ -15,7 +15,7 @@ from attrs import frozen
 from command import line_with, siteassist
 from door import Door
 
-from siteassist_async.cli.interrupts import interrupts
+from siteassist_async.cli.runtime import interrupts
 from siteassist_async.emulator import Emulator, conversation_ids, in_thread
 
 if TYPE_CHECKING:
