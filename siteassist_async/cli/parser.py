@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from typing import TYPE_CHECKING, NoReturn
 
 from siteassist_async.cli import texts
 from siteassist_async.cli.shown import escape, hide_words
-from siteassist_async.cli.values import (
-    above_zero,
-    duration,
-    emulator_token,
-    not_empty,
-    output_file,
-    whole,
-    zero_or_more,
-)
 from siteassist_async.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
 
 # More connections than this need more file descriptors than a process has by default.
 _MOST_AT_ONCE = 1000
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Options(Namespace):
@@ -207,3 +209,75 @@ _COMMANDS = {
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
 }
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Accept whole numbers from `low` to `high`."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ArgumentTypeError(f"expected a whole number from {low} to {high}, not {text!r}")
+        return value
+
+    return number
+
+
+def above_zero(text: str) -> float:
+    """Accept numbers above 0, infinity apart."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return value
+
+
+def zero_or_more(text: str) -> float:
+    """Accept 0 and numbers above it, infinity apart."""
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"expected a number of 0 or more, not {text!r}")
+    return value
+
+
+def duration(text: str) -> float:
+    """Accept seconds, or a number with s, m or h behind it; 0 is none."""
+    unit = _UNITS.get(text[-1:], 0.0)
+    value = _number(text[:-1] if unit else text) * (unit or 1.0)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"expected a duration such as 90, 90s, 5m or 2h, not {text!r}")
+    return value
+
+
+def not_empty(text: str) -> str:
+    """Accept any text but none."""
+    if not text:
+        raise ArgumentTypeError("expected a value, not nothing")
+    return text
+
+
+def output_file(text: str) -> str:
+    """Accept a file's name: what an export resumes cannot be a pipe."""
+    if text == "-":
+        raise ArgumentTypeError(
+            "expected a file: the next run goes on from what is in it, which a pipe does not keep"
+        )
+    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
+        raise ArgumentTypeError(f"expected a file, not a folder: {text!r}")
+    return text
+
+
+def emulator_token(text: str) -> str:
+    """Accept what a header can carry as a token."""
+    if not text or not all("!" <= character <= "~" for character in text):
+        raise ArgumentTypeError("expected printable ASCII characters without spaces")
+    return text
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

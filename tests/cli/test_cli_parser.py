@@ -115,7 +115,6 @@ def test_help_loads_nothing() -> None:
         "siteassist_async.cli.shown",
         "siteassist_async.cli.streams",
         "siteassist_async.cli.texts",
-        "siteassist_async.cli.values",
         "siteassist_async.version",
     }
 
