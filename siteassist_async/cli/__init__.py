@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from siteassist_async.cli.console import flush, hold_descriptors
 from siteassist_async.cli.parser import parse
-from siteassist_async.cli.streams import flush, hold_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

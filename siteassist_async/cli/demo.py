@@ -36,7 +36,7 @@ def run(options: DemoOptions) -> int:
     try:
         return runtime.run(_demo(options.conversations, _folder(options.output), console))
     except SiteAssistError as error:
-        console.fail(str(error))
+        console.error(str(error))
         return exit_code(error)
 
 
@@ -53,7 +53,7 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
         faults=shares(met),
     ) as api:
         api.missing(_missing(count))
-        console.tell(introduction(count, _RATE))
+        console.result(introduction(count, _RATE))
         result = await export(
             Wanted(Source(ids), output),
             Connection(api.url, api.token),
@@ -63,10 +63,10 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
     if result.error is not None:
         raise result.error
     if result.summary is None or result.summary.ending is not Ending.FINISHED:
-        console.fail("the demo was ended before its export was")
+        console.error("the demo was ended before its export was")
         return code_of(result)
     seen = Seen(result, result.summary, api.counters, met, limit, _same(output))
-    console.tell(f"{table(result)}\n\n{story(seen)}")
+    console.result(f"{table(result)}\n\n{story(seen)}")
     return ExitCode.DONE if _is_whole(seen, count) else ExitCode.SOME_FAILED
 
 

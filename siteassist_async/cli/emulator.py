@@ -32,9 +32,9 @@ def run(options: EmulatorOptions) -> int:
     try:
         runtime.run(_serve(api, console))
     except OSError as error:
-        console.fail(_why(error, options.port))
+        console.error(_why(error, options.port))
         return ExitCode.WRONG_USAGE
-    console.tell(served(api.counters))
+    console.result(served(api.counters))
     return ExitCode.DONE
 
 
@@ -42,7 +42,7 @@ async def _serve(api: Emulator, console: Console) -> None:
     ended = asyncio.Event()
     async with api:
         with interrupts(ended.set, ended.set):
-            console.tell(greeting(api.url, api.token))
+            console.result(greeting(api.url, api.token))
             await ended.wait()
 
 

@@ -36,12 +36,12 @@ def run(options: ExportOptions) -> int:
     if result.error is not None:
         return _broken_off(result, result.error, options, console)
     if options.json:
-        console.tell(json.dumps(summary_record(result)))
+        console.result(json.dumps(summary_record(result)))
     elif not options.quiet:
-        console.tell(f"{table(result)}\n\n{closing(result, options.command_line)}")
+        console.result(f"{table(result)}\n\n{closing(result, options.command_line)}")
     code = code_of(result)
     if options.quiet and code:
-        console.fail(closing(result, options.command_line))
+        console.error(closing(result, options.command_line))
     return code
 
 
@@ -62,7 +62,7 @@ def _export(options: ExportOptions, console: Console) -> Result:
     )
     target = connection(options, stdin_has_ids=from_stdin)
     if from_stdin and sys.stdin.isatty():
-        console.say("reading ids, one a line; Ctrl-D ends them")
+        console.info("reading ids, one a line; Ctrl-D ends them")
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
     return runtime.run(export(wanted, target, console, reporter))
 
@@ -93,10 +93,10 @@ def _broken_off(
 ) -> int:
     """Tell what was done until a file could not be read or written any more."""
     if options.json:
-        console.tell(json.dumps(summary_record(result) | {"event": "error"}))
+        console.result(json.dumps(summary_record(result) | {"event": "error"}))
     elif not options.quiet:
-        console.tell(table(result))
-    console.fail(str(error))
+        console.result(table(result))
+    console.error(str(error))
     return code_of(result)
 
 
@@ -104,6 +104,6 @@ def _failed(error: SiteAssistError, options: ExportOptions, console: Console) ->
     code = exit_code(error)
     if options.json:
         record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-        console.tell(json.dumps(record))
-    console.fail(hide_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
+        console.result(json.dumps(record))
+    console.error(hide_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
     return code

@@ -129,7 +129,7 @@ async def _run(
         job.stop()
         loop.call_later(grace, running.cancel)
         flying = job.progress().in_flight
-        console.say(
+        console.info(
             f"stopping; {flying} in flight have {grace:g} s to end, and Ctrl-C again ends at once"
         )
 

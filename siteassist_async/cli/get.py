@@ -47,9 +47,9 @@ def run(options: GetOptions) -> int:
         with _waits_told(console):
             body = runtime.run(_fetch(conversation_id, target, options))
     except SiteAssistError as error:
-        console.fail(hide_words(str(error)))
+        console.error(hide_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
-            console.fail(f"the last attempt: {error.__cause__}")
+            console.error(f"the last attempt: {error.__cause__}")
         return code_of(error)
     return _print(body, console, raw=options.raw)
 
@@ -101,14 +101,14 @@ class _Told(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.say(record.getMessage())
+        self._console.info(record.getMessage())
 
 
 def _print(body: bytes, console: Console, *, raw: bool) -> int:
     stdout: TextIO | None = sys.stdout
     try:
         if stdout is None:
-            console.fail("standard output: it is closed")
+            console.error("standard output: it is closed")
             return ExitCode.ACT
         if stdout.isatty():
             stdout.write(for_terminal(body, stdout.encoding, indented=not raw))
@@ -118,6 +118,6 @@ def _print(body: bytes, console: Console, *, raw: bool) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        console.fail(f"standard output: {error.strerror}")
+        console.error(f"standard output: {error.strerror}")
         return ExitCode.ACT
     return ExitCode.DONE

@@ -57,7 +57,7 @@ class JsonLines:
 
     def show(self, moment: Moment) -> None:
         """Write every moment."""
-        self.console.tell(json.dumps(progress_record(moment)))
+        self.console.result(json.dumps(progress_record(moment)))
 
 
 @frozen
@@ -90,4 +90,4 @@ class LogLines:
         if news or elapsed - self._told >= _BETWEEN_LINES:
             self._told = elapsed
             self._waiting = stands_still
-            self.console.say(log_line(moment))
+            self.console.info(log_line(moment))

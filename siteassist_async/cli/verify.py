@@ -25,12 +25,12 @@ def run(options: VerifyOptions) -> int:
         code = exit_code(error)
         if options.json:
             record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-            console.tell(json.dumps(record))
-        console.fail(str(error))
+            console.result(json.dumps(record))
+        console.error(str(error))
         return code
     for fault in found.faults:
-        console.fail(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
-    console.tell(json.dumps(_record(found)) if options.json else _text(found))
+        console.error(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
+    console.result(json.dumps(_record(found)) if options.json else _text(found))
     return _code(found)
 
 

@@ -13,9 +13,8 @@ from attrs import evolve
 from command import siteassist
 from test_cli_progress import CALM, HALF, LOST
 
-from siteassist_async.cli.console import Console
+from siteassist_async.cli.console import Console, flush
 from siteassist_async.cli.reporters import Bar, JsonLines, LogLines, Silent, reporter_for
-from siteassist_async.cli.streams import flush
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,9 +56,9 @@ def at(elapsed: float, moment: Moment = HALF) -> Moment:
 def test_results_and_work_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     """Results go to standard output, all else to standard error."""
     console = Console.of_process()
-    console.tell("result")
-    console.say("work")
-    console.fail("failure")
+    console.result("result")
+    console.info("work")
+    console.error("failure")
     said = capsys.readouterr()
     assert said.out == "result\n"
     assert said.err == "siteassist: work\nsiteassist: failure\n"
@@ -68,8 +67,8 @@ def test_results_and_work_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """A quiet console tells failures only."""
     console = Console.of_process(quiet=True)
-    console.say("work")
-    console.fail("failure")
+    console.info("work")
+    console.error("failure")
     assert capsys.readouterr().err == "siteassist: failure\n"
 
 
@@ -78,7 +77,7 @@ def test_a_redrawn_line_makes_way(terminal: Terminal) -> None:
     console = Console(None, terminal, XTERM)
     console.redraw("50%")
     console.redraw("60%")
-    console.say("news")
+    console.info("news")
     console.redraw("70%")
     console.end()
     console.end()
@@ -114,9 +113,9 @@ def test_a_lost_reader_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a write failed nothing more is written to that stream."""
     gone = Gone()
     console = Console(None, gone, XTERM)
-    console.say("work")
+    console.info("work")
     monkeypatch.setattr(Gone, "write", Terminal.write)
-    console.say("more")
+    console.info("more")
     assert (gone.getvalue(), console.columns, console.has_blocks) == ("", 80, False)
 
 
@@ -124,8 +123,8 @@ def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process may be started without standard output and error."""
     monkeypatch.setattr(sys, "stdout", None)
     console = Console(None, None, XTERM)
-    console.tell("result")
-    console.say("work")
+    console.result("result")
+    console.info("work")
     assert not console.redraws
     flush()
 
@@ -134,7 +133,7 @@ def test_unknown_characters_are_escaped() -> None:
     """What the encoding lacks, an undecodable file name too, does not fail."""
     written = io.BytesIO()
     out = io.TextIOWrapper(written, encoding="latin-1")
-    Console(out, None, {}).tell("né \u2192 \udcff")
+    Console(out, None, {}).result("né \u2192 \udcff")
     assert written.getvalue() == b"n\xe9 \\u2192 \\udcff\n"
 
 

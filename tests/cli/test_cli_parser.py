@@ -111,9 +111,9 @@ def test_help_loads_nothing() -> None:
     assert {name for name in loaded if name.startswith("siteassist_async")} == {
         "siteassist_async",
         "siteassist_async.cli",
+        "siteassist_async.cli.console",
         "siteassist_async.cli.parser",
         "siteassist_async.cli.shown",
-        "siteassist_async.cli.streams",
         "siteassist_async.cli.texts",
         "siteassist_async.version",
     }

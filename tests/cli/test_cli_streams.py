@@ -14,7 +14,7 @@ import pytest
 from command import line_with, siteassist
 
 from siteassist_async.cli import main
-from siteassist_async.cli.streams import hold_descriptors
+from siteassist_async.cli.console import hold_descriptors
 from siteassist_async.emulator import Emulator, conversation_ids, in_thread
 from siteassist_async.errors import DeadlineExceededError
 from siteassist_async.export import OutputError
