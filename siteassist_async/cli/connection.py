@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from siteassist_async.cli.secret import read_token
+from siteassist_async.cli.credentials import read_token
 from siteassist_async.client import BASE_URL
 from siteassist_async.errors import ConfigurationError
 

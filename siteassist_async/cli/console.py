@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
-from siteassist_async.cli.shown import hide
+from siteassist_async.cli.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Console:
 
     def result(self, text: str) -> None:
         """Write a line of the command's result to standard output."""
-        self._erase()
+        self.erase()
         self._out = _write(self._out, f"{text}\n")
 
     def info(self, text: str) -> None:
@@ -56,17 +56,19 @@ class Console:
 
     def error(self, text: str) -> None:
         """Write a line about a failure to standard error."""
-        self._erase()
-        self._err = _write(self._err, f"siteassist: {hide(text)}\n")
+        self.erase()
+        self._err = _write(self._err, f"siteassist: {redact(text)}\n")
 
     def redraw(self, text: str) -> None:
         """Write a status line that the next line of any kind replaces."""
         self._redrawn = True
         self._err = _write(self._err, f"{_START_OF_LINE}{_NO_WRAP}{text}{_WRAP}")
 
-    def end(self) -> None:
-        """Erase the status line."""
-        self._erase()
+    def erase(self) -> None:
+        """Erase the status line, if there is one."""
+        if self._redrawn:
+            self._redrawn = False
+            self._err = _write(self._err, _START_OF_LINE)
 
     @property
     def columns(self) -> int:
@@ -80,11 +82,6 @@ class Console:
     def has_blocks(self) -> bool:
         """Whether the terminal shows more than ASCII."""
         return self._err is not None and self._err.encoding.lower().startswith("utf")
-
-    def _erase(self) -> None:
-        if self._redrawn:
-            self._redrawn = False
-            self._err = _write(self._err, _START_OF_LINE)
 
 
 def _tolerant(stream: TextIO | None) -> TextIO | None:

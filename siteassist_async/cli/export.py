@@ -13,8 +13,8 @@ from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.exporting import Result, Wanted, export
+from siteassist_async.cli.redaction import redact_words
 from siteassist_async.cli.reporters import reporter_for
-from siteassist_async.cli.shown import hide_words
 from siteassist_async.cli.summary import closing, code_of, error_record, summary_record, table
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export import ExportError, InputError, OutputExistsError, Source, exit_code
@@ -105,5 +105,5 @@ def _failed(error: SiteAssistError, options: ExportOptions, console: Console) ->
     if options.json:
         record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
         console.result(json.dumps(record))
-    console.error(hide_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
+    console.error(redact_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
     return code

@@ -137,7 +137,7 @@ async def _run(
         with interrupts(ask, running.cancel) as taken:
             await _watch(running, meter, reporter, taken)
     finally:
-        console.end()
+        console.erase()
         running.cancel()
     return None if running.cancelled() else running.result()
 

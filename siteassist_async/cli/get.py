@@ -11,7 +11,7 @@ from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.json_text import for_terminal
-from siteassist_async.cli.shown import hide_words
+from siteassist_async.cli.redaction import redact_words
 from siteassist_async.client import SiteAssist
 from siteassist_async.errors import (
     AuthenticationError,
@@ -47,7 +47,7 @@ def run(options: GetOptions) -> int:
         with _waits_told(console):
             body = runtime.run(_fetch(conversation_id, target, options))
     except SiteAssistError as error:
-        console.error(hide_words(str(error)))
+        console.error(redact_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
             console.error(f"the last attempt: {error.__cause__}")
         return code_of(error)

@@ -15,7 +15,7 @@ from argparse import (
 from typing import TYPE_CHECKING, NoReturn
 
 from siteassist_async.cli import texts
-from siteassist_async.cli.shown import escape, hide_words
+from siteassist_async.cli.redaction import escape, redact_words
 from siteassist_async.version import __version__
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def make_parser() -> ArgumentParser:
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        shown = escape(hide_words(message))
+        shown = escape(redact_words(message))
         self.exit(2, f"{self.prog}: {shown}\n{self.prog} --help tells more\n")
 
 

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli.progress import duration
-from siteassist_async.cli.shown import hide
+from siteassist_async.cli.redaction import redact
 from siteassist_async.errors import (
     AuthenticationError,
     NotFoundError,
@@ -101,7 +101,7 @@ def summary_record(result: Result) -> dict[str, object]:
 
 def error_record(error: SiteAssistError) -> dict[str, str]:
     """Give an error as values for JSON."""
-    return {"type": type(error).__name__, "message": hide(str(error))}
+    return {"type": type(error).__name__, "message": redact(str(error))}
 
 
 def seconds(value: float) -> str:
@@ -131,7 +131,9 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
     if not summary.retryable:
         return said  # a conversation that is not there will not be there another time
     again = [word for word in command_line if word not in _ONCE]
-    return f"{said}\nTo ask again: {printable(hide(shlex.join((*again, '--retry-failed'))), 1000)}"
+    return (
+        f"{said}\nTo ask again: {printable(redact(shlex.join((*again, '--retry-failed'))), 1000)}"
+    )
 
 
 def _stopped(_: Summary, __: Sequence[str]) -> str:

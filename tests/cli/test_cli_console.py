@@ -79,8 +79,8 @@ def test_a_redrawn_line_makes_way(terminal: Terminal) -> None:
     console.redraw("60%")
     console.info("news")
     console.redraw("70%")
-    console.end()
-    console.end()
+    console.erase()
+    console.erase()
     start = "\r\x1b[K"
     assert terminal.getvalue() == (
         f"{start}\x1b[?7l50%\x1b[?7h{start}\x1b[?7l60%\x1b[?7h{start}siteassist: news\n"

@@ -113,7 +113,7 @@ def test_help_loads_nothing() -> None:
         "siteassist_async.cli",
         "siteassist_async.cli.console",
         "siteassist_async.cli.parser",
-        "siteassist_async.cli.shown",
+        "siteassist_async.cli.redaction",
         "siteassist_async.cli.texts",
         "siteassist_async.version",
     }
