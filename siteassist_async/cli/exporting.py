@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.cli.attempts import Attempts
-from siteassist_async.cli.moment import Meter, Moment
 from siteassist_async.cli.runtime import Interrupts, interrupts
+from siteassist_async.cli.status import Attempts, Meter, Status
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.export import ExportError, ExportJob, Source, Summary
@@ -53,13 +52,13 @@ class Result:
 
     Attributes:
         summary: None if it was ended at once.
-        last: The last moment; its counts are those of `summary` if there is one.
+        last: The last status; its counts are those of `summary` if there is one.
         requests: Attempts that ended.
         error: What ended it in its midst: a file that cannot be read or written any more.
     """
 
     summary: Summary | None
-    last: Moment
+    last: Status
     requests: int
     error: ExportError | None = None
 
@@ -112,11 +111,11 @@ async def export(
         try:
             summary = await _run(job, meter, console, reporter, grace)
         except ExportError as error:
-            last = meter.look()
+            last = meter.read()
             if last.progress.total is None:  # it had not begun
                 raise
             return Result(None, last, attempts.ended, error)
-        return Result(summary, meter.look(), attempts.ended)
+        return Result(summary, meter.read(), attempts.ended)
 
 
 async def _run(
@@ -146,5 +145,5 @@ async def _watch(
     running: asyncio.Task[Summary], meter: Meter, reporter: Reporter, taken: Interrupts
 ) -> None:
     while not running.done():
-        reporter.show(meter.look(stopping=taken.count > 0))
+        reporter.show(meter.read(stopping=taken.count > 0))
         await asyncio.wait({running}, timeout=reporter.interval)

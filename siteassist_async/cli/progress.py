@@ -1,4 +1,4 @@
-"""A moment of an export in one line: for a terminal, a log or a program."""
+"""A status of an export in one line: for a terminal, a log or a program."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from typing import TYPE_CHECKING
 from siteassist_async.errors import printable
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.moment import Moment
+    from siteassist_async.cli.status import Status
 
 _WIDEST_BAR, _NARROWEST_WITH_BAR = 30, 60
 _GAP = "  "
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
-def bar_line(moment: Moment, columns: int, *, blocks: bool) -> str:
+def bar_line(status: Status, columns: int, *, blocks: bool) -> str:
     """Write what fits into one line of a terminal, the most important first."""
     room = columns - 1
-    text = _counts(moment)
-    if moment.share is not None and columns >= _NARROWEST_WITH_BAR:
+    text = _counts(status)
+    if status.share is not None and columns >= _NARROWEST_WITH_BAR:
         width = min(_WIDEST_BAR, columns // 4)
-        text = f"{_bar(moment.share, width, blocks=blocks)} {text}"
-    if reason := waiting(moment):
+        text = f"{_bar(status.share, width, blocks=blocks)} {text}"
+    if reason := waiting(status):
         text += _GAP + reason
-    for part in _parts(moment):
+    for part in _parts(status):
         if len(text) + len(_GAP) + len(part) <= room:
             text += _GAP + part
     return text[:room]
 
 
-def log_line(moment: Moment) -> str:
+def log_line(status: Status) -> str:
     """Write everything."""
-    parts = (_counts(moment), waiting(moment), *_parts(moment))
+    parts = (_counts(status), waiting(status), *_parts(status))
     return ", ".join(part for part in parts if part)
 
 
-def waiting(moment: Moment) -> str | None:
+def waiting(status: Status) -> str | None:
     """Say what an export that stands still waits for; None if it does not."""
-    progress = moment.progress
+    progress = status.progress
     if progress.outage_error:
         why = printable(str(progress.outage_error), 100)
         return f"nothing answered for {duration(progress.outage)}, waiting: {why}"
-    if moment.pace.gate >= 1:
-        return f"the API asks us to wait {duration(moment.pace.gate)}"
-    if moment.trouble and moment.troubled >= 1:
-        why = printable(str(moment.trouble.error), 100)
-        return f"no usable answer for {duration(moment.troubled)}, trying again: {why}"
+    if status.pace.gate >= 1:
+        return f"the API asks us to wait {duration(status.pace.gate)}"
+    if status.trouble and status.troubled >= 1:
+        why = printable(str(status.trouble.error), 100)
+        return f"no usable answer for {duration(status.troubled)}, trying again: {why}"
     return None
 
 
-def progress_record(moment: Moment) -> dict[str, object]:
+def progress_record(status: Status) -> dict[str, object]:
     """Give everything as values for JSON; times in seconds, rates in a second."""
-    progress, pace = moment.progress, moment.pace
+    progress, pace = status.progress, status.pace
     return {
         "event": "progress",
         "asked": progress.asked,
@@ -64,16 +64,16 @@ def progress_record(moment: Moment) -> dict[str, object]:
         "in_flight": progress.in_flight,
         "bytes_written": progress.bytes_written,
         "elapsed": round(progress.elapsed, 3),
-        "rate": _rounded(moment.rate),
-        "left": _rounded(moment.left),
-        "retries": moment.retries,
+        "rate": _rounded(status.rate),
+        "left": _rounded(status.left),
+        "retries": status.retries,
         "refused": pace.refused,
         "learned_limit": _rounded(pace.ceiling),
         "gate": _rounded(pace.gate),
         "waited": _rounded(pace.waited),
-        "trouble": str(moment.trouble.error) if moment.trouble else None,
+        "trouble": str(status.trouble.error) if status.trouble else None,
         "outage": _rounded(progress.outage) if progress.outage_error else None,
-        "stopping": moment.stopping,
+        "stopping": status.stopping,
     }
 
 
@@ -87,24 +87,24 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def _counts(moment: Moment) -> str:
-    progress = moment.progress
+def _counts(status: Status) -> str:
+    progress = status.progress
     if progress.total is None:
         return "reading the ids"
     counts = f"{progress.asked:,}/{progress.total:,}"
-    return counts if moment.share is None else f"{moment.share:3.0%} {counts}"
+    return counts if status.share is None else f"{status.share:3.0%} {counts}"
 
 
-def _parts(moment: Moment) -> list[str]:
-    progress, pace = moment.progress, moment.pace
+def _parts(status: Status) -> list[str]:
+    progress, pace = status.progress, status.pace
     failed = progress.failed + progress.invalid
     parts = [
-        f"stopping, {progress.in_flight} in flight" if moment.stopping else None,
-        f"{moment.rate:,.0f}/s" if moment.rate else None,
-        f"{duration(moment.left)} left" if moment.left is not None else None,
+        f"stopping, {progress.in_flight} in flight" if status.stopping else None,
+        f"{status.rate:,.0f}/s" if status.rate else None,
+        f"{duration(status.left)} left" if status.left is not None else None,
         f"{failed:,} failed" if failed else None,
         f"{pace.refused:,} refused" if pace.refused else None,
-        f"{moment.retries:,} retried" if moment.retries else None,
+        f"{status.retries:,} retried" if status.retries else None,
         f"limit about {pace.ceiling:,.0f}/s" if pace.ceiling else None,
     ]
     return [part for part in parts if part]

@@ -11,20 +11,20 @@ from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import bar_line, log_line, progress_record, waiting
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.moment import Moment
+    from siteassist_async.cli.status import Status
 
 _BETWEEN_LINES = 10.0
 
 
 class Reporter(Protocol):
-    """Tells a moment, where it is worth telling."""
+    """Tells a status, where it is worth telling."""
 
     @property
     def interval(self) -> float:
-        """Seconds from one moment to the next."""
+        """Seconds from one status to the next."""
         ...
 
-    def show(self, moment: Moment) -> None:
+    def show(self, status: Status) -> None:
         """Tell it, or pass it over."""
         ...
 
@@ -44,7 +44,7 @@ class Silent:
 
     interval: float = 60.0
 
-    def show(self, moment: Moment) -> None:
+    def show(self, status: Status) -> None:
         """Pass it over."""
 
 
@@ -55,9 +55,9 @@ class JsonLines:
     console: Console
     interval: float = 1.0
 
-    def show(self, moment: Moment) -> None:
-        """Write every moment."""
-        self.console.result(json.dumps(progress_record(moment)))
+    def show(self, status: Status) -> None:
+        """Write every status."""
+        self.console.result(json.dumps(progress_record(status)))
 
 
 @frozen
@@ -67,10 +67,10 @@ class Bar:
     console: Console
     interval: float = 0.1
 
-    def show(self, moment: Moment) -> None:
-        """Draw over the moment before."""
+    def show(self, status: Status) -> None:
+        """Draw over the status before."""
         console = self.console
-        console.redraw(bar_line(moment, console.columns, blocks=console.has_blocks))
+        console.redraw(bar_line(status, console.columns, blocks=console.has_blocks))
 
 
 @define
@@ -82,12 +82,12 @@ class LogLines:
     _told: float = field(default=0.0, init=False)
     _waiting: bool = field(default=False, init=False)
 
-    def show(self, moment: Moment) -> None:
+    def show(self, status: Status) -> None:
         """Write it if it is time, or news."""
-        elapsed = moment.progress.elapsed
-        stands_still = waiting(moment) is not None
+        elapsed = status.progress.elapsed
+        stands_still = waiting(status) is not None
         news = stands_still and not self._waiting
         if news or elapsed - self._told >= _BETWEEN_LINES:
             self._told = elapsed
             self._waiting = stands_still
-            self.console.info(log_line(moment))
+            self.console.info(log_line(status))

@@ -19,7 +19,7 @@ from siteassist_async.cli.reporters import Bar, JsonLines, LogLines, Silent, rep
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from siteassist_async.cli.moment import Moment
+    from siteassist_async.cli.status import Status
 
 XTERM = {"TERM": "xterm"}
 
@@ -48,9 +48,9 @@ def terminal() -> Terminal:
     return Terminal()
 
 
-def at(elapsed: float, moment: Moment = HALF) -> Moment:
-    """The moment at another time."""
-    return evolve(moment, progress=evolve(moment.progress, elapsed=elapsed))
+def at(elapsed: float, status: Status = HALF) -> Status:
+    """The status at another time."""
+    return evolve(status, progress=evolve(status.progress, elapsed=elapsed))
 
 
 def test_results_and_work_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +165,7 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each moment is one line of JSON."""
+    """Each status is one line of JSON."""
     lines = JsonLines(Console.of_process())
     lines.show(HALF)
     lines.show(HALF)

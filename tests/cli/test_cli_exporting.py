@@ -21,7 +21,7 @@ from siteassist_async.cli.reporters import LogLines, Silent
 from siteassist_async.export import Ending, Source
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.moment import Moment
+    from siteassist_async.cli.status import Status
     from siteassist_async.export import Progress, Summary
 
 HERE = Connection("http://127.0.0.1:1/v2", "sk_test_cli_exporting")
@@ -31,9 +31,9 @@ WANTED = Wanted(Source(Path("ids.txt")), Path("out.jsonl"))
 class Wrong(Silent):
     """A reporter with a bug."""
 
-    def show(self, moment: Moment) -> None:
+    def show(self, status: Status) -> None:
         """Fail, but for an export that is far."""
-        if moment.progress.asked < 10**6:
+        if status.progress.asked < 10**6:
             raise ZeroDivisionError
 
 

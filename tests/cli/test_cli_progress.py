@@ -8,8 +8,6 @@ import pytest
 from attrs import evolve
 from fakes import FakeClock, new_request
 
-from siteassist_async.cli.attempts import Attempts, Trouble
-from siteassist_async.cli.moment import Meter, Moment
 from siteassist_async.cli.progress import (
     bar_line,
     duration,
@@ -17,6 +15,7 @@ from siteassist_async.cli.progress import (
     progress_record,
     waiting,
 )
+from siteassist_async.cli.status import Attempts, Meter, Status, Trouble
 from siteassist_async.errors import (
     BadGatewayError,
     ConnectionFailedError,
@@ -50,7 +49,7 @@ CALM = PaceSnapshot(
     refused=0,
     waited=0.0,
 )
-HALF = Moment(
+HALF = Status(
     progress=evolve(START, asked=500, exported=495, failed=3, invalid=2, elapsed=10.0),
     pace=evolve(CALM, ceiling=48.7, refused=7, waited=1.25),
     rate=50.0,
@@ -83,17 +82,17 @@ def test_log_line_tells_everything() -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     """Before the input is open there is nothing to tell; an empty one has no share."""
-    assert log_line(Moment(evolve(START, total=None), CALM)) == "reading the ids"
-    assert log_line(Moment(evolve(START, total=0), CALM)) == "0/0"
-    assert log_line(Moment(START, CALM)) == " 0% 0/1,000"
+    assert log_line(Status(evolve(START, total=None), CALM)) == "reading the ids"
+    assert log_line(Status(evolve(START, total=0), CALM)) == "0/0"
+    assert log_line(Status(START, CALM)) == " 0% 0/1,000"
 
 
 @pytest.mark.parametrize("columns", range(1, 150))
 @pytest.mark.parametrize("blocks", [True, False])
 def test_bar_fits(columns: int, blocks: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """The line never reaches the last column, where a terminal would wrap it."""
-    for moment in (HALF, evolve(HALF, trouble=LOST, troubled=5.0)):
-        assert len(bar_line(moment, columns, blocks=blocks)) < max(2, columns)
+    for status in (HALF, evolve(HALF, trouble=LOST, troubled=5.0)):
+        assert len(bar_line(status, columns, blocks=blocks)) < max(2, columns)
 
 
 def test_bar_tells_the_important_first() -> None:
@@ -117,7 +116,7 @@ def test_bar_grows_by_eighths() -> None:
 
 def test_no_bar_without_a_share() -> None:
     """Where the total is not known there is nothing to draw."""
-    assert bar_line(Moment(evolve(START, total=None), CALM), 80, blocks=True) == "reading the ids"
+    assert bar_line(Status(evolve(START, total=None), CALM), 80, blocks=True) == "reading the ids"
 
 
 def test_a_closed_gate_is_told() -> None:
@@ -146,8 +145,8 @@ def test_an_outage_is_told() -> None:
 
 def test_stopping_is_told() -> None:
     """While it stops it says for how many it still waits."""
-    moment = evolve(HALF, progress=evolve(HALF.progress, in_flight=9), stopping=True)
-    assert "stopping, 9 in flight" in log_line(moment)
+    status = evolve(HALF, progress=evolve(HALF.progress, in_flight=9), stopping=True)
+    assert "stopping, 9 in flight" in log_line(status)
 
 
 def test_left_counts_the_gate() -> None:
@@ -189,22 +188,22 @@ def test_record_is_json() -> None:
 
 def test_rate_is_of_the_last_ten_seconds() -> None:
     """What was fast a minute ago is not told as today's speed."""
-    moments = [
+    readings = [
         evolve(START, asked=asked, elapsed=at) for asked, at in ((0, 0), (600, 6), (610, 16))
     ]
-    meter = meter_of(moments)
-    assert [meter.look().rate for _ in moments] == [None, 100.0, 1.0]
+    meter = meter_of(readings)
+    assert [meter.read().rate for _ in readings] == [None, 100.0, 1.0]
 
 
 def test_earlier_runs_are_no_speed() -> None:
     """What a resumed export finds done when it opens its files does not count as fast."""
-    moments = [
+    readings = [
         evolve(START, total=None),
         evolve(START, asked=900, already_there=900, elapsed=0.1),
         evolve(START, asked=905, already_there=900, exported=5, elapsed=1.1),
     ]
-    meter = meter_of(moments)
-    assert [meter.look().rate for _ in moments] == [None, None, 5.0]
+    meter = meter_of(readings)
+    assert [meter.read().rate for _ in readings] == [None, None, 5.0]
 
 
 async def answered(_: Request) -> Response:
@@ -243,11 +242,11 @@ async def test_attempts_see_a_lost_server() -> None:
 
 
 def test_trouble_is_timed() -> None:
-    """A moment knows for how long the trouble lasts."""
+    """A status knows for how long the trouble lasts."""
     clock = FakeClock()
     attempts = Attempts(clock)
     meter = Meter(lambda: START, lambda: CALM, lambda: 3, attempts)
     attempts.trouble = LOST
     clock.time = 4.5
-    moment = meter.look(stopping=True)
-    assert (moment.troubled, moment.retries, moment.stopping) == (3.5, 3, True)
+    status = meter.read(stopping=True)
+    assert (status.troubled, status.retries, status.stopping) == (3.5, 3, True)

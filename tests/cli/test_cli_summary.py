@@ -10,7 +10,7 @@ from attrs import evolve
 from test_cli_progress import CALM, START
 
 from siteassist_async.cli.exporting import Result
-from siteassist_async.cli.moment import Moment
+from siteassist_async.cli.status import Status
 from siteassist_async.cli.summary import closing, code_of, size, summary_record, table
 from siteassist_async.errors import (
     AuthenticationError,
@@ -38,7 +38,7 @@ SUMMARY = Summary(
     output=Path("out.jsonl"),
     dead_letters=Path("out.failed.jsonl"),
 )
-LAST = Moment(
+LAST = Status(
     progress=evolve(START, asked=7, exported=4, already_there=3, elapsed=0.5),
     pace=evolve(CALM, ceiling=198.3, refused=31, waited=2.125),
     retries=44,
