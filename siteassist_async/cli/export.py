@@ -13,8 +13,8 @@ from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.exporting import Result, Wanted, export
+from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
-from siteassist_async.cli.reporters import reporter_for
 from siteassist_async.cli.summary import closing, code_of, error_record, summary_record, table
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export import ExportError, InputError, OutputExistsError, Source, exit_code

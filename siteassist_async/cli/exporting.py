@@ -21,7 +21,7 @@ from siteassist_async.pacing import pacer_for
 if TYPE_CHECKING:
     from siteassist_async.cli.connection import Connection
     from siteassist_async.cli.console import Console
-    from siteassist_async.cli.reporters import Reporter
+    from siteassist_async.cli.progress import Reporter
 
 # A job is patient: eight attempts are half a minute, in which a deploy or a proxy comes back. It
 # waits as long as the API asks it to, and has no budget, for nobody is kept waiting by it.

@@ -14,7 +14,7 @@ from command import siteassist
 from test_cli_progress import CALM, HALF, LOST
 
 from siteassist_async.cli.console import Console, flush
-from siteassist_async.cli.reporters import Bar, JsonLines, LogLines, Silent, reporter_for
+from siteassist_async.cli.progress import Bar, JsonLines, LogLines, Silent, reporter_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,10 +187,10 @@ def test_log_tells_a_standstill_at_once(capsys: pytest.CaptureFixture[str]) -> N
     lines.show(at(0.5))
     for elapsed in (1.0, 1.5, 10.5, 11.0):
         lines.show(at(elapsed, gated))
-    assert capsys.readouterr().err.count("the API asks us to wait 42 s") == 2
+    assert capsys.readouterr().err.count("waiting 42 s as requested by the API") == 2
     lines.show(at(21.0))
     lines.show(at(21.5, evolve(HALF, trouble=LOST, troubled=1.0)))
-    assert "no usable answer for 1 s" in capsys.readouterr().err
+    assert "no usable response for 1 s" in capsys.readouterr().err
 
 
 class Unwritable(io.BytesIO):

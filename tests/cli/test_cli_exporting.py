@@ -17,7 +17,7 @@ from siteassist_async.cli import exporting
 from siteassist_async.cli.connection import Connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.exporting import GRACE, PATIENT, Result, Wanted, export
-from siteassist_async.cli.reporters import LogLines, Silent
+from siteassist_async.cli.progress import LogLines, Silent
 from siteassist_async.export import Ending, Source
 
 if TYPE_CHECKING:

@@ -76,13 +76,13 @@ def test_duration(seconds: float, shown: str) -> None:
 def test_log_line_tells_everything() -> None:
     """Where it is, how fast, what is left, and what went wrong."""
     assert log_line(HALF) == (
-        "50% 500/1,000, 50/s, 10 s left, 5 failed, 7 refused, 12 retried, limit about 49/s"
+        "50% 500/1,000, 50/s, 10 s left, 5 failed, 7 throttled, 12 retried, estimated limit 49/s"
     )
 
 
 def test_what_is_not_known_is_not_told() -> None:
     """Before the input is open there is nothing to tell; an empty one has no share."""
-    assert log_line(Status(evolve(START, total=None), CALM)) == "reading the ids"
+    assert log_line(Status(evolve(START, total=None), CALM)) == "reading the IDs"
     assert log_line(Status(evolve(START, total=0), CALM)) == "0/0"
     assert log_line(Status(START, CALM)) == " 0% 0/1,000"
 
@@ -100,9 +100,12 @@ def test_bar_tells_the_important_first() -> None:
     assert bar_line(HALF, 20, blocks=True) == "50% 500/1,000  50/s"
     assert bar_line(HALF, 40, blocks=True) == "50% 500/1,000  50/s  10 s left"
     waits = evolve(HALF, pace=evolve(HALF.pace, gate=42.0))
-    assert bar_line(waits, 59, blocks=True) == "50% 500/1,000  the API asks us to wait 42 s  50/s"
+    assert (
+        bar_line(waits, 59, blocks=True)
+        == "50% 500/1,000  waiting 42 s as requested by the API  50/s"
+    )
     lost = evolve(HALF, trouble=LOST, troubled=5.0)
-    assert bar_line(lost, 40, blocks=True) == "50% 500/1,000  no usable answer for 5 s"
+    assert bar_line(lost, 42, blocks=True) == "50% 500/1,000  no usable response for 5 s"
 
 
 def test_bar_grows_by_eighths() -> None:
@@ -116,21 +119,21 @@ def test_bar_grows_by_eighths() -> None:
 
 def test_no_bar_without_a_share() -> None:
     """Where the total is not known there is nothing to draw."""
-    assert bar_line(Status(evolve(START, total=None), CALM), 80, blocks=True) == "reading the ids"
+    assert bar_line(Status(evolve(START, total=None), CALM), 80, blocks=True) == "reading the IDs"
 
 
 def test_a_closed_gate_is_told() -> None:
     """The wait that the API asks for is counted down, once it is worth a word."""
     gated = evolve(HALF, pace=evolve(HALF.pace, gate=41.7))
-    assert waiting(gated) == "the API asks us to wait 42 s"
-    assert "the API asks us to wait 42 s" in log_line(gated)
+    assert waiting(gated) == "waiting 42 s as requested by the API"
+    assert "waiting 42 s as requested by the API" in log_line(gated)
     assert waiting(evolve(HALF, pace=evolve(HALF.pace, gate=0.4))) is None
 
 
 def test_a_lost_server_is_told() -> None:
     """What the export waits for is told after a second, and cannot steer the terminal."""
     lost = evolve(HALF, trouble=LOST, troubled=12.0)
-    assert waiting(lost) == "no usable answer for 12 s, trying again: refused\\x1b[2J"
+    assert waiting(lost) == "no usable response for 12 s, retrying: refused\\x1b[2J"
     assert waiting(evolve(lost, troubled=0.9)) is None
 
 
@@ -139,7 +142,7 @@ def test_an_outage_is_told() -> None:
     error = BadGatewayError("\x1b[2Jaway")
     progress = evolve(HALF.progress, outage=75.0, outage_error=error)
     out = evolve(HALF, progress=progress, trouble=LOST, troubled=12.0)
-    assert waiting(out) == "nothing answered for 75 s, waiting: 502: \\x1b[2Jaway"
+    assert waiting(out) == "outage for 75 s, waiting: 502: \\x1b[2Jaway"
     assert progress_record(out)["outage"] == 75.0
 
 
