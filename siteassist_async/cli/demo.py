@@ -12,7 +12,7 @@ from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.demo_text import Seen, introduction, story
-from siteassist_async.cli.exporting import Wanted, export
+from siteassist_async.cli.export import Wanted, export
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.summary import code_of, table
 from siteassist_async.cli.traps import shares, traps

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.cli.exporting import Result
-from siteassist_async.cli.summary import seconds
+from siteassist_async.cli.summary import Result, seconds
 from siteassist_async.cli.traps import Trap
 from siteassist_async.emulator import Counters, TokenBucket
 from siteassist_async.errors import printable

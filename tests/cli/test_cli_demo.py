@@ -31,7 +31,7 @@ def test_all_is_as_it_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     """Every conversation comes through, and what was set in its way is told."""
     assert main(["demo", "--conversations", str(COUNT)]) == 0
     shown = capsys.readouterr().out
-    assert "  asked                  43\n" in shown
+    assert "  IDs                    43\n" in shown
     assert "  exported               40  " in shown
     assert "  40 of 40 records are what the emulator has\n" in shown
     assert "not-a-conversation-id: invalid id" in shown
@@ -52,7 +52,7 @@ def test_the_limit_is_met_and_learned(
     shown = capsys.readouterr().out
     assert "the limit was taken for " in shown
     assert "/s, and is 200/s\n" in shown
-    assert "because the API asked for it" in shown
+    assert "as requested by the API" in shown
     assert (tmp_path / "new" / "demo" / "conversations.failed.jsonl").exists()
 
 

@@ -68,7 +68,7 @@ def test_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert records == {given: conversation(given, messages=1) for given in conversation_ids(100)}
     said = capsys.readouterr()
     assert "  exported              100  " in said.out
-    assert said.out.endswith("\nDone: all that was asked for is in out.jsonl\n")
+    assert said.out.endswith("\nDone: every conversation is in out.jsonl\n")
     assert TOKEN not in said.out + said.err
 
 
@@ -130,7 +130,7 @@ def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("--quiet", "--restart") == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "Could not be had: 1, " in said.err
+    assert "Failed: 1, " in said.err
 
 
 @pytest.mark.usefixtures("api", "folder")
@@ -338,5 +338,5 @@ def test_ids_of_a_person(
         finally:
             os.dup2(saved, 0)
             os.close(saved)
-    assert "Ctrl-D ends them" in capsys.readouterr().err
+    assert "press Ctrl-D to end" in capsys.readouterr().err
     assert api.counters.requests == 100

@@ -108,7 +108,7 @@ def test_ctrl_c(export: tuple[Door, Emulator, list[str]], screen: Screen) -> Non
         screen.read_until(lambda _: False)
         assert "Stopped. Run the same command again" in command.communicate()[0]
         assert command.returncode == 3
-    assert "\r\x1b[Ksiteassist: stopping; 4 in flight have 8 s to end" in screen.shown
+    assert "\r\x1b[Ksiteassist: stopping: waiting up to 8 s for 4 requests" in screen.shown
 
 
 def test_a_wait_is_told(export: tuple[Door, Emulator, list[str]], screen: Screen) -> None:
