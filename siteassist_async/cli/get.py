@@ -1,16 +1,17 @@
-"""`siteassist get`."""
+"""`siteassist get`, and JSON that is safe to print on a terminal."""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import unicodedata
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.json_text import for_terminal
 from siteassist_async.cli.redaction import redact_words
 from siteassist_async.client import SiteAssist
 from siteassist_async.errors import (
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
     from siteassist_async.cli.parser import GetOptions
 
+_JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\{\s*\}|\[\s*\]|[{}\[\],:]|[^\s"{}\[\],:]+')
+
+# Joiners hold emoji and the scripts of Persia and India together, and control nothing.
+_JOINERS = "\u200c\u200d"
+
 
 def run(options: GetOptions) -> int:
     """Print the conversation."""
@@ -44,7 +50,7 @@ def run(options: GetOptions) -> int:
     try:
         conversation_id = parse_id(options.id)
         target = connection(options)
-        with _waits_told(console):
+        with _logged_to(console):
             body = runtime.run(_fetch(conversation_id, target, options))
     except SiteAssistError as error:
         console.error(redact_words(str(error)))
@@ -55,7 +61,7 @@ def run(options: GetOptions) -> int:
 
 
 def code_of(error: SiteAssistError) -> ExitCode:
-    """Say by the exit code who can do something about an error."""
+    """Return the exit code, which says who can do something about the error."""
     match error:
         case ConfigurationError() | InvalidIdError():
             return ExitCode.WRONG_USAGE
@@ -80,11 +86,20 @@ async def _fetch(conversation_id: str, target: Connection, options: GetOptions) 
         return await client.conversations.get_record(conversation_id)
 
 
+class _ConsoleHandler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.info(record.getMessage())
+
+
 @contextmanager
-def _waits_told(console: Console) -> Generator[None]:
-    """Let a person see why there is no answer yet: the client logs each retry."""
+def _logged_to(console: Console) -> Generator[None]:
+    """Print the client's log of retries, so that a user sees why there is no response yet."""
     log = logging.getLogger("siteassist_async")
-    handler = _Told(console)
+    handler = _ConsoleHandler(console)
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -95,20 +110,11 @@ def _waits_told(console: Console) -> Generator[None]:
         log.removeHandler(handler)
 
 
-class _Told(logging.Handler):
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._console.info(record.getMessage())
-
-
 def _print(body: bytes, console: Console, *, raw: bool) -> int:
     stdout: TextIO | None = sys.stdout
     try:
         if stdout is None:
-            console.error("standard output: it is closed")
+            console.error("standard output is closed")
             return ExitCode.ACT
         if stdout.isatty():
             stdout.write(for_terminal(body, stdout.encoding, indented=not raw))
@@ -121,3 +127,47 @@ def _print(body: bytes, console: Console, *, raw: bool) -> int:
         console.error(f"standard output: {error.strerror}")
         return ExitCode.ACT
     return ExitCode.DONE
+
+
+def for_terminal(body: bytes, encoding: str, *, indented: bool) -> str:
+    r"""Format JSON so that it is the same JSON, ends with a newline and is safe to print.
+
+    JSON itself escapes the characters below U+0020. C1 controls (U+009B begins an escape sequence
+    as ESC [ does), bidirectional overrides, line separators and what `encoding` lacks become
+    \u escapes.
+    """
+    text = body.decode("utf-8-sig").strip()
+    is_unicode = encoding.lower().startswith("utf")
+    shown = _indented(text) if indented else text
+    return "".join(c if _is_safe(c, is_unicode) else _escaped(c) for c in shown) + "\n"
+
+
+def _indented(text: str) -> str:
+    # The json and msgspec modules would change numbers, or refuse a lone surrogate's escape.
+    lines = [""]
+    depth = 0
+    for part in _JSON_PART.findall(text):
+        if part in {"}", "]"}:
+            depth -= 1
+            lines.append("  " * depth)
+        lines[-1] += ": " if part == ":" else part
+        if part in {"{", "["}:
+            depth += 1
+        if part in {"{", "[", ","}:
+            lines.append("  " * depth)
+    return "\n".join(lines)
+
+
+def _is_safe(character: str, is_unicode: bool) -> bool:  # noqa: FBT001 - of the terminal's encoding
+    if character.isascii():
+        return character.isprintable() or character in "\t\r\n"
+    return is_unicode and (
+        character.isprintable()
+        or character in _JOINERS
+        or unicodedata.category(character) == "Zs"  # spaces other than ASCII's
+    )
+
+
+def _escaped(character: str) -> str:
+    utf_16 = character.encode("utf-16-be")
+    return "".join(f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))

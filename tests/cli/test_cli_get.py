@@ -15,8 +15,7 @@ from command import siteassist
 
 from siteassist_async import errors
 from siteassist_async.cli import main
-from siteassist_async.cli.get import code_of
-from siteassist_async.cli.json_text import for_terminal
+from siteassist_async.cli.get import code_of, for_terminal
 from siteassist_async.emulator import (
     Answer,
     Disconnect,
@@ -306,7 +305,7 @@ def test_a_closed_output(
     assert api.url
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["get", ID]) == 4
-    assert "standard output: it is closed" in capsys.readouterr().err
+    assert "standard output is closed" in capsys.readouterr().err
 
 
 def test_a_broken_pipe(api: Emulator) -> None:
