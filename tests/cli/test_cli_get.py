@@ -131,7 +131,7 @@ def test_deadline_tells_the_last_error(api: Emulator, capsys: pytest.CaptureFixt
         (["get", ID, "--base-url", "http://example.com"], "must be https"),
         (["get", ID, "--base-url", "nowhere"], "base URL"),
         (["get", ID, "--ca", "missing.pem"], "--ca missing.pem: No such file or directory"),
-        (["get", ID, "--ca", __file__], "expected certificates as PEM"),
+        (["get", ID, "--ca", __file__], "expected PEM certificates"),
         (["get", ID, "--token-file", "missing"], "--token-file missing: No such file"),
     ],
 )

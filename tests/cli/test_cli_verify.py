@@ -42,7 +42,7 @@ def test_whole(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.out == (
         "out.jsonl: 10 records, 0 dead letters\n"
-        "Each line is whole, each id is there once, and the state agrees.\n"
+        "Valid: every line is complete, every ID occurs once, and the state agrees.\n"
     )
     assert said.err == ""
 
@@ -85,7 +85,7 @@ def test_unfinished(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
         assert export() == 4  # by a bug that the test made
     capsys.readouterr()
     assert main(["verify", "out.jsonl"]) == 3
-    assert capsys.readouterr().out.endswith("come to its end: run the export again.\n")
+    assert capsys.readouterr().out.endswith("did not finish: run the export again.\n")
 
 
 @pytest.mark.usefixtures("api")
