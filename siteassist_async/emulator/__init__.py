@@ -30,9 +30,8 @@ from siteassist_async.emulator.ids import conversation_ids
 from siteassist_async.emulator.limits import FixedWindow, Limit, Quota, TokenBucket
 from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter
 from siteassist_async.emulator.schedule import Share
-from siteassist_async.emulator.server import Emulator
+from siteassist_async.emulator.server import Emulator, in_thread
 from siteassist_async.emulator.service import Service
-from siteassist_async.emulator.threads import in_thread
 
 __all__ = [
     "Answer",

@@ -1,11 +1,13 @@
-"""The API on a loopback socket."""
+"""The emulator: the API on a loopback socket, in an event loop or in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
 from ipaddress import ip_address
+from threading import Thread
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
@@ -16,9 +18,12 @@ from siteassist_async.emulator.sending import Sleep, send
 from siteassist_async.emulator.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from siteassist_async.emulator.answers import Answer
 
-__all__ = ["Emulator"]
+__all__ = ["Emulator", "in_thread"]
+
 
 _Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -168,3 +173,25 @@ class Emulator(Service):
         received = Received(request.method, request.raw_path, headers, authorized)
         self.counters.recent.append(received)
         return self.answer(request.method, request.raw_path, authorized=authorized)
+
+
+@contextmanager
+def in_thread(emulator: Emulator) -> Generator[Emulator]:
+    """Run an emulator in a thread for the length of a `with` block.
+
+    Its options, `script`, `missing` and counters may be used from the calling thread.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="siteassist-emulator", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(emulator.start(), loop).result()
+        yield emulator
+    finally:
+        asyncio.run_coroutine_threadsafe(emulator.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
