@@ -27,8 +27,14 @@ from siteassist_async.emulator.faults import (
     WrongId,
 )
 from siteassist_async.emulator.ids import conversation_ids
-from siteassist_async.emulator.limits import FixedWindow, Limit, Quota, TokenBucket
-from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter
+from siteassist_async.emulator.limits import (
+    FixedWindow,
+    Limit,
+    Quota,
+    QuotaHeaders,
+    RetryAfter,
+    TokenBucket,
+)
 from siteassist_async.emulator.schedule import Share
 from siteassist_async.emulator.server import Emulator, in_thread
 from siteassist_async.emulator.service import Service

@@ -14,8 +14,7 @@ from siteassist_async.emulator.answers import JSON, Answer, Fault, error_answer
 from siteassist_async.emulator.conversations import Spelling, conversation
 from siteassist_async.emulator.counters import Counters
 from siteassist_async.emulator.ids import UUID, valid_id
-from siteassist_async.emulator.limits import Limit
-from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter, quota_headers, refusal
+from siteassist_async.emulator.limits import Limit, QuotaHeaders, RetryAfter, quota_headers, refusal
 from siteassist_async.emulator.schedule import Schedule, Share
 
 __all__ = ["Seconds", "Service"]
