@@ -3,27 +3,25 @@
 from siteassist_async.emulator.answers import Answer, Fault, error_answer
 from siteassist_async.emulator.conversations import Spelling, conversation
 from siteassist_async.emulator.counters import Counters, Received
-from siteassist_async.emulator.delivery import (
+from siteassist_async.emulator.faults import (
+    Charset,
     Chunked,
+    Combined,
     Delay,
     Disconnect,
     Drip,
-    Raw,
-    Stall,
-    Truncate,
-    Unsolicited,
-)
-from siteassist_async.emulator.faults import (
-    Charset,
-    Combined,
     Gzip,
     GzipBomb,
     Headers,
     Oversized,
     Pretty,
+    Raw,
     Redirect,
+    Stall,
     Status,
+    Truncate,
     UnknownFields,
+    Unsolicited,
     WrongId,
 )
 from siteassist_async.emulator.ids import conversation_ids

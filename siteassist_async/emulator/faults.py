@@ -1,34 +1,49 @@
-"""Faults of what an answer says: its status, headers and body."""
+"""Faults: what a response says and how it is sent."""
 # ruff: noqa: D102 - the docstring of a fault says what calling it does
 
 from __future__ import annotations
 
 import gzip
+import struct
+import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from attrs import evolve, field, frozen
 
 from siteassist_async.emulator.answers import Answer, Fault, HeaderPairs, error_answer
-from siteassist_async.emulator.bombs import gzip_bomb
 
 __all__ = [
     "Charset",
+    "Chunked",
     "Combined",
+    "Delay",
+    "Disconnect",
+    "Drip",
     "Gzip",
     "GzipBomb",
     "Headers",
     "Oversized",
     "Pretty",
+    "Raw",
     "Redirect",
+    "Stall",
     "Status",
+    "Truncate",
     "UnknownFields",
+    "Unsolicited",
     "WrongId",
+    "gzip_bomb",
 ]
 
 
 _GZIPPED: HeaderPairs = (("Content-Encoding", "gzip"),)
+
+# RFC 1952: deflate, no flags, no time, best compression, unknown operating system.
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+_MEBIBYTE = b" " * 1_048_576
 
 
 def _pairs(headers: Mapping[str, str] | HeaderPairs) -> HeaderPairs:
@@ -186,3 +201,111 @@ class Oversized:
     def __call__(self, answer: Answer) -> Answer:
         padding = max(0, self.size - len(answer.body))
         return evolve(answer, padding=padding, chunked=self.chunked)
+
+
+@frozen
+class Chunked:
+    """No fault: a body of unknown length, in chunks of `size` bytes."""
+
+    size: int = 1024
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, chunked=True, piece=self.size)
+
+
+@frozen
+class Delay:
+    """Seconds before anything is sent."""
+
+    seconds: float
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, delay=answer.delay + self.seconds)
+
+
+@frozen
+class Drip:
+    """A slow drip: `size` bytes of the body every `every` seconds."""
+
+    size: int = 1
+    every: float = 1.0
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, piece=self.size, every=self.every)
+
+
+@frozen
+class Stall:
+    """The headers and `after` bytes of the body, then silence; the connection stays open.
+
+    Silence before the headers is a `Delay`.
+    """
+
+    after: int = 0
+    seconds: float = 3600.0
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, cut=self.after, hold=self.seconds)
+
+
+@frozen
+class Truncate:
+    """The connection closes after `after` bytes of the body, half of it by default.
+
+    With a Content-Length, or chunked without the last chunk; with FIN, or with a reset.
+    """
+
+    after: int | None = None
+    chunked: bool = False
+    reset: bool = False
+
+    def __call__(self, answer: Answer) -> Answer:
+        cut = answer.length // 2 if self.after is None else self.after
+        return evolve(answer, cut=cut, chunked=self.chunked, reset=self.reset)
+
+
+@frozen
+class Disconnect:
+    """The connection closes before the headers; with FIN, or with a reset."""
+
+    reset: bool = False
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, dropped=True, reset=self.reset)
+
+
+@frozen
+class Raw:
+    """These bytes instead of an HTTP answer; then the connection closes."""
+
+    data: bytes
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, raw=self.data)
+
+
+@frozen
+class Unsolicited:
+    """The right answer, and `late` seconds after it bytes that nobody asked for."""
+
+    data: bytes
+    late: float = 0.0
+
+    def __call__(self, answer: Answer) -> Answer:
+        return evolve(answer, unsolicited=self.data, late=self.late)
+
+
+@lru_cache(maxsize=4)
+def gzip_bomb(start: bytes, mebibytes: int) -> bytes:
+    """Compress `start` and so many mebibytes of spaces into one valid gzip member."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # After a full flush the same input gives the same output, so one mebibyte is compressed
+    # and then repeated; only the checksum has to see them all.
+    first = deflate.compress(start) + deflate.flush(zlib.Z_FULL_FLUSH)
+    spaces = deflate.compress(_MEBIBYTE) + deflate.flush(zlib.Z_FULL_FLUSH)
+    checksum = zlib.crc32(start)
+    for _ in range(mebibytes):
+        checksum = zlib.crc32(_MEBIBYTE, checksum)
+    size = len(start) + len(_MEBIBYTE) * mebibytes
+    trailer = struct.pack("<LL", checksum, size % 2**32)
+    return b"".join((_GZIP_HEADER, first, spaces * mebibytes, deflate.flush(), trailer))
