@@ -19,7 +19,6 @@ from siteassist_async.cli.export import Wanted, export
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.summary import Result, code_of, seconds, table
 from siteassist_async.emulator import (
-    Answer,
     Counters,
     Delay,
     Disconnect,
@@ -27,6 +26,7 @@ from siteassist_async.emulator import (
     Fault,
     Share,
     Status,
+    StubResponse,
     TokenBucket,
     Truncate,
     conversation,
@@ -55,10 +55,10 @@ class DemoFault:
     fault: Fault
     met: int = field(default=0, init=False)
 
-    def __call__(self, answer: Answer) -> Answer:
+    def __call__(self, response: StubResponse) -> StubResponse:
         """Count the fault and apply it."""
         self.met += 1
-        return self.fault(answer)
+        return self.fault(response)
 
 
 def demo_faults() -> list[DemoFault]:

@@ -1,6 +1,5 @@
-"""The API on loopback: for demos, for benchmarks, and for the tests of code that uses it."""
+"""The emulator: the API on loopback, for demos, benchmarks and the tests of code that uses it."""
 
-from siteassist_async.emulator.answers import Answer, Fault, error_answer
 from siteassist_async.emulator.conversations import Spelling, conversation
 from siteassist_async.emulator.counters import Counters, Received
 from siteassist_async.emulator.faults import (
@@ -33,12 +32,12 @@ from siteassist_async.emulator.limits import (
     RetryAfter,
     TokenBucket,
 )
+from siteassist_async.emulator.responses import Fault, StubResponse, error_response
 from siteassist_async.emulator.schedule import Share
 from siteassist_async.emulator.server import Emulator, in_thread
 from siteassist_async.emulator.service import Service
 
 __all__ = [
-    "Answer",
     "Charset",
     "Chunked",
     "Combined",
@@ -66,6 +65,7 @@ __all__ = [
     "Spelling",
     "Stall",
     "Status",
+    "StubResponse",
     "TokenBucket",
     "Truncate",
     "UnknownFields",
@@ -73,6 +73,6 @@ __all__ = [
     "WrongId",
     "conversation",
     "conversation_ids",
-    "error_answer",
+    "error_response",
     "in_thread",
 ]

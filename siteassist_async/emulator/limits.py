@@ -1,4 +1,4 @@
-"""Rate limits: what they decide, how a 429 names its wait, and the headers that announce them."""
+"""Rate limits, their 429 responses and their headers; without a clock or waiting of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from attrs import Factory, define, field, frozen
 from attrs.validators import ge, gt
 
-from siteassist_async.emulator.answers import Answer, HeaderPairs, error_answer
+from siteassist_async.emulator.responses import HeaderPairs, StubResponse, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-# Seconds: rounding must not refuse a request that comes exactly when it was told to.
+# Seconds: rounding must not refuse a request that comes exactly when its Retry-After ends.
 _ROUNDING = 1e-6
 
 
@@ -65,7 +65,7 @@ def _full(bucket: TokenBucket) -> float:
 
 @define
 class TokenBucket:
-    """`rate` requests a second on average, `burst` (one second's worth by default) at once.
+    """`rate` requests per second on average, `burst` (one second's worth by default) at once.
 
     Both may be set at any time; they hold from the last request on.
     """
@@ -134,32 +134,32 @@ class FixedWindow:
 
 
 RetryAfter: TypeAlias = Literal["exact", "ceil"] | float | None
-"""What a refusal says: the exact wait, the wait in whole seconds rounded up, always the same
-number, or nothing."""
+"""What a 429 names as its wait: the exact one, the one rounded up to whole seconds, a fixed number,
+or none."""
 
 QuotaHeaders: TypeAlias = Literal["ratelimit", "x-ratelimit", "x-ratelimit-delta"] | None
-"""The rate limit headers of every answer: the IETF draft's `RateLimit` and `RateLimit-Policy`,
+"""The rate limit headers of every response: the IETF draft's `RateLimit` and `RateLimit-Policy`,
 `X-RateLimit-*` with the reset in Unix time, the same with the reset in seconds, or none."""
 
 
-def refusal(wait: float, told: RetryAfter, *, header: bool = False) -> Answer:
-    """The 429 of a request that would be granted in `wait` seconds.
+def refusal(wait: float, named: RetryAfter, *, header: bool = False) -> StubResponse:
+    """Return the 429 of a request that would be granted in `wait` seconds.
 
-    With `header` the wait is told in `Retry-After` too, rounded up: the header has no fractions.
+    With `header` it has a `Retry-After` header too, rounded up: the header has no fractions.
     """
-    retry_after = _retry_after(wait, told)
+    retry_after = _retry_after(wait, named)
     if retry_after is None:
-        return error_answer(429, details={})
-    answer = error_answer(429, details={"retryAfter": retry_after})
+        return error_response(429, details={})
+    response = error_response(429, details={"retryAfter": retry_after})
     if header:
-        return answer.with_headers((("Retry-After", str(math.ceil(retry_after))),))
-    return answer
+        return response.with_headers((("Retry-After", str(math.ceil(retry_after))),))
+    return response
 
 
 def quota_headers(
     quota: Quota, style: QuotaHeaders, wall_clock: Callable[[], float]
 ) -> HeaderPairs:
-    """Write a quota as headers; `wall_clock` gives the Unix time."""
+    """Format a quota as headers; `wall_clock` returns the Unix time."""
     if style is None:
         return ()
     reset = math.ceil(quota.reset)
@@ -176,9 +176,9 @@ def quota_headers(
     )
 
 
-def _retry_after(wait: float, told: RetryAfter) -> float | None:
-    if told == "exact":
+def _retry_after(wait: float, named: RetryAfter) -> float | None:
+    if named == "exact":
         return wait
-    if told == "ceil":
+    if named == "ceil":
         return math.ceil(wait)
-    return told
+    return named
