@@ -11,12 +11,12 @@ from attrs import evolve
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts
+from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.opening import Opening
 from siteassist_async.export.run import Conclusion, Run
 from siteassist_async.export.spool import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
-from siteassist_async.export.threads import in_thread
 from siteassist_async.outage import WAIT
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ExportJob:
         with ExitStack() as stack:
             try:
                 opening = partial(stack.enter_context, self._opening.ledger())
-                ledger = await in_thread(opening, on_cancel=self.stop)
+                ledger = await run_in_thread(opening, on_cancel=self.stop)
             except StoppedError as stopped:
                 self._last = _at_rest(stopped.counts)
                 return self._summary(Conclusion(Ending.STOPPED), stopped.counts)
