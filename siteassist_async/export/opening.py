@@ -19,14 +19,13 @@ from siteassist_async.export.id_list import IdList, reading
 from siteassist_async.export.layout import CHECKPOINT, Layout, stranger
 from siteassist_async.export.ledger import Learner, Ledger
 from siteassist_async.export.lines import read_letter, record_id
-from siteassist_async.export.lock import locked
 from siteassist_async.export.log import Log
 from siteassist_async.export.rebuilding import rebuild
 from siteassist_async.export.recovery import recover
 from siteassist_async.export.refeed import refeed, reopen_half_line, replace_letters, retry_feed
 from siteassist_async.export.source import OpenSource, Source
 from siteassist_async.export.spool import Spool, StoppedError
-from siteassist_async.export.state import IDS, State, made_state
+from siteassist_async.export.state import IDS, State, locked, made_state
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:

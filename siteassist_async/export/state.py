@@ -1,7 +1,8 @@
-"""The folder of an export's state: its own, and reached by no link."""
+"""The state folder of an export, used by one process and reached through no link, and its lock."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from contextlib import contextmanager
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from siteassist_async.export.disk import private, status_of, sync_folder, writing
-from siteassist_async.export.errors import StateError
+from siteassist_async.export.errors import OutputInUseError, StateError
 from siteassist_async.export.layout import CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from siteassist_async.export.layout import Layout
+
 
 LOCK = "lock"
 """Held by the run that writes to this output."""
@@ -154,3 +156,31 @@ def _refused(layout: Layout, what: str) -> StateError:
         "user alone; remove it, or name an output in another folder",
         path=str(layout.folder),
     )
+
+
+@contextmanager
+def locked(layout: Layout, state: State) -> Generator[None]:
+    """Hold an output for this run; the lock ends with its process, however that ends.
+
+    Raises:
+        OutputInUseError: Another run holds it.
+    """
+    with writing(state.path / LOCK):
+        lock = state.open(LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        _hold(lock, layout)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, layout: Layout) -> None:
+    with writing(layout.folder / LOCK):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise OutputInUseError(
+                f"another run is writing to it: process {holder}", path=str(layout.output)
+            ) from None
+        os.pwrite(lock, b"%-20d" % os.getpid(), 0)

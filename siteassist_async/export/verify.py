@@ -14,9 +14,8 @@ from siteassist_async.export.checkpoint import Checkpoint, Mark
 from siteassist_async.export.disk import identity, status_of, writing
 from siteassist_async.export.errors import InputError, OutputChangedError
 from siteassist_async.export.layout import CHECKPOINT, Layout
-from siteassist_async.export.lock import locked
 from siteassist_async.export.log import Log
-from siteassist_async.export.state import KEPT_LETTERS, opened_state
+from siteassist_async.export.state import KEPT_LETTERS, locked, opened_state
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:
