@@ -12,10 +12,9 @@ from attrs import frozen
 
 from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Counts
-from siteassist_async.export.columns import column_values
 from siteassist_async.export.disk import stamp, sync_file, writing
 from siteassist_async.export.id_list import reading
-from siteassist_async.export.source import OpenSource
+from siteassist_async.export.source import OpenSource, column_values
 from siteassist_async.export.state import IDS, NEW_IDS, RECEIVED, State
 
 if TYPE_CHECKING:

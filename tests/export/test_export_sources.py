@@ -22,7 +22,7 @@ from siteassist_async.export import (
     UnknownColumnError,
     exit_code,
 )
-from siteassist_async.export.columns import LONGEST_LINE, columns
+from siteassist_async.export.source import LONGEST_LINE, columns
 
 from .export_fakes import new_ids
 
