@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, WholeList, boot_id
 from siteassist_async.export.dead_letters import DeadLetter, encode
-from siteassist_async.export.feed import Feed
+from siteassist_async.export.id_list import WorkQueue
 from siteassist_async.export.log import Log
 from siteassist_async.export.store import Store
 from siteassist_async.pacing.learned import LearnedRate
@@ -53,8 +53,8 @@ class Ledger:
     """
 
     counts: Counts
-    input: Feed
-    retry: Feed | None
+    input: WorkQueue
+    retry: WorkQueue | None
     retry_list: WholeList | None
     identity: str | None
     spooled: str
@@ -66,27 +66,27 @@ class Ledger:
     last_answered: str | None
 
     @property
-    def feed(self) -> Feed:
+    def queue(self) -> WorkQueue:
         """What is read now: first what is asked again, then the input."""
         return self.retry or self.input
 
-    def take(self, entry: Entry) -> None:
+    def claim(self, entry: Entry) -> None:
         """Note that an entry is in flight."""
-        self.feed.take(entry)
+        self.queue.claim(entry)
         self.counts.taken += 1
 
-    def skip(self, entry: Entry) -> None:
+    def record_duplicate(self, entry: Entry) -> None:
         """Settle an entry as a duplicate."""
-        self.feed.settle(entry)
+        self.queue.complete(entry)
         self.counts.duplicates += 1
 
-    def export(self, records: Sequence[tuple[Entry, bytes]]) -> None:
+    def record_success(self, records: Sequence[tuple[Entry, bytes]]) -> None:
         """Settle entries by their records."""
         self.records.append([record for _, record in records])
         for entry, _ in records:
             self.adopt_record(entry)
 
-    def bury(self, entry: Entry, error: SiteAssistError) -> None:
+    def record_failure(self, entry: Entry, error: SiteAssistError) -> None:
         """Settle an entry by a dead letter."""
         letter = DeadLetter.of(entry, error)
         self.letters.append([encode(letter)])
@@ -94,13 +94,13 @@ class Ledger:
 
     def adopt_record(self, entry: Entry) -> None:
         """Settle an entry whose record is written."""
-        self.feed.settle(entry)
+        self.queue.complete(entry)
         self.counts.exported += 1
         self.last_answered = entry.id
 
     def adopt_letter(self, entry: Entry, *, retryable: bool) -> None:
         """Settle an entry whose dead letter is written."""
-        self.feed.settle(entry)
+        self.queue.complete(entry)
         if entry.id:
             self.counts.failed += 1
             self.counts.retryable += retryable

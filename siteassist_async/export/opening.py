@@ -14,15 +14,14 @@ from siteassist_async.export.audit import Audit
 from siteassist_async.export.checkpoint import Checkpoint, boot_id
 from siteassist_async.export.disk import status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputChangedError, OutputError, StateError
-from siteassist_async.export.feed import Feed
-from siteassist_async.export.id_list import IdList, reading
+from siteassist_async.export.id_list import IdList, WorkQueue, reading
 from siteassist_async.export.layout import CHECKPOINT, Layout, stranger
 from siteassist_async.export.ledger import Learner, Ledger
 from siteassist_async.export.lines import read_letter, record_id
 from siteassist_async.export.log import Log
 from siteassist_async.export.rebuilding import rebuild
 from siteassist_async.export.recovery import recover
-from siteassist_async.export.refeed import refeed, reopen_half_line, replace_letters, retry_feed
+from siteassist_async.export.refeed import refeed, reopen_half_line, replace_letters, retry_queue
 from siteassist_async.export.source import OpenSource, Source
 from siteassist_async.export.spool import Spool, StoppedError
 from siteassist_async.export.state import IDS, State, locked, made_state
@@ -104,12 +103,12 @@ class Opening:
             new.callback(_remove_new, records)
             letters = Log(self.layout.dead_letters, known.letters)
             new.callback(_remove_new, letters)
-            feed = Feed(ids, known.cursor, known.prefix, store)
-            ledger = self._ledger(known, feed, store, records, letters)
+            queue = WorkQueue(ids, known.cursor, known.prefix, store)
+            ledger = self._ledger(known, queue, store, records, letters)
             stack.callback(ledger.close_letters)
             stack.callback(ledger.finish_retry)
             if known.retry is not None:
-                ledger.retry = retry_feed(state, known.retry, known.retry_list)
+                ledger.retry = retry_queue(state, known.retry, known.retry_list)
             if store.is_touched:
                 _refuse_damage(known, store, ledger)
             self._go_on(ledger, known, state)
@@ -149,11 +148,11 @@ class Opening:
         return known or Checkpoint()
 
     def _ledger(
-        self, known: Checkpoint, feed: Feed, store: Store, records: Log, letters: Log
+        self, known: Checkpoint, queue: WorkQueue, store: Store, records: Log, letters: Log
     ) -> Ledger:
         return Ledger(
             counts=known.counts,
-            input=feed,
+            input=queue,
             retry=None,
             retry_list=known.retry_list,
             identity=known.identity,

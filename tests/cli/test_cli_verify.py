@@ -80,7 +80,7 @@ def test_an_edit_is_told_and_rebuilding_goes_on(
 def test_unfinished(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """An export that did not come to its end is to be run again."""
     with monkeypatch.context() as patch:
-        patch.setattr("siteassist_async.export.ledger.Ledger.bury", None)
+        patch.setattr("siteassist_async.export.ledger.Ledger.record_failure", None)
         Path("ids.txt").write_text("\n".join([*conversation_ids(10), "none"]))
         assert export() == 4  # by a bug that the test made
     capsys.readouterr()
