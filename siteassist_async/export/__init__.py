@@ -15,7 +15,7 @@ from siteassist_async.export.errors import (
     UnknownColumnError,
 )
 from siteassist_async.export.job import ExportJob
-from siteassist_async.export.ledger import Learner
+from siteassist_async.export.ledger import RestorablePacer
 from siteassist_async.export.source import Source
 from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary, exit_code
 from siteassist_async.export.verify import Verified, verify
@@ -28,12 +28,12 @@ __all__ = [
     "Fault",
     "InputChangedError",
     "InputError",
-    "Learner",
     "OutputChangedError",
     "OutputError",
     "OutputExistsError",
     "OutputInUseError",
     "Progress",
+    "RestorablePacer",
     "Source",
     "StateError",
     "Summary",

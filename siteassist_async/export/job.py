@@ -13,9 +13,9 @@ from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.layout import Layout
-from siteassist_async.export.opening import Opening
+from siteassist_async.export.resume import Resume
 from siteassist_async.export.run import Conclusion, Run
-from siteassist_async.export.spool import StoppedError
+from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.outage import WAIT
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from siteassist_async.export.ledger import Learner, Ledger
+    from siteassist_async.export.ledger import Ledger, RestorablePacer
     from siteassist_async.export.source import Source
 
 
@@ -67,14 +67,14 @@ class ExportJob:
         restart: bool = False,
         retry_failed: bool = False,
         rebuild_state: bool = False,
-        pacer: Learner | None = None,
+        pacer: RestorablePacer | None = None,
         wait: float = WAIT,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if limit < 1:
             raise ConfigurationError(f"limit must be at least 1, not {limit}")
         self._layout = Layout.of(output)
-        self._opening = Opening(
+        self._resume = Resume(
             source,
             self._layout,
             restart=restart,
@@ -106,7 +106,7 @@ class ExportJob:
         self._started = self._clock.now()
         with ExitStack() as stack:
             try:
-                opening = partial(stack.enter_context, self._opening.ledger())
+                opening = partial(stack.enter_context, self._resume.open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
             except StoppedError as stopped:
                 self._last = _at_rest(stopped.counts)
@@ -152,11 +152,11 @@ class ExportJob:
         outage = self._run.outage if self._run else None
         return evolve(
             _at_rest(counts),
-            asked=counts.taken - in_flight,
+            asked=counts.claimed - in_flight,
             exported=counts.exported - self._exported_before,
             already_there=self._exported_before,
             in_flight=in_flight,
-            total=counts.taken + ledger.remaining(),
+            total=counts.claimed + ledger.remaining(),
             bytes_written=ledger.records.offset - self._size_before,
             elapsed=self._clock.now() - self._started,
             outage=self._clock.now() - outage.since if outage else 0.0,

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from siteassist_async.errors import SiteAssistError
-    from siteassist_async.export.id_list import Entry
+    from siteassist_async.export.id_list import Entry, IdList
 
 
-class Learner(Protocol):
+class RestorablePacer(Protocol):
     """What learns a rate that is worth keeping for the next run: a pacer."""
 
     def learned(self) -> LearnedRate | None:
@@ -45,7 +45,7 @@ class Ledger:
         retry: The ids that are asked for again; None if there are none.
         retry_list: Their list.
         identity: The input file's identity; None for a pipe.
-        spooled: What the file system says of the plain list, where one was made of the input.
+        staged: What the file system says of the plain list, where one was made of the input.
         records: The conversations.
         letters: The dead letters.
         learned: What the pacer had learned when the last run ended.
@@ -57,13 +57,31 @@ class Ledger:
     retry: WorkQueue | None
     retry_list: WholeList | None
     identity: str | None
-    spooled: str
+    staged: str
     records: Log
     letters: Log
     store: Store
-    pacer: Learner | None
+    pacer: RestorablePacer | None
     learned: LearnedRate | None
     last_answered: str | None
+
+    @classmethod
+    def of(cls, known: Checkpoint, ids: IdList, store: Store, records: Log, letters: Log) -> Ledger:
+        """Open a ledger at a checkpoint, without a retry queue and a pacer."""
+        return cls(
+            counts=known.counts,
+            input=WorkQueue(ids, known.cursor, known.prefix, store),
+            retry=None,
+            retry_list=known.retry_list,
+            identity=known.identity,
+            staged=known.staged,
+            records=records,
+            letters=letters,
+            store=store,
+            pacer=None,
+            learned=known.learned,
+            last_answered=known.last_answered,
+        )
 
     @property
     def queue(self) -> WorkQueue:
@@ -73,7 +91,7 @@ class Ledger:
     def claim(self, entry: Entry) -> None:
         """Note that an entry is in flight."""
         self.queue.claim(entry)
-        self.counts.taken += 1
+        self.counts.claimed += 1
 
     def record_duplicate(self, entry: Entry) -> None:
         """Settle an entry as a duplicate."""
@@ -128,7 +146,7 @@ class Ledger:
             cursor=_copy(self.input.cursor),
             prefix=self.input.prefix(),
             identity=self.identity,
-            spooled=self.spooled,
+            staged=self.staged,
             retry=_copy(self.retry.cursor) if self.retry else None,
             retry_list=self.retry_list if self.retry else None,
             records=self.records.mark(),

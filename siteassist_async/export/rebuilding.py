@@ -7,14 +7,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from siteassist_async.export.audit import Audit, Kind
-from siteassist_async.export.checkpoint import Counts, Cursor, Mark, Prefix
+from siteassist_async.export.checkpoint import Checkpoint, Cursor, Mark
 from siteassist_async.export.disk import identity, plural, status_of, writing
 from siteassist_async.export.errors import OutputChangedError
-from siteassist_async.export.id_list import WorkQueue
+from siteassist_async.export.id_list import IdList
 from siteassist_async.export.layout import CHECKPOINT
 from siteassist_async.export.ledger import Ledger
 from siteassist_async.export.log import Log
-from siteassist_async.export.refeed import retry_queue, write_retry_list
+from siteassist_async.export.retry_failed import retry_queue, write_retry_list
 from siteassist_async.export.state import KEPT_LETTERS, REBUILT, SEAL
 from siteassist_async.export.store import Store
 
@@ -66,20 +66,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
 def _empty_ledger(stack: ExitStack, layout: Layout, store: Store, ids: IdList) -> Ledger:
     records = stack.enter_context(closing(_log(layout.output)))
     letters = stack.enter_context(closing(_log(layout.dead_letters)))
-    return Ledger(
-        counts=Counts(),
-        input=WorkQueue(ids, Cursor(), Prefix(), store),
-        retry=None,
-        retry_list=None,
-        identity=None,
-        spooled="",
-        records=records,
-        letters=letters,
-        store=store,
-        pacer=None,
-        learned=None,
-        last_answered=None,
-    )
+    return Ledger.of(Checkpoint(), ids, store, records, letters)
 
 
 def _log(path: Path) -> Log:

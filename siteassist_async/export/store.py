@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Key = str | int
 """An id, or the line of the input of what is none."""
 
-VERSION = 2
+VERSION = 3
 """Of the tables and of the checkpoint's fields."""
 
 LONGEST_LOG = 2**22

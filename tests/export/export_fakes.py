@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
-    from siteassist_async.export import Learner
+    from siteassist_async.export import RestorablePacer
 
 
 def new_ids(count: int, seed: int = 0) -> list[str]:
@@ -79,7 +79,7 @@ class Options(TypedDict, total=False):
     restart: bool
     retry_failed: bool
     rebuild_state: bool
-    pacer: Learner | None
+    pacer: RestorablePacer | None
     wait: float
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from siteassist_async.export.state import State
 
 
-def refeed(ledger: Ledger, layout: Layout, state: State) -> None:
+def retry_failed(ledger: Ledger, layout: Layout, state: State) -> None:
     """Move the ids that are UUIDs from the dead letters to before the input.
 
     They have no outcome then, until they are asked for again. Does nothing where there are none,
@@ -40,7 +40,7 @@ def refeed(ledger: Ledger, layout: Layout, state: State) -> None:
     again = _divide(ledger.letters, state, keep=lambda letter: letter.line is not None)
     ledger.retry_list = write_retry_list(state, (letter.id for letter in again))
     ledger.retry = retry_queue(state, Cursor(), ledger.retry_list)
-    ledger.counts.taken -= ledger.counts.failed
+    ledger.counts.claimed -= ledger.counts.failed
     ledger.counts.failed = ledger.counts.retryable = 0
     _exchange_letters(ledger, layout, state)
 
@@ -62,7 +62,7 @@ def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
     if not list(_divide(ledger.letters, state, keep=keep)):
         raise queue.ids.goes_on_error()
     queue.known, queue.cursor.front, queue.cursor.line = prefix, prefix.size, line
-    ledger.counts.taken -= 1
+    ledger.counts.claimed -= 1
     ledger.counts.invalid -= 1
     _exchange_letters(ledger, layout, state)
 
