@@ -170,9 +170,9 @@ def _identical(output: Path) -> int:
 
 
 def _is_complete(seen: Seen, count: int) -> bool:
-    summary = seen.summary
-    counts = (summary.exported, summary.failed, summary.invalid, summary.duplicates)
-    return counts == (count, 1, 1, 1) and seen.identical == count
+    counts = seen.summary.counts
+    outcomes = (counts.exported, counts.failed, counts.invalid, counts.duplicates)
+    return outcomes == (count, 1, 1, 1) and seen.identical == count
 
 
 def _report(seen: Seen) -> str:
@@ -190,12 +190,12 @@ def _of_client(seen: Seen) -> Iterator[str]:
     granted = seen.counters.requests - seen.counters.refused
     least = max(0.0, (granted - seen.limit.burst) / seen.limit.rate)
     learned = seen.result.last.pace.ceiling
-    counts = f"{seen.identical:,} of {seen.summary.exported:,}"
+    counts = f"{seen.identical:,} of {seen.summary.counts.exported:,}"
     yield "Result"
     yield f"  {counts} records equal the emulator's conversations"
     if learned:
         yield f"  estimated rate limit {learned:,.0f}/s, actual {seen.limit.rate:,.0f}/s"
-    took = seen.summary.elapsed
+    took = seen.summary.progress.elapsed
     yield f"  finished in {seconds(took)}; the limit allows no less than {seconds(least)}"
 
 

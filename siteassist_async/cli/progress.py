@@ -134,15 +134,16 @@ def waiting(status: Status) -> str | None:
 def progress_record(status: Status) -> dict[str, object]:
     """Return everything as values for JSON; times in seconds, rates per second."""
     progress, pace = status.progress, status.pace
+    counts = progress.counts
     return {
         "event": "progress",
         "asked": progress.asked,
         "total": progress.total,
         "exported": progress.exported,
         "already_there": progress.already_there,
-        "failed": progress.failed,
-        "duplicates": progress.duplicates,
-        "invalid": progress.invalid,
+        "failed": counts.failed,
+        "duplicates": counts.duplicates,
+        "invalid": counts.invalid,
         "in_flight": progress.in_flight,
         "bytes_written": progress.bytes_written,
         "elapsed": round(progress.elapsed, 3),
@@ -179,7 +180,7 @@ def _counts(status: Status) -> str:
 
 def _parts(status: Status) -> list[str]:
     progress, pace = status.progress, status.pace
-    failed = progress.failed + progress.invalid
+    failed = progress.counts.failed + progress.counts.invalid
     parts = [
         f"stopping, {progress.in_flight} in flight" if status.stopping else None,
         f"{status.rate:,.0f}/s" if status.rate else None,

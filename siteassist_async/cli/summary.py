@@ -17,7 +17,7 @@ from siteassist_async.errors import (
     PermissionDeniedError,
     printable,
 )
-from siteassist_async.export import Ending, ExitCode, ExportError, Summary, exit_code
+from siteassist_async.export import Ending, ExitCode, ExportError, Progress, Summary, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,11 @@ class Result:
     requests: int
     error: ExportError | None = None
 
+    @property
+    def progress(self) -> Progress:
+        """How far the export is: at the end of the run, or when it was last measured."""
+        return self.summary.progress if self.summary else self.last.progress
+
 
 def code_of(result: Result) -> ExitCode:
     """Return the exit code; an export that was ended at once should be run again."""
@@ -60,21 +65,22 @@ def code_of(result: Result) -> ExitCode:
 
 def table(result: Result) -> str:
     """Format the counts, which add up to the IDs processed, and what they cost."""
-    counts, pace = result.summary or result.last.progress, result.last.pace
-    retryable = f"{result.summary.retryable:,} retryable" if result.summary else ""
+    progress, pace = result.progress, result.last.pace
+    counts = progress.counts
+    retryable = f"{counts.retryable:,} retryable" if result.summary and counts.failed else ""
     requests = f"{pace.refused:,} throttled, {result.last.retries:,} retried"
-    speed = f"{counts.exported / counts.elapsed:,.0f} per second" if counts.elapsed else ""
+    speed = f"{progress.exported / progress.elapsed:,.0f} per second" if progress.elapsed else ""
     total = result.last.progress.total or 0
-    earlier = "from earlier runs" if counts.already_there else ""
+    earlier = "from earlier runs" if progress.already_there else ""
     rows = [
-        ("IDs", f"{counts.asked:,}", f"of {total:,}" if total > counts.asked else ""),
-        ("exported", f"{counts.exported:,}", size(counts.bytes_written)),
-        ("already there", f"{counts.already_there:,}", earlier),
-        ("failed", f"{counts.failed:,}", retryable if counts.failed else ""),
+        ("IDs", f"{progress.asked:,}", f"of {total:,}" if total > progress.asked else ""),
+        ("exported", f"{progress.exported:,}", size(progress.bytes_written)),
+        ("already there", f"{progress.already_there:,}", earlier),
+        ("failed", f"{counts.failed:,}", retryable),
         ("invalid", f"{counts.invalid:,}", "not a UUID" if counts.invalid else ""),
         ("duplicates", f"{counts.duplicates:,}", ""),
         ("requests", f"{result.requests:,}", requests),
-        ("time", seconds(counts.elapsed), speed),
+        ("time", seconds(progress.elapsed), speed),
         ("waited", seconds(pace.waited), "as requested by the API" if pace.waited else ""),
     ]
     if pace.ceiling:
@@ -107,21 +113,22 @@ def closing(result: Result, command_line: Sequence[str]) -> str:
 
 def summary_record(result: Result) -> dict[str, object]:
     """Return everything as values for JSON; times in seconds, rates per second."""
-    counts, summary, pace = result.summary or result.last.progress, result.summary, result.last.pace
+    progress, summary, pace = result.progress, result.summary, result.last.pace
+    counts = progress.counts
     error = result.error or (summary.error if summary else None)
     return {
         "event": "summary",
         "ending": summary.ending.value if summary else Ending.STOPPED.value,
         "exit_code": int(code_of(result)),
-        "asked": counts.asked,
-        "exported": counts.exported,
-        "already_there": counts.already_there,
+        "asked": progress.asked,
+        "exported": progress.exported,
+        "already_there": progress.already_there,
         "failed": counts.failed,
-        "retryable": summary.retryable if summary else None,
+        "retryable": counts.retryable if summary else None,
         "duplicates": counts.duplicates,
         "invalid": counts.invalid,
-        "bytes_written": counts.bytes_written,
-        "elapsed": round(counts.elapsed, 3),
+        "bytes_written": progress.bytes_written,
+        "elapsed": round(progress.elapsed, 3),
         "requests": result.requests,
         "retries": result.last.retries,
         "refused": pace.refused,
@@ -161,7 +168,7 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
         f"Finished: the conversations are in {output}\n"
         f"Failed: {lost:,}, each with its reason in {printable(str(summary.dead_letters), 1000)}"
     )
-    if not summary.retryable:
+    if not summary.counts.retryable:
         return said  # a conversation that does not exist will not exist next time either
     again = [word for word in command_line if word not in _ONCE]
     command = printable(redact(shlex.join((*again, "--retry-failed"))), 1000)
@@ -169,4 +176,4 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
 
 
 def _lost(summary: Summary) -> int:
-    return summary.failed + summary.invalid
+    return summary.counts.failed + summary.counts.invalid

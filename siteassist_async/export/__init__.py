@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siteassist_async.export.audit import Fault
+from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.errors import (
     ExportError,
     InputChangedError,
@@ -21,6 +22,7 @@ from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary,
 from siteassist_async.export.verify import Verified, verify
 
 __all__ = [
+    "Counts",
     "Ending",
     "ExitCode",
     "ExportError",

@@ -92,7 +92,7 @@ class ExportJob:
         self._ledger: Ledger | None = None
         self._run: Run | None = None
         self._exported_before = self._size_before = 0
-        self._last = _at_rest(Counts())
+        self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
         """Export until the input ends, `stop` is called or nothing more can come.
@@ -109,8 +109,8 @@ class ExportJob:
                 opening = partial(stack.enter_context, self._resume.open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
             except StoppedError as stopped:
-                self._last = _at_rest(stopped.counts)
-                return self._summary(Conclusion(Ending.STOPPED), stopped.counts)
+                self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
+                return self._summary(Conclusion(Ending.STOPPED))
             self._open(ledger)
             stack.callback(self._close, ledger)
             run = self._run = Run(
@@ -123,7 +123,7 @@ class ExportJob:
             )
             conclusion = await run.execute()
             ledger.letters.remove_empty()
-        return self._summary(conclusion, ledger.counts)
+        return self._summary(conclusion)
 
     def stop(self) -> None:
         """Ask for no further ids; `run` returns once those in flight are written."""
@@ -150,10 +150,8 @@ class ExportJob:
     def _measure(self, ledger: Ledger) -> Progress:
         counts, in_flight = ledger.counts, ledger.in_flight()
         outage = self._run.outage if self._run else None
-        return evolve(
-            _at_rest(counts),
-            asked=counts.claimed - in_flight,
-            exported=counts.exported - self._exported_before,
+        return Progress(
+            counts=evolve(counts),
             already_there=self._exported_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
@@ -163,36 +161,11 @@ class ExportJob:
             outage_error=outage.error if outage else None,
         )
 
-    def _summary(self, conclusion: Conclusion, counts: Counts) -> Summary:
-        last = self._last
+    def _summary(self, conclusion: Conclusion) -> Summary:
         return Summary(
             ending=conclusion.ending,
-            asked=last.asked,
-            exported=last.exported,
-            already_there=last.already_there,
-            failed=last.failed,
-            retryable=counts.retryable,
-            duplicates=last.duplicates,
-            invalid=last.invalid,
-            bytes_written=last.bytes_written,
-            elapsed=self._clock.now() - self._started,
+            progress=evolve(self._last, elapsed=self._clock.now() - self._started),
             output=self._layout.output,
             dead_letters=self._layout.dead_letters,
             error=conclusion.error,
         )
-
-
-def _at_rest(counts: Counts) -> Progress:
-    """Describe an export that no run is at."""
-    return Progress(
-        asked=counts.exported + counts.failed + counts.duplicates + counts.invalid,
-        exported=0,
-        already_there=counts.exported,
-        failed=counts.failed,
-        duplicates=counts.duplicates,
-        invalid=counts.invalid,
-        in_flight=0,
-        total=None,
-        bytes_written=0,
-        elapsed=0.0,
-    )

@@ -23,22 +23,11 @@ from siteassist_async.errors import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from siteassist_async.export import Progress
+from siteassist_async.export import Counts, Progress
 from siteassist_async.pacing import PaceSnapshot
 from siteassist_async.wire import Request, Response
 
-START = Progress(
-    asked=0,
-    exported=0,
-    already_there=0,
-    failed=0,
-    duplicates=0,
-    invalid=0,
-    in_flight=0,
-    total=1000,
-    bytes_written=0,
-    elapsed=0.0,
-)
+START = Progress(Counts(), already_there=0, total=1000)
 CALM = PaceSnapshot(
     rate=None,
     ceiling=None,
@@ -50,7 +39,7 @@ CALM = PaceSnapshot(
     waited=0.0,
 )
 HALF = Status(
-    progress=evolve(START, asked=500, exported=495, failed=3, invalid=2, elapsed=10.0),
+    progress=evolve(START, counts=Counts(exported=495, failed=3, invalid=2), elapsed=10.0),
     pace=evolve(CALM, ceiling=48.7, refused=7, waited=1.25),
     rate=50.0,
     retries=12,
@@ -110,10 +99,10 @@ def test_bar_tells_the_important_first() -> None:
 
 def test_bar_grows_by_eighths() -> None:
     """The bar is as long as its share, in eighths of a column where the terminal has them."""
-    wide = evolve(HALF, progress=evolve(HALF.progress, asked=509))
+    wide = evolve(HALF, progress=evolve(HALF.progress, counts=Counts(exported=509)))
     assert bar_line(wide, 200, blocks=True).startswith("▕██████████████▎             ▏ 51% 509")
     assert bar_line(wide, 200, blocks=False).startswith("[##############              ] 51% 509")
-    done = evolve(HALF, progress=evolve(HALF.progress, asked=1001))
+    done = evolve(HALF, progress=evolve(HALF.progress, counts=Counts(exported=1001)))
     assert bar_line(done, 200, blocks=True).startswith(f"▕{'█' * 28}▏ 100% 1,001")
 
 
@@ -192,7 +181,8 @@ def test_record_is_json() -> None:
 def test_rate_is_of_the_last_ten_seconds() -> None:
     """What was fast a minute ago is not told as today's speed."""
     readings = [
-        evolve(START, asked=asked, elapsed=at) for asked, at in ((0, 0), (600, 6), (610, 16))
+        evolve(START, counts=Counts(exported=asked), elapsed=at)
+        for asked, at in ((0, 0), (600, 6), (610, 16))
     ]
     meter = meter_of(readings)
     assert [meter.read().rate for _ in readings] == [None, 100.0, 1.0]
@@ -202,8 +192,8 @@ def test_earlier_runs_are_no_speed() -> None:
     """What a resumed export finds done when it opens its files does not count as fast."""
     readings = [
         evolve(START, total=None),
-        evolve(START, asked=900, already_there=900, elapsed=0.1),
-        evolve(START, asked=905, already_there=900, exported=5, elapsed=1.1),
+        evolve(START, counts=Counts(exported=900), already_there=900, elapsed=0.1),
+        evolve(START, counts=Counts(exported=905), already_there=900, elapsed=1.1),
     ]
     meter = meter_of(readings)
     assert [meter.read().rate for _ in readings] == [None, None, 5.0]

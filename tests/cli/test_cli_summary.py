@@ -19,31 +19,31 @@ from siteassist_async.errors import (
     PermissionDeniedError,
     SiteAssistError,
 )
-from siteassist_async.export import Ending, OutputError, Summary
+from siteassist_async.export import Counts, Ending, OutputError, Progress, Summary
 
 ONCE = ("--retry-failed", "--restart", "--rebuild-state")
 COMMAND = ("siteassist", "export", "my ids.txt", "-o", "out.jsonl")
 SUMMARY = Summary(
     ending=Ending.FINISHED,
-    asked=1003,
-    exported=900,
-    already_there=100,
-    failed=1,
-    retryable=1,
-    duplicates=1,
-    invalid=1,
-    bytes_written=5_400_000,
-    elapsed=6.0,
+    progress=Progress(
+        Counts(exported=1000, failed=1, retryable=1, duplicates=1, invalid=1),
+        already_there=100,
+        bytes_written=5_400_000,
+        elapsed=6.0,
+    ),
     output=Path("out.jsonl"),
     dead_letters=Path("out.failed.jsonl"),
 )
 LAST = Status(
-    progress=evolve(START, asked=7, exported=4, already_there=3, elapsed=0.5),
+    progress=evolve(START, counts=Counts(exported=7), already_there=3, elapsed=0.5),
     pace=evolve(CALM, ceiling=198.3, refused=31, waited=2.125),
     retries=44,
 )
 RESULT = Result(SUMMARY, LAST, requests=946)
-ALL = evolve(SUMMARY, failed=0, invalid=0)
+ALL = evolve(
+    SUMMARY,
+    progress=evolve(SUMMARY.progress, counts=Counts(exported=1000, duplicates=1)),
+)
 DONE = Result(ALL, LAST, requests=946)
 CUT = Result(None, LAST, requests=9)
 
@@ -71,7 +71,7 @@ def test_table_adds_up() -> None:
 
 def test_table_without_trouble() -> None:
     """What did not happen needs no words."""
-    summary = evolve(SUMMARY, failed=0, invalid=0, elapsed=0.0)
+    summary = evolve(ALL, progress=evolve(ALL.progress, elapsed=0.0))
     shown = table(Result(summary, evolve(LAST, pace=CALM, retries=0), requests=900))
     assert "retryable" not in shown
     assert "not a UUID" not in shown
@@ -105,7 +105,13 @@ def test_some_failed(extra: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("failed", [0, 1])
 def test_what_can_never_be_had(failed: int) -> None:
     """What is no id, and a conversation that is not there, is not to be asked for again."""
-    for_ever = evolve(RESULT, summary=evolve(SUMMARY, failed=failed, retryable=0))
+    for_ever = evolve(
+        RESULT,
+        summary=evolve(
+            SUMMARY,
+            progress=evolve(SUMMARY.progress, counts=Counts(failed=failed, invalid=1)),
+        ),
+    )
     assert f"Failed: {1 + failed}, " in closing(for_ever, COMMAND)
     assert "--retry-failed" not in closing(for_ever, COMMAND)
     assert code_of(for_ever) == 1

@@ -85,7 +85,7 @@ async def test_a_finished_output_that_was_only_touched_is_read_and_found_whole(
     await bench.finish()
     os.utime(bench.output, (1, 1))
     bench.output.chmod(0o640)
-    assert (await bench.finish()).already_there == 60
+    assert (await bench.finish()).progress.already_there == 60
 
 
 async def test_a_finished_output_that_nobody_touched_is_not_read(
@@ -119,7 +119,7 @@ async def test_a_file_system_that_sets_no_times_is_no_reason_to_fail(
     monkeypatch.setattr(os, "utime", refused)
     bench.write(IDS)
     await bench.finish()
-    assert (await bench.finish()).already_there == 60
+    assert (await bench.finish()).progress.already_there == 60
 
 
 async def test_an_id_that_was_edited_in_the_dead_letters_is_not_asked_for(
@@ -238,7 +238,7 @@ async def test_a_half_written_last_line_is_asked_for_once_it_is_whole(
     half = IDS[50][:4]
     bench.input.write_text("".join(f"{line}\n" for line in before) + half)
     summary = await bench.finish()
-    assert summary.invalid == len([line for line in [*before, half] if len(line) != 36])
+    assert summary.counts.invalid == len([line for line in [*before, half] if len(line) != 36])
     lines = [*before, IDS[50], IDS[51], "none"]
     bench.write(lines)
     await bench.finish()

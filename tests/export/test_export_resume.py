@@ -61,8 +61,17 @@ async def test_a_second_run_asks_for_nothing(bench: Workbench) -> None:
     files, asked = bench.files(), list(bench.api.asked)
     second = await bench.finish()
     assert (bench.files(), bench.api.asked) == (files, asked)
-    assert (second.exported, second.already_there, second.bytes_written) == (0, 29, 0)
-    assert (second.asked, second.failed, second.duplicates, second.invalid) == (32, 1, 1, 1)
+    assert (
+        second.progress.exported,
+        second.progress.already_there,
+        second.progress.bytes_written,
+    ) == (0, 29, 0)
+    assert (
+        second.progress.asked,
+        second.counts.failed,
+        second.counts.duplicates,
+        second.counts.invalid,
+    ) == (32, 1, 1, 1)
     assert exit_code(first) is exit_code(second) is ExitCode.SOME_FAILED
 
 
@@ -84,7 +93,7 @@ async def test_a_stopped_run_says_so(bench: Workbench) -> None:
     job = bench.job()
     job.stop()
     summary = await job.run()
-    assert (summary.ending, summary.asked) == (Ending.STOPPED, 0)
+    assert (summary.ending, summary.progress.asked) == (Ending.STOPPED, 0)
     assert exit_code(summary) is ExitCode.RUN_AGAIN
 
 
@@ -107,7 +116,7 @@ async def test_a_cancelled_run_goes_on(bench: Workbench) -> None:
     written = set(bench.records())
     asked = len(bench.api.asked)
     summary = await bench.finish()
-    assert summary.already_there == len(written)
+    assert summary.progress.already_there == len(written)
     assert not written & set(bench.api.asked[asked:])
     bench.check(IDS)
 
@@ -176,7 +185,11 @@ async def test_ids_may_be_appended(bench: Workbench) -> None:
     await bench.finish()
     bench.append([*IDS[5:20], IDS[2]])
     summary = await bench.finish()
-    assert (summary.exported, summary.already_there, summary.duplicates) == (10, 10, 6)
+    assert (
+        summary.progress.exported,
+        summary.progress.already_there,
+        summary.counts.duplicates,
+    ) == (10, 10, 6)
     bench.check([*IDS[:10], *IDS[5:20], IDS[2]])
 
 
@@ -200,7 +213,7 @@ async def test_what_was_not_asked_for_may_be_edited(bench: Workbench) -> None:
     bench.write(lines)
     summary = await bench.finish()
     bench.check(lines)
-    assert summary.duplicates == 2
+    assert summary.counts.duplicates == 2
 
 
 async def test_a_line_read_ahead_and_then_moved_is_found_where_it_is(bench: Workbench) -> None:
@@ -223,7 +236,7 @@ async def test_an_id_that_moved_is_a_duplicate_where_it_comes_again(bench: Workb
     bench.write(lines)
     summary = await bench.finish()
     bench.check(lines)
-    assert summary.duplicates == 1
+    assert summary.counts.duplicates == 1
 
 
 CHANGES: dict[str, tuple[Callable[[list[str]], str], str]] = {
@@ -267,7 +280,7 @@ async def test_an_input_that_was_only_touched_is_the_same(bench: Workbench) -> N
     bench.write(IDS)
     await bench.finish()
     os.utime(bench.input, (1, 1))
-    assert (await bench.finish()).already_there == 30
+    assert (await bench.finish()).progress.already_there == 30
 
 
 async def test_an_input_may_move_and_come_another_way(bench: Workbench) -> None:
@@ -296,11 +309,11 @@ async def test_a_column_is_read_once(bench: Workbench) -> None:
     assert (bench.state / "ids.txt").stat().st_ino == made
     bench.input.write_text("\n".join(["id,x", *(f"{i},1" for i in IDS)]))
     summary = await bench.run(source)
-    assert (summary.exported, summary.already_there) == (20, 10)
+    assert (summary.progress.exported, summary.progress.already_there) == (20, 10)
     with pytest.raises(InputChangedError):
         await bench.run(Source(bench.input, "x"))
     (bench.state / "ids.txt").unlink()
-    assert (await bench.run(source)).already_there == 30
+    assert (await bench.run(source)).progress.already_there == 30
 
 
 EDITS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -430,7 +443,7 @@ async def test_two_names_of_one_output_share_its_state(bench: Workbench) -> None
     link = bench.folder / "link.jsonl"
     link.symlink_to(bench.output.name)
     bench.output = link
-    assert (await bench.job().run()).already_there == 30
+    assert (await bench.job().run()).progress.already_there == 30
 
 
 async def test_a_restart_begins_anew(bench: Workbench) -> None:
@@ -439,7 +452,11 @@ async def test_a_restart_begins_anew(bench: Workbench) -> None:
     await bench.finish()
     bench.write(IDS[:3])
     summary = await bench.finish(restart=True)
-    assert (summary.asked, summary.exported, summary.already_there) == (3, 3, 0)
+    assert (summary.progress.asked, summary.progress.exported, summary.progress.already_there) == (
+        3,
+        3,
+        0,
+    )
     bench.check(IDS[:3])
 
 

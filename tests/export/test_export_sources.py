@@ -124,7 +124,7 @@ async def test_ids_are_read(bench: Workbench, name: str, through: str) -> None:
     with opened(through, bench.input, column) as source:
         summary = await bench.run(source)
     assert sorted(bench.api.asked) == sorted(ids)
-    assert (summary.ending, summary.invalid) == (Ending.FINISHED, invalid)
+    assert (summary.ending, summary.counts.invalid) == (Ending.FINISHED, invalid)
 
 
 LINES: dict[str, tuple[bytes, str | None, int]] = {
@@ -255,7 +255,7 @@ async def test_a_pipe_that_gives_nothing_can_be_stopped(bench: Workbench) -> Non
         await asyncio.sleep(0)
     job.stop()
     summary = await running
-    assert (summary.ending, summary.asked) == (Ending.STOPPED, 0)
+    assert (summary.ending, summary.progress.asked) == (Ending.STOPPED, 0)
     os.close(read)
     os.close(write)
 
@@ -286,7 +286,11 @@ async def test_what_was_exported_is_told_where_a_pipe_was_stopped(bench: Workben
     os.write(write, b"x")
     summary = await job.run()
     bench.audit(summary)
-    assert (summary.asked, summary.already_there, summary.invalid) == (3, 2, 1)
+    assert (summary.progress.asked, summary.progress.already_there, summary.counts.invalid) == (
+        3,
+        2,
+        1,
+    )
     os.close(read)
     os.close(write)
 

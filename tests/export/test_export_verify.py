@@ -56,7 +56,7 @@ async def test_an_export_that_is_whole(bench: Workbench) -> None:
     assert (found.records, found.failed, found.invalid) == (35, 5, 2)
     assert (found.faults, found.unfinished) == ((), False)
     assert bench.files() == files
-    assert (await bench.finish()).already_there == 35
+    assert (await bench.finish()).progress.already_there == 35
 
 
 def edit(bench: Workbench, old: bytes, new: bytes, *, which: str = "output") -> None:
@@ -217,17 +217,20 @@ async def test_a_lost_state_is_rebuilt(bench: Workbench) -> None:
     after = await bench.finish(rebuild_state=True)
     assert bench.files() == files
     assert len(bench.api.asked) == asked
-    assert (after.asked, after.failed, after.retryable) == (43, 5, 1)
-    assert (after.invalid, after.duplicates) == (before.invalid, before.duplicates)
+    assert (after.progress.asked, after.counts.failed, after.counts.retryable) == (43, 5, 1)
+    assert (after.counts.invalid, after.counts.duplicates) == (
+        before.counts.invalid,
+        before.counts.duplicates,
+    )
     assert verify(bench.output).faults == ()
     bench.append(new_ids(2, seed=5))
-    assert (await bench.finish()).exported == 2
+    assert (await bench.finish()).progress.exported == 2
 
 
 async def test_the_state_of_an_export_that_was_not_begun_is_an_empty_one(bench: Workbench) -> None:
     """There is nothing to make it of."""
     bench.write(LINES)
-    assert (await bench.finish(rebuild_state=True)).exported == 40
+    assert (await bench.finish(rebuild_state=True)).progress.exported == 40
     bench.check(LINES)
 
 
