@@ -157,10 +157,12 @@ class IdList:
         size = self.size()
         if size < known.size:
             raise self._changed(
-                f"has {plural(size, 'byte')}, of which {known.size} were read before"
+                f"was shortened to {plural(size, 'byte')}, of {known.size} that were read before"
             )
         if self.prefix(known.size) != known:
-            raise self._changed(f"is not the same in the {plural(known.size, 'byte')} read before")
+            raise self._changed(
+                f"changed in its first {plural(known.size, 'byte')}, which an earlier run read"
+            )
 
     def confirm(self, read: Prefix) -> None:
         """At the end of the list, make sure that it is what was read.
@@ -192,7 +194,7 @@ class IdList:
 
     def goes_on_error(self) -> InputChangedError:
         """Say that the last line, as it was read, was not written to its end."""
-        return self._changed("goes on in the line that was its last")
+        return self._changed("has been continued in its last line")
 
     def last_line(self, known: Prefix) -> tuple[Prefix, int, str]:
         """Describe a prefix without its last line; returns that line's number and text too.
@@ -239,8 +241,8 @@ class IdList:
 
     def _changed(self, what: str) -> InputChangedError:
         return InputChangedError(
-            f"{what}, so the export cannot go on; "
-            "give the ids as they were, name another output, or restart the export",
+            f"{what}, so the export cannot resume; "
+            "restore the input, choose another output, or restart the export",
             path=self._name,
         )
 

@@ -94,7 +94,7 @@ def _last_answered(ledger: Ledger, audit: Audit) -> int:
     if more:
         raise _refused(
             ledger.records.path,
-            f"and its dead letters have {plural(more, 'line')} for what is not in the input",
+            f"and its dead letters have {plural(more, 'line')} for IDs that are not in the input",
         )
     return last
 
@@ -130,7 +130,7 @@ def _settle_entry(ledger: Ledger, entry: Entry, kind: Kind | None) -> None:
 
 def _refused(path: Path, what: str) -> OutputChangedError:
     return OutputChangedError(
-        f"{what}, so the state cannot be rebuilt: delete such lines, or give the input that the "
-        "export was made of",
+        f"{what}, so the state cannot be rebuilt: delete these lines, or use the input that the "
+        "export was made from",
         path=str(path),
     )

@@ -190,7 +190,7 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
     )
     for fault in faults:
         raise StateError(
-            f"was changed since it was left: {fault}; rebuild the export's state",
+            f"was changed since the last run: {fault}; rebuild the export's state",
             path=store.name,
         )
 

@@ -165,5 +165,5 @@ def _is_at(path: Path, status: os.stat_result) -> bool:
 
 def _damaged(name: str) -> StateError:
     return StateError(
-        "is not as it was written; put it back as it was, or rebuild the export's state", path=name
+        "was changed since it was written; restore it, or rebuild the export's state", path=name
     )

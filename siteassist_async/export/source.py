@@ -102,24 +102,24 @@ class OpenSource:
             else:
                 found = next(column_values(content, self.column, self.name), None) is not None
         if not found:
-            raise InputError("has no ids", path=self.name)
+            raise InputError("contains no IDs", path=self.name)
 
     def _refuse_binary(self, head: bytes) -> None:
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise InputError("is UTF-16; save it as UTF-8", path=self.name)
         if b"\0" in head:
-            raise InputError("is not text: it has NUL bytes", path=self.name)
+            raise InputError("is not text: it contains NUL bytes", path=self.name)
         try:
             codecs.getincrementaldecoder("utf-8")().decode(head)
         except UnicodeDecodeError as error:
-            raise InputError(f"is not text in UTF-8: {error}", path=self.name) from error
+            raise InputError(f"is not UTF-8 text: {error}", path=self.name) from error
 
     def _refuse_rows(self, head: bytes, found: tuple[str, ...]) -> None:
         """Raise where rows with columns were given as a list of ids."""
         if found and _has_columns(head):
             names = ", ".join(printable(name, 40) for name in found)
             raise UnknownColumnError(
-                f"is not one id a line; say which of its columns holds the ids: {names}",
+                f"has columns; choose the one that contains the IDs: {names}",
                 path=self.name,
                 columns=found,
             )
@@ -203,7 +203,7 @@ def _csv_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int, s
             else:
                 yield rows.line_num, cells[index] if index < len(cells) else ""
     except csv.Error as error:
-        raise InputError(f"is no CSV in line {rows.line_num}: {error}", path=name) from error
+        raise InputError(f"is not valid CSV in line {rows.line_num}: {error}", path=name) from error
 
 
 def _delimiter(file: BinaryIO, column: str, name: str) -> str:

@@ -107,8 +107,8 @@ class State:
         status = self.status(name)
         if status is not None and (not stat.S_ISREG(status.st_mode) or status.st_nlink > 1):
             raise StateError(
-                "is a link or no regular file, which no export makes; "
-                "remove it, or name another output",
+                "is a link or not a regular file, and no export creates such; "
+                "remove it, or choose another output",
                 path=str(self.path / name),
             )
 
@@ -124,7 +124,7 @@ def opened_state(layout: Layout) -> Generator[State]:
     try:
         folder = os.open(layout.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except NotADirectoryError as error:
-        raise _refused(layout, "is a link or no folder") from error
+        raise _refused(layout, "is a link or not a folder") from error
     try:
         _refuse_others(os.fstat(folder), layout)
         yield State(layout.folder, folder)
@@ -147,13 +147,13 @@ def _refuse_others(status: os.stat_result, layout: Layout) -> None:
     if status.st_uid != os.geteuid():
         raise _refused(layout, "belongs to another user")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _refused(layout, "may be written to by other users")
+        raise _refused(layout, "is writable by other users")
 
 
 def _refused(layout: Layout, what: str) -> StateError:
     return StateError(
-        f"{what}, and the state of an export to {layout.output.name} must be a folder of its "
-        "user alone; remove it, or name an output in another folder",
+        f"{what}; the state of an export to {layout.output.name} must be a folder that only "
+        "its user can write to: remove it, or choose an output in another folder",
         path=str(layout.folder),
     )
 

@@ -141,7 +141,7 @@ def test_an_error_of_the_export(
     """An error of its files is told as the export tells it."""
     monkeypatch.setattr(demo, "_ids", Mock(return_value=()))
     assert main(["demo"]) == 2
-    assert "ids.txt: has no ids" in capsys.readouterr().err
+    assert "ids.txt: contains no IDs" in capsys.readouterr().err
 
 
 def test_a_file_that_fails_amid_the_demo_is_told(

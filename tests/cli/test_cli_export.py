@@ -229,13 +229,13 @@ def made(name: str, content: bytes | None) -> str:
     [
         (b"missing", "input: cannot be read: No such file or directory"),
         (None, "input: cannot be read: Is a directory"),
-        (b"", "input: has no ids"),
-        (b" \n\n", "input: has no ids"),
+        (b"", "input: contains no IDs"),
+        (b" \n\n", "input: contains no IDs"),
         (b"\x7fELF\x00\x01", "input: is not text"),
         (b"\xff\xfei\x00d\x00", "input: is UTF-16"),
         (
             b"ticket,conversation\n1,123e4567-e89b-12d3-a456-426614174000\n",
-            "say which of its columns",
+            "choose the one that contains",
         ),
     ],
 )
@@ -277,7 +277,7 @@ def test_unknown_column(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("ids.txt/out.jsonl", 4, "Not a directory"),
         ("folder", 4, "is not a regular file"),
         ("/dev/null", 4, "is not a regular file"),
-        ("ids.txt", 2, "is there already"),
+        ("ids.txt", 2, "already exists"),
     ],
 )
 def test_unusable_output(  # noqa: PLR0917 - fixtures and parameters

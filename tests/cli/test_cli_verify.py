@@ -67,7 +67,7 @@ def test_an_edit_is_told_and_rebuilding_goes_on(
     output.write_bytes(b"".join([b"#" * (len(first) - 1) + b"\n", *rest]))
     assert main(["verify", "out.jsonl"]) == 4
     said = capsys.readouterr()
-    assert "siteassist: out.jsonl: has no whole record in line 1\n" in said.err
+    assert "siteassist: out.jsonl: has no valid record in line 1\n" in said.err
     assert "--rebuild-state" in said.out
     output.write_bytes(b"".join(rest))
     assert export("--rebuild-state") == 0
@@ -106,7 +106,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out.jsonl").unlink()
     assert main(["verify", "out.jsonl", "--json"]) == 4
     found = json.loads(capsys.readouterr().out)
-    assert found["faults"][0] == {"file": "out.jsonl", "message": "is gone"}
+    assert found["faults"][0] == {"file": "out.jsonl", "message": "is missing"}
 
 
 @pytest.mark.usefixtures("api")
@@ -115,7 +115,8 @@ def test_no_export(capsys: pytest.CaptureFixture[str], *, json_too: bool) -> Non
     """A file that no export wrote is one clear line."""
     assert main(["verify", "ids.txt", *["--json"] * json_too]) == 2
     said = capsys.readouterr()
-    assert said.err == "siteassist: ids.txt: has no state of an export beside it\n"
+    assert said.err.startswith("siteassist: ids.txt: is not the output of an export: ")
+    assert said.err.count("\n") == 1
     assert bool(said.out) == json_too
 
 
