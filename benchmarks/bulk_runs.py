@@ -60,7 +60,7 @@ async def export(base_url: str, count: int, folder: Path) -> Spent:
         )
         with Stopwatch() as watch:
             summary = await job.run()
-        if summary.ending is not Ending.FINISHED or summary.exported != count:
+        if summary.ending is not Ending.FINISHED or summary.progress.exported != count:
             raise RuntimeError(f"not a whole export: {summary}")
         return watch.spent
 

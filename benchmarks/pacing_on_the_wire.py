@@ -22,7 +22,7 @@ from siteassist_async import Fetched, SiteAssist
 from siteassist_async.emulator import Emulator, TokenBucket, conversation_ids
 
 if TYPE_CHECKING:
-    from siteassist_async.emulator.refusals import RetryAfter
+    from siteassist_async.emulator.limits import RetryAfter
 
 RATE, BURST, ITEMS = 50, 50, 1250
 IDEAL = (ITEMS - BURST) / RATE + ANSWER

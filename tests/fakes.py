@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from yarl import URL
 
-    from siteassist_async.emulator import Answer, Service
+    from siteassist_async.emulator import Service, StubResponse
     from siteassist_async.pacing import RateLimitHint
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
@@ -148,7 +148,7 @@ class FakeTransport:
         """As a transport."""
         request.tally.sent += 1
         target = f"/v2/conversations/{request.subject}"
-        answer = self.service.answer("GET", target, authorized=True)
+        answer = self.service.respond("GET", target, authorized=True)
         await self._clock.sleep(self._latency)
         return Response(answer.status, dict(answer.headers), answer.body)
 
@@ -309,7 +309,7 @@ class Silence:
     def __init__(self) -> None:
         self.met = asyncio.Event()
 
-    def __call__(self, answer: Answer) -> Answer:
-        """Keep the answer back."""
+    def __call__(self, response: StubResponse) -> StubResponse:
+        """Hold the response back."""
         self.met.set()
-        return Delay(3600)(answer)
+        return Delay(3600)(response)

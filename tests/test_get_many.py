@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from fakes import Mocked
 
-    from siteassist_async.emulator import Answer
+    from siteassist_async.emulator import StubResponse
 
 
 async def test_every_id_has_one_outcome(client: SiteAssist, emulator: Emulator) -> None:
@@ -181,7 +181,7 @@ async def test_ids_that_are_always_refused_end_as_failures(status: int, *, order
     ids = list(conversation_ids(1000))
     bad = {ids[10], ids[500], ids[999]}
 
-    def refuse(answer: Answer) -> Answer:
+    def refuse(answer: StubResponse) -> StubResponse:
         return Status(status, retry_after=30)(answer) if answer.conversation_id in bad else answer
 
     service.outage = refuse
@@ -203,7 +203,7 @@ async def test_an_outage_loses_no_id(status: int) -> None:
     service, clock = Service(), VirtualClock()
     until = clock.now() + 20
 
-    def go_down(answer: Answer) -> Answer:
+    def go_down(answer: StubResponse) -> StubResponse:
         down = service.counters.requests > 200 and clock.now() < until
         return Status(status)(answer) if down else answer
 
@@ -230,7 +230,7 @@ async def test_ids_that_wait_for_another_s_refusal_make_room() -> None:
     service, clock = Service(), VirtualClock()
     ids = list(conversation_ids(200))
 
-    def refuse(answer: Answer) -> Answer:
+    def refuse(answer: StubResponse) -> StubResponse:
         bad = answer.conversation_id == ids[0]
         return Status(503, retry_after=30)(answer) if bad else answer
 

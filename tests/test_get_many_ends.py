@@ -31,7 +31,7 @@ from siteassist_async.emulator import Emulator, Status, conversation_ids
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from siteassist_async.emulator import Answer
+    from siteassist_async.emulator import StubResponse
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -55,7 +55,7 @@ async def test_a_plan_that_does_not_include_it_stops_at_once(
     ids = list(conversation_ids(3))
     silence = Silence()
 
-    def refuse(answer: Answer) -> Answer:
+    def refuse(answer: StubResponse) -> StubResponse:
         return silence(answer) if answer.conversation_id in ids else Status(402)(answer)
 
     emulator.outage = refuse

@@ -1,4 +1,4 @@
-"""The command `siteassist`: parse, one call, print."""
+"""The command `siteassist`: parses the arguments and runs one command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from siteassist_async.cli.console import flush, hold_descriptors
 from siteassist_async.cli.parser import parse
-from siteassist_async.cli.streams import flush, hold_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,25 +16,23 @@ _RUN_AGAIN, _ACT, _BROKEN_PIPE = 3, 4, 128 + 13
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; wrong usage, help and version exit from here."""
+    """Run one command and return its exit code; help, version and usage errors raise SystemExit."""
     hold_descriptors()
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        options = parse(arguments)
+        options.command_line = ["siteassist", *arguments]
+        # Imported late: `--help` should not wait for aiohttp, the codec or the emulator.
+        command = import_module(f"siteassist_async.cli.{options.command}")
+        return int(command.run(options))
     except KeyboardInterrupt:
         print("\nsiteassist: interrupted", file=sys.stderr)
         return _RUN_AGAIN
     except BrokenPipeError:
         return _BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - a bug of ours, which must not show the token
-        print(import_module("siteassist_async.cli.bug").report(error), file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - a bug in this package, reported without the token
+        credentials = import_module("siteassist_async.cli.credentials")
+        print(credentials.crash_report(error), file=sys.stderr)
         return _ACT
     finally:
         flush()
-
-
-def _run(arguments: Sequence[str]) -> int:
-    options = parse(arguments)
-    options.command_line = ["siteassist", *arguments]
-    # `--help` should not wait for what only a command needs: aiohttp, the codec, the emulator.
-    command = import_module(f"siteassist_async.cli.{options.command}")
-    return int(command.run(options))

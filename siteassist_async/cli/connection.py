@@ -1,4 +1,4 @@
-"""How a command reaches the API: its base URL, its token, its certificates."""
+"""Connection options: the base URL, the token and the CA certificates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from siteassist_async.cli.secret import read_token
+from siteassist_async.cli.credentials import read_token
 from siteassist_async.client import BASE_URL
 from siteassist_async.errors import ConfigurationError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Connection:
-    """What a client needs to know; `tls` is None for the system's certificates."""
+    """How to reach the API; `tls` is None for the system's CA certificates."""
 
     base_url: str
     token: str = field(repr=False)
@@ -26,24 +26,24 @@ class Connection:
 
 
 def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Connection:
-    """Gather it from the options, the environment and, for the token, a person.
+    """Read it from the options and the environment; the token may be prompted for.
 
     Raises:
         ConfigurationError: A file cannot be read, or there is no token.
     """
     return Connection(
         base_url=options.base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL,
-        tls=None if options.ca is None else _trusting(options.ca),
+        tls=None if options.ca is None else _tls_context(options.ca),
         token=read_token(options.token_file, stdin_has_ids=stdin_has_ids),
     )
 
 
-def _trusting(ca: str) -> ssl.SSLContext:
+def _tls_context(ca: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError as error:
-        raise ConfigurationError(f"--ca {ca}: expected certificates as PEM") from error
+        raise ConfigurationError(f"--ca {ca}: expected PEM certificates") from error
     except OSError as error:
         raise ConfigurationError(f"--ca {ca}: {error.strerror}") from error
     return context

@@ -1,26 +1,27 @@
-"""What a command says: results to standard output, everything else to standard error."""
+"""The standard streams of a command: results go to output, everything else to error."""
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
-from siteassist_async.cli.shown import hide
-from siteassist_async.cli.streams import silence
+from siteassist_async.cli.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _START_OF_LINE = "\r\x1b[K"
-# Else a line that is wider than it looks, Chinese say, would scroll the screen at each redraw.
+# Otherwise a line that is wider than its number of characters (Chinese, for example) would wrap
+# and scroll the screen at each redraw.
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 class Console:
-    """Both streams of a command. A stream whose reader is gone is written to no more.
+    """Writes to standard output and error, and stops writing to a stream whose reader is gone.
 
-    Losing it is no error, for a command's real product is elsewhere: a file, an exit code.
+    A lost reader is no error: the product of a command is elsewhere, a file or an exit code.
     """
 
     def __init__(
@@ -35,40 +36,43 @@ class Console:
         self._out = _tolerant(out)
         self._err = _tolerant(err)
         self._redrawn = False
-        self.redraws = self._err is not None and self._err.isatty() and _moves(environ)
+        moves = environ.get("TERM", "dumb") != "dumb"
+        self.redraws = self._err is not None and self._err.isatty() and moves
 
     @classmethod
     def of_process(cls, *, quiet: bool = False) -> Self:
-        """That of standard output and error as they are now."""
+        """Write to the process's current standard output and error."""
         return cls(sys.stdout, sys.stderr, os.environ, quiet=quiet)
 
-    def tell(self, text: str) -> None:
-        """Write a line of the command's result."""
-        self._erase()
+    def result(self, text: str) -> None:
+        """Write a line of the command's result to standard output."""
+        self.erase()
         self._out = _write(self._out, f"{text}\n")
 
-    def say(self, text: str) -> None:
-        """Write a line about the command's work, unless it is to be quiet."""
+    def info(self, text: str) -> None:
+        """Write a line about the command's work to standard error, unless quiet."""
         if not self._quiet:
-            self.fail(text)
+            self.error(text)
 
-    def fail(self, text: str) -> None:
-        """Write a line about what went wrong."""
-        self._erase()
-        self._err = _write(self._err, f"siteassist: {hide(text)}\n")
+    def error(self, text: str) -> None:
+        """Write a line about a failure to standard error."""
+        self.erase()
+        self._err = _write(self._err, f"siteassist: {redact(text)}\n")
 
     def redraw(self, text: str) -> None:
-        """Write a line about the command's work that the next one of any kind takes away."""
+        """Write a status line that the next line of any kind replaces."""
         self._redrawn = True
         self._err = _write(self._err, f"{_START_OF_LINE}{_NO_WRAP}{text}{_WRAP}")
 
-    def end(self) -> None:
-        """Leave the terminal as it was."""
-        self._erase()
+    def erase(self) -> None:
+        """Erase the status line, if there is one."""
+        if self._redrawn:
+            self._redrawn = False
+            self._err = _write(self._err, _START_OF_LINE)
 
     @property
     def columns(self) -> int:
-        """The width of the terminal that lines are redrawn on."""
+        """The width of the terminal that the status line is drawn on."""
         try:
             return os.get_terminal_size(self._err.fileno() if self._err else -1).columns or 80
         except (OSError, ValueError):
@@ -79,18 +83,9 @@ class Console:
         """Whether the terminal shows more than ASCII."""
         return self._err is not None and self._err.encoding.lower().startswith("utf")
 
-    def _erase(self) -> None:
-        if self._redrawn:
-            self._redrawn = False
-            self._err = _write(self._err, _START_OF_LINE)
-
-
-def _moves(environ: Mapping[str, str]) -> bool:
-    return environ.get("TERM", "dumb") != "dumb"
-
 
 def _tolerant(stream: TextIO | None) -> TextIO | None:
-    # An id, a path or a message may hold what the terminal's encoding lacks.
+    # An ID, a path or a message may contain characters that the terminal's encoding lacks.
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
@@ -98,13 +93,42 @@ def _tolerant(stream: TextIO | None) -> TextIO | None:
 
 
 def _write(stream: TextIO | None, text: str) -> TextIO | None:
-    """Write at once; returns the stream, or None once it cannot be written to."""
+    """Write and flush; returns the stream, or None once it cannot be written to."""
     if stream is None:
         return None
     try:
         stream.write(text)
         stream.flush()
     except (OSError, ValueError):
-        silence(stream)
+        _redirect_to_null(stream)
         return None
     return stream
+
+
+def hold_descriptors() -> None:
+    """Open the null device in place of each standard stream that is closed.
+
+    Otherwise the next file to be opened, by the event loop or the export, would become that stream.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+
+
+def flush() -> None:
+    """Flush standard output; a reader that is gone is no error."""
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            _redirect_to_null(sys.stdout)
+
+
+def _redirect_to_null(stream: TextIO) -> None:
+    # Otherwise the interpreter flushes again at exit, complains and changes the exit code.
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

@@ -1,59 +1,125 @@
-"""`siteassist demo`."""
+"""`siteassist demo`: an export from an emulator that throttles and fails, and its report."""
 
 from __future__ import annotations
 
 import json
 import random
 import tempfile
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli import loop
+from attrs import define, field, frozen
+
+from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.demo_text import Seen, introduction, story
-from siteassist_async.cli.exporting import Wanted, export
-from siteassist_async.cli.reporters import reporter_for
-from siteassist_async.cli.summary import code_of, table
-from siteassist_async.cli.traps import shares, traps
-from siteassist_async.emulator import Emulator, TokenBucket, conversation, conversation_ids
-from siteassist_async.errors import ConfigurationError, SiteAssistError
-from siteassist_async.export import Ending, ExitCode, Source, exit_code
+from siteassist_async.cli.export import Wanted, export
+from siteassist_async.cli.progress import reporter_for
+from siteassist_async.cli.summary import Result, code_of, seconds, table
+from siteassist_async.emulator import (
+    Counters,
+    Delay,
+    Disconnect,
+    Emulator,
+    Fault,
+    Share,
+    Status,
+    StubResponse,
+    TokenBucket,
+    Truncate,
+    conversation,
+    conversation_ids,
+)
+from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
+from siteassist_async.export import Ending, ExitCode, Source, Summary, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from siteassist_async.cli.parser import DemoOptions
 
-_SEED = 15  # of a thousand ids one meets a 503, in the midst of the export
+_SEED = 15  # of a thousand IDs one gets a 503, in the middle of the export
 _RATE, _BURST = 200.0, 50.0
 _NO_ID = "not-a-conversation-id"
+_WIDEST = 76
+
+
+@define
+class DemoFault:
+    """A fault that the first request for each of a share of the IDs meets."""
+
+    name: str
+    share: float
+    fault: Fault
+    met: int = field(default=0, init=False)
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        """Count the fault and apply it."""
+        self.met += 1
+        return self.fault(response)
+
+
+def demo_faults() -> list[DemoFault]:
+    """Return the faults of one demo, none of them met yet."""
+    return [
+        DemoFault("503 with a Retry-After of one second", 0.001, Status(503, retry_after=1)),
+        DemoFault("502", 0.010, Status(502)),
+        DemoFault("no response: connection closed", 0.010, Disconnect()),
+        DemoFault("half a response, then a connection reset", 0.010, Truncate(reset=True)),
+        DemoFault("half a response, then connection closed", 0.010, Truncate(chunked=True)),
+        DemoFault("a response half a second late", 0.010, Delay(0.5)),
+    ]
+
+
+@frozen
+class Seen:
+    """What happened, as the client and as the server saw it.
+
+    Attributes:
+        limit: The emulator's rate limit.
+        identical: Records in the file that equal the emulator's conversations.
+    """
+
+    result: Result
+    summary: Summary
+    counters: Counters
+    faults: Sequence[DemoFault]
+    limit: TokenBucket
+    identical: int
 
 
 def run(options: DemoOptions) -> int:
-    """Export from an emulator that refuses and fails, and tell what happened."""
+    """Export from an emulator with faults, and report what happened."""
     console = Console.of_process()
     try:
-        return loop.run(_demo(options.conversations, _folder(options.output), console))
+        return runtime.run(_demo(options.conversations, _folder(options.output), console))
     except SiteAssistError as error:
-        console.fail(str(error))
+        console.error(str(error))
         return exit_code(error)
 
 
 async def _demo(count: int, folder: Path, console: Console) -> int:
-    met = traps()
+    faults = demo_faults()
     ids, output = folder / "ids.txt", folder / "conversations.jsonl"
     ids.write_text("".join(f"{line}\n" for line in _ids(count)))
     limit = TokenBucket(_RATE, _BURST)
+    latency = random.Random(_SEED)  # noqa: S311 - seconds of an emulator, no secret
     async with Emulator(
         seed=_SEED,
         limit=limit,
-        latency=_latency(),
+        latency=lambda: latency.uniform(0.02, 0.06),
         refusal_latency=0.01,
-        faults=shares(met),
+        faults=[Share(fault.share, fault) for fault in faults],
     ) as api:
         api.missing(_missing(count))
-        console.tell(introduction(count, _RATE))
+        console.result(
+            "The emulator runs in this process, with an unadvertised limit of "
+            f"{_RATE:,.0f} requests\nper second, and with injected faults. The demo exports "
+            f"{count:,} conversations from it,\nas this command does:\n\n"
+            "  siteassist export ids.txt -o conversations.jsonl\n"
+        )
         result = await export(
             Wanted(Source(ids), output),
             Connection(api.url, api.token),
@@ -63,11 +129,11 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
     if result.error is not None:
         raise result.error
     if result.summary is None or result.summary.ending is not Ending.FINISHED:
-        console.fail("the demo was ended before its export was")
+        console.error("the demo ended before its export was finished")
         return code_of(result)
-    seen = Seen(result, result.summary, api.counters, met, limit, _same(output))
-    console.tell(f"{table(result)}\n\n{story(seen)}")
-    return ExitCode.DONE if _is_whole(seen, count) else ExitCode.SOME_FAILED
+    seen = Seen(result, result.summary, api.counters, faults, limit, _identical(output))
+    console.result(f"{table(result)}\n\n{_report(seen)}")
+    return ExitCode.DONE if _is_complete(seen, count) else ExitCode.SOME_FAILED
 
 
 def _folder(output: str | None) -> Path:
@@ -84,7 +150,7 @@ def _folder(output: str | None) -> Path:
 
 
 def _ids(count: int) -> Iterator[str]:
-    """As many ids as are to be exported, one that is missing, one that is none, one twice."""
+    """Yield the IDs to export, one that does not exist, one that is no UUID, and a duplicate."""
     for number, conversation_id in enumerate(conversation_ids(count, _SEED)):
         yield conversation_id
         if number == 0:
@@ -96,19 +162,56 @@ def _missing(count: int) -> str:
     return last
 
 
-def _latency() -> Callable[[], float]:
-    drawn = random.Random(_SEED)  # noqa: S311 - seconds of an emulator, no secret
-    return lambda: drawn.uniform(0.02, 0.06)
-
-
-def _same(output: Path) -> int:
-    """Count the records that are what the emulator has."""
+def _identical(output: Path) -> int:
+    """Count the records that equal the emulator's conversations."""
     with output.open("rb") as records:
         found = (json.loads(record) for record in records)
         return sum(record == conversation(record["id"], _SEED) for record in found)
 
 
-def _is_whole(seen: Seen, count: int) -> bool:
-    summary = seen.summary
-    counts = (summary.exported, summary.failed, summary.invalid, summary.duplicates)
-    return counts == (count, 1, 1, 1) and seen.same == count
+def _is_complete(seen: Seen, count: int) -> bool:
+    counts = seen.summary.counts
+    outcomes = (counts.exported, counts.failed, counts.invalid, counts.duplicates)
+    return outcomes == (count, 1, 1, 1) and seen.identical == count
+
+
+def _report(seen: Seen) -> str:
+    return "\n".join((*_of_server(seen), "", *_of_client(seen), "", *_of_files(seen.summary)))
+
+
+def _of_server(seen: Seen) -> Iterator[str]:
+    yield "Requests that the emulator answered with"
+    yield f"  {seen.counters.refused:>3,}  429, rate limit exceeded"
+    for fault in seen.faults:
+        yield f"  {fault.met:>3,}  {fault.name}"
+
+
+def _of_client(seen: Seen) -> Iterator[str]:
+    granted = seen.counters.requests - seen.counters.refused
+    least = max(0.0, (granted - seen.limit.burst) / seen.limit.rate)
+    learned = seen.result.last.pace.ceiling
+    counts = f"{seen.identical:,} of {seen.summary.counts.exported:,}"
+    yield "Result"
+    yield f"  {counts} records equal the emulator's conversations"
+    if learned:
+        yield f"  estimated rate limit {learned:,.0f}/s, actual {seen.limit.rate:,.0f}/s"
+    took = seen.summary.progress.elapsed
+    yield f"  finished in {seconds(took)}; the limit allows no less than {seconds(least)}"
+
+
+def _of_files(summary: Summary) -> Iterator[str]:
+    yield f"The first line of {printable(str(summary.output), 1000)}"
+    for line in _first_lines(summary.output, 1):
+        yield f"  {printable(line, _WIDEST)}"
+    yield f"The failures in {printable(str(summary.dead_letters), 1000)}"
+    for line in _first_lines(summary.dead_letters, 2):
+        letter = json.loads(line)
+        reason = f"{letter['id']}: {letter['reason']}"
+        yield f"  {printable(reason, _WIDEST)}"
+
+
+def _first_lines(path: Path, count: int) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in islice(file, count)]

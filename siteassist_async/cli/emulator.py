@@ -7,9 +7,8 @@ import errno
 import shlex
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.interrupts import interrupts
 from siteassist_async.emulator import Counters, Emulator, TokenBucket
 from siteassist_async.export import ExitCode
 
@@ -20,7 +19,7 @@ _SOME_ID = "123e4567-e89b-12d3-a456-426614174000"
 
 
 def run(options: EmulatorOptions) -> int:
-    """Serve until Ctrl-C."""
+    """Serve until a signal comes."""
     console = Console.of_process()
     api = Emulator(
         port=options.port,
@@ -30,39 +29,39 @@ def run(options: EmulatorOptions) -> int:
         limit=TokenBucket(options.rate) if options.rate else None,
     )
     try:
-        loop.run(_serve(api, console))
+        runtime.run(_serve(api, console))
     except OSError as error:
-        console.fail(_why(error, options.port))
+        console.error(_why(error, options.port))
         return ExitCode.WRONG_USAGE
-    console.tell(served(api.counters))
+    console.result(served(api.counters))
     return ExitCode.DONE
 
 
 async def _serve(api: Emulator, console: Console) -> None:
     ended = asyncio.Event()
     async with api:
-        with interrupts(ended.set, ended.set):
-            console.tell(greeting(api.url, api.token))
+        with runtime.interrupts(ended.set, ended.set):
+            console.result(greeting(api.url, api.token))
             await ended.wait()
 
 
 def greeting(url: str, token: str) -> str:
-    """Say where it is and how to try it."""
+    """Say where the emulator listens and how to try it."""
     return (
-        f"SiteAssist emulator: {url}, token {token}; Ctrl-C ends it. In another terminal:\n\n"
+        f"SiteAssist emulator: {url}, token {token}; Ctrl-C to stop. In another terminal:\n\n"
         f"  export SITEASSIST_BASE_URL={url} SITEASSIST_TOKEN={shlex.quote(token)}\n"
         f"  siteassist get {_SOME_ID}\n"
     )
 
 
 def served(counters: Counters) -> str:
-    """Say what it has done."""
+    """Summarize the responses sent."""
     by_status = sorted(counters.statuses.items())
     statuses = ", ".join(f"{count:,} with {status}" for status, count in by_status)
-    return f"Answers given: {statuses or 'none'}"
+    return f"Responses sent: {statuses or 'none'}"
 
 
 def _why(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use; --port takes another one, and 0 is any that is free"
+        return f"port {port} is in use; choose another with --port, or 0 for any free one"
     return f"cannot listen on port {port}: {error.strerror}"

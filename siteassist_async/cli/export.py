@@ -1,33 +1,81 @@
-"""`siteassist export`."""
+"""`siteassist export`: the job, its client, the signals and the progress."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
 import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli import loop
+from attrs import frozen
+
+from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.exporting import Result, Wanted, export
-from siteassist_async.cli.reporters import reporter_for
-from siteassist_async.cli.shown import hide_words
-from siteassist_async.cli.summary import closing, code_of, error_record, summary_record, table
+from siteassist_async.cli.progress import reporter_for
+from siteassist_async.cli.redaction import redact_words
+from siteassist_async.cli.status import Attempts, Meter
+from siteassist_async.cli.summary import (
+    Result,
+    closing,
+    code_of,
+    error_record,
+    summary_record,
+    table,
+)
+from siteassist_async.client import SiteAssist
+from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.errors import ConfigurationError, SiteAssistError
-from siteassist_async.export import ExportError, InputError, OutputExistsError, Source, exit_code
+from siteassist_async.export import (
+    ExportError,
+    ExportJob,
+    InputError,
+    OutputExistsError,
+    Source,
+    Summary,
+    exit_code,
+)
 from siteassist_async.export.layout import Layout
+from siteassist_async.middleware.retry_policy import RetryPolicy
+from siteassist_async.outage import WAIT
+from siteassist_async.pacing import pacer_for
 
 if TYPE_CHECKING:
+    from siteassist_async.cli.connection import Connection
     from siteassist_async.cli.parser import ExportOptions
+    from siteassist_async.cli.progress import Reporter
+
+# Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
+# a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
+PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
+
+GRACE = 8.0
+"""Seconds for requests in flight after the first signal: `docker stop` kills after ten."""
 
 _STDIN = "-"
 
 
+@frozen
+class Wanted:
+    """What to export, and how."""
+
+    source: Source
+    output: Path
+    concurrency: int = 32
+    max_rate: float | None = None
+    restart: bool = False
+    retry_failed: bool = False
+    rebuild_state: bool = False
+    retry: RetryPolicy = PATIENT
+    wait: float = WAIT
+
+
 def run(options: ExportOptions) -> int:
-    """Export, and print what came of it."""
+    """Export, and print the summary."""
     console = Console.of_process(quiet=options.quiet)
     try:
         result = _export(options, console)
@@ -36,18 +84,99 @@ def run(options: ExportOptions) -> int:
     if result.error is not None:
         return _broken_off(result, result.error, options, console)
     if options.json:
-        console.tell(json.dumps(summary_record(result)))
+        console.result(json.dumps(summary_record(result)))
     elif not options.quiet:
-        console.tell(f"{table(result)}\n\n{closing(result, options.command_line)}")
+        console.result(f"{table(result)}\n\n{closing(result, options.command_line)}")
     code = code_of(result)
     if options.quiet and code:
-        console.fail(closing(result, options.command_line))
+        console.error(closing(result, options.command_line))
     return code
+
+
+async def export(
+    wanted: Wanted,
+    connection: Connection,
+    console: Console,
+    reporter: Reporter,
+    *,
+    grace: float = GRACE,
+) -> Result:
+    """Export until it is done or a signal ends it.
+
+    The first signal gives requests in flight `grace` seconds to finish; the second ends at once.
+
+    Raises:
+        ConfigurationError: The base URL or the token cannot work.
+        ExportError: As `ExportJob.run`, before the first request.
+    """
+    attempts = Attempts(SYSTEM_CLOCK)
+    pacer = pacer_for(
+        connection.base_url,
+        connection.token,
+        concurrency=wanted.concurrency,
+        max_rate=wanted.max_rate,
+    )
+    async with SiteAssist(
+        connection.token,
+        base_url=connection.base_url,
+        tls=connection.tls,
+        retry=wanted.retry,
+        concurrency=wanted.concurrency,
+        pacer=pacer,
+        on_event=attempts,
+    ) as client:
+        job = ExportJob(
+            wanted.source,
+            wanted.output,
+            fetch=client.conversations.get_record,
+            limit=wanted.concurrency,
+            restart=wanted.restart,
+            retry_failed=wanted.retry_failed,
+            rebuild_state=wanted.rebuild_state,
+            pacer=pacer,
+            wait=wanted.wait,
+        )
+        meter = Meter(job.progress, pacer.snapshot, attempts)
+        try:
+            summary = await _run(job, meter, console, reporter, grace)
+        except ExportError as error:
+            last = meter.read()
+            if last.progress.total is None:  # nothing was exported yet
+                raise
+            return Result(None, last, attempts.ended, error)
+        return Result(summary, meter.read(), attempts.ended)
+
+
+async def _run(
+    job: ExportJob, meter: Meter, console: Console, reporter: Reporter, grace: float
+) -> Summary | None:
+    """Run the job under the signals; None if it was ended at once."""
+    running = asyncio.create_task(job.run())
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        job.stop()
+        loop.call_later(grace, running.cancel)
+        in_flight = job.progress().in_flight
+        console.info(
+            f"stopping: waiting up to {grace:g} s for {in_flight} requests in flight; "
+            "press Ctrl-C again to end at once"
+        )
+
+    try:
+        with runtime.interrupts(stop, running.cancel) as received:
+            while not running.done():
+                reporter.show(meter.read(stopping=received.count > 0))
+                await asyncio.wait({running}, timeout=reporter.interval)
+    finally:
+        console.erase()
+        running.cancel()
+    return None if running.cancelled() else running.result()
 
 
 def _export(options: ExportOptions, console: Console) -> Result:
     from_stdin = options.input == _STDIN
-    if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # closed at the start
+    if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     _refuse_streams(options.output)
     wanted = Wanted(
@@ -62,19 +191,19 @@ def _export(options: ExportOptions, console: Console) -> Result:
     )
     target = connection(options, stdin_has_ids=from_stdin)
     if from_stdin and sys.stdin.isatty():
-        console.say("reading ids, one a line; Ctrl-D ends them")
+        console.info("reading IDs, one per line; press Ctrl-D to end")
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
-    return loop.run(export(wanted, target, console, reporter))
+    return runtime.run(export(wanted, target, console, reporter))
 
 
 def _refuse_streams(output: str) -> None:
-    """Raise where this command itself prints to a file of the export: -o /dev/stdout, say."""
+    """Raise where this command prints to a file of the export, as with `-o /dev/stdout`."""
     layout = Layout.of(Path(output))
     for path in (layout.output, layout.dead_letters):
         for stream, name in ((1, "output"), (2, "error")):
             if _is_file(path, stream):
                 raise OutputExistsError(
-                    f"is where standard {name} goes; name a file with -o, and redirect nothing to "
+                    f"is where standard {name} goes; pass a file to -o, and redirect nothing to "
                     "it or its dead letters",
                     path=str(path),
                 )
@@ -84,19 +213,19 @@ def _is_file(path: Path, descriptor: int) -> bool:
     try:
         status = os.fstat(descriptor)
         return stat.S_ISREG(status.st_mode) and os.path.samestat(path.stat(), status)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 
 def _broken_off(
     result: Result, error: ExportError, options: ExportOptions, console: Console
 ) -> int:
-    """Tell what was done until a file could not be read or written any more."""
+    """Report what was done before a file could no longer be read or written."""
     if options.json:
-        console.tell(json.dumps(summary_record(result) | {"event": "error"}))
+        console.result(json.dumps(summary_record(result) | {"event": "error"}))
     elif not options.quiet:
-        console.tell(table(result))
-    console.fail(str(error))
+        console.result(table(result))
+    console.error(str(error))
     return code_of(result)
 
 
@@ -104,6 +233,6 @@ def _failed(error: SiteAssistError, options: ExportOptions, console: Console) ->
     code = exit_code(error)
     if options.json:
         record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-        console.tell(json.dumps(record))
-    console.fail(hide_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
+        console.result(json.dumps(record))
+    console.error(redact_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
     return code

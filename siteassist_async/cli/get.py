@@ -1,15 +1,16 @@
-"""`siteassist get`."""
+"""`siteassist get`, and JSON that is safe to print on a terminal."""
 
 from __future__ import annotations
 
+import re
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.json_text import for_terminal
-from siteassist_async.cli.shown import hide_words
+from siteassist_async.cli.redaction import redact_words
 from siteassist_async.client import SiteAssist
 from siteassist_async.errors import (
     AuthenticationError,
@@ -35,6 +36,11 @@ from siteassist_async.logs import NOTICEABLE, REASONS
 if TYPE_CHECKING:
     from siteassist_async.cli.parser import GetOptions
 
+_JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\{\s*\}|\[\s*\]|[{}\[\],:]|[^\s"{}\[\],:]+')
+
+# Joiners hold emoji and the scripts of Persia and India together, and control nothing.
+_JOINERS = "\u200c\u200d"
+
 
 def run(options: GetOptions) -> int:
     """Print the conversation."""
@@ -42,17 +48,17 @@ def run(options: GetOptions) -> int:
     try:
         conversation_id = parse_id(options.id)
         target = connection(options)
-        body = loop.run(_fetch(conversation_id, target, options, _reporting(console)))
+        body = runtime.run(_fetch(conversation_id, target, options, _reporting(console)))
     except SiteAssistError as error:
-        console.fail(hide_words(str(error)))
+        console.error(redact_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
-            console.fail(f"the last attempt: {error.__cause__}")
+            console.error(f"the last attempt: {error.__cause__}")
         return code_of(error)
     return _print(body, console, raw=options.raw)
 
 
 def code_of(error: SiteAssistError) -> ExitCode:
-    """Say by the exit code who can do something about an error."""
+    """Return the exit code, which says who can do something about the error."""
     match error:
         case ConfigurationError() | InvalidIdError():
             return ExitCode.WRONG_USAGE
@@ -84,14 +90,14 @@ async def _fetch(
 
 
 def _reporting(console: Console) -> Listener:
-    """Let a person see why there is no response yet."""
+    """Show a user why there is no response yet."""
 
     def report(event: Event) -> None:
         match event:
             case RetryScheduled():
-                console.say(f"retrying in {event.delay:.2f} s after: {event.error}")
+                console.info(f"retrying in {event.delay:.2f} s after: {event.error}")
             case WaitStarted() if event.expected > NOTICEABLE:
-                console.say(f"waiting about {event.expected:.1f} s {REASONS[event.reason]}")
+                console.info(f"waiting about {event.expected:.1f} s {REASONS[event.reason]}")
             case _:
                 pass
 
@@ -102,7 +108,7 @@ def _print(body: bytes, console: Console, *, raw: bool) -> int:
     stdout: TextIO | None = sys.stdout
     try:
         if stdout is None:
-            console.fail("standard output: it is closed")
+            console.error("standard output is closed")
             return ExitCode.ACT
         if stdout.isatty():
             stdout.write(for_terminal(body, stdout.encoding, indented=not raw))
@@ -112,6 +118,50 @@ def _print(body: bytes, console: Console, *, raw: bool) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        console.fail(f"standard output: {error.strerror}")
+        console.error(f"standard output: {error.strerror}")
         return ExitCode.ACT
     return ExitCode.DONE
+
+
+def for_terminal(body: bytes, encoding: str, *, indented: bool) -> str:
+    r"""Format JSON so that it is the same JSON, ends with a newline and is safe to print.
+
+    JSON itself escapes the characters below U+0020. C1 controls (U+009B begins an escape sequence
+    as ESC [ does), bidirectional overrides, line separators and what `encoding` lacks become
+    \u escapes.
+    """
+    text = body.decode("utf-8-sig").strip()
+    is_unicode = encoding.lower().startswith("utf")
+    shown = _indented(text) if indented else text
+    return "".join(c if _is_safe(c, is_unicode) else _escaped(c) for c in shown) + "\n"
+
+
+def _indented(text: str) -> str:
+    # The json and msgspec modules would change numbers, or refuse a lone surrogate's escape.
+    lines = [""]
+    depth = 0
+    for part in _JSON_PART.findall(text):
+        if part in {"}", "]"}:
+            depth -= 1
+            lines.append("  " * depth)
+        lines[-1] += ": " if part == ":" else part
+        if part in {"{", "["}:
+            depth += 1
+        if part in {"{", "[", ","}:
+            lines.append("  " * depth)
+    return "\n".join(lines)
+
+
+def _is_safe(character: str, is_unicode: bool) -> bool:  # noqa: FBT001 - of the terminal's encoding
+    if character.isascii():
+        return character.isprintable() or character in "\t\r\n"
+    return is_unicode and (
+        character.isprintable()
+        or character in _JOINERS
+        or unicodedata.category(character) == "Zs"  # spaces other than ASCII's
+    )
+
+
+def _escaped(character: str) -> str:
+    utf_16 = character.encode("utf-16-be")
+    return "".join(f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))

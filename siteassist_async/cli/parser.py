@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from typing import TYPE_CHECKING, NoReturn
 
 from siteassist_async.cli import texts
-from siteassist_async.cli.shown import escape, hide_words
-from siteassist_async.cli.values import (
-    above_zero,
-    duration,
-    emulator_token,
-    not_empty,
-    output_file,
-    whole,
-    zero_or_more,
-)
+from siteassist_async.cli.redaction import escape, redact_words
 from siteassist_async.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-# More connections than this need more file descriptors than a process has by default.
-_MOST_AT_ONCE = 1000
+
+# More connections need more file descriptors than a process has by default.
+_MAX_CONCURRENCY = 1000
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Options(Namespace):
-    """What every command is given."""
+    """The options of every command."""
 
     command: str
     command_line: Sequence[str]
@@ -90,7 +92,7 @@ class DemoOptions(Options):
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read the command line; help, version and wrong usage leave by SystemExit."""
+    """Parse the command line; help, version and usage errors raise SystemExit."""
     parser = make_parser()
     if not arguments:
         parser.print_help(sys.stderr)
@@ -99,7 +101,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def make_parser() -> ArgumentParser:
-    """Make the parser of all commands."""
+    """Return the parser of all commands."""
     parser = _Parser(
         prog="siteassist",
         description=texts.SITEASSIST,
@@ -118,7 +120,7 @@ def make_parser() -> ArgumentParser:
             description=description,
             epilog=more,
             formatter_class=RawDescriptionHelpFormatter,
-            # Abbreviated, `--token sk_…` would be a `--token-file` named like the token.
+            # If abbreviations were allowed, `--token sk_...` would mean `--token-file sk_...`.
             allow_abbrev=False,
         )
         add(command)
@@ -127,15 +129,15 @@ def make_parser() -> ArgumentParser:
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        shown = escape(hide_words(message))
-        self.exit(2, f"{self.prog}: {shown}\n{self.prog} --help tells more\n")
+        shown = escape(redact_words(message))
+        self.exit(2, f"{self.prog}: {shown}\nsee {self.prog} --help\n")
 
 
 class _RefuseToken(Action):
     def __call__(self, parser: ArgumentParser, *_: object) -> NoReturn:
         parser.error(
-            "a token is not taken as an argument, for it would stand in the process list and in "
-            "the shell's history: set SITEASSIST_TOKEN, or use --token-file"
+            "the token cannot be passed as an argument, which would expose it in the process list "
+            "and the shell's history: set SITEASSIST_TOKEN, or use --token-file"
         )
 
 
@@ -148,7 +150,7 @@ def _add_export(parser: ArgumentParser) -> None:
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)
     again.add_argument("--rebuild-state", action="store_true", help=texts.REBUILD_STATE)
-    at_once = whole(1, _MOST_AT_ONCE)
+    at_once = whole(1, _MAX_CONCURRENCY)
     add("--concurrency", metavar="N", type=at_once, default=32, help=texts.CONCURRENCY)
     add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
     add("--wait", metavar="DURATION", type=duration, default=300.0, help=texts.WAIT)
@@ -207,3 +209,75 @@ _COMMANDS = {
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
 }
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Accept whole numbers from `low` to `high`."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ArgumentTypeError(f"expected a whole number from {low} to {high}, not {text!r}")
+        return value
+
+    return number
+
+
+def above_zero(text: str) -> float:
+    """Accept finite numbers above 0."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return value
+
+
+def zero_or_more(text: str) -> float:
+    """Accept 0 and finite numbers above it."""
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"expected a number of 0 or more, not {text!r}")
+    return value
+
+
+def duration(text: str) -> float:
+    """Accept seconds, or a number followed by s, m or h."""
+    unit = _UNITS.get(text[-1:], 0.0)
+    value = _number(text[:-1] if unit else text) * (unit or 1.0)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"expected a duration such as 90, 90s, 5m or 2h, not {text!r}")
+    return value
+
+
+def not_empty(text: str) -> str:
+    """Accept any text that is not empty."""
+    if not text:
+        raise ArgumentTypeError("expected a value, not an empty text")
+    return text
+
+
+def output_file(text: str) -> str:
+    """Accept the name of a file; an export cannot resume on a pipe."""
+    if text == "-":
+        raise ArgumentTypeError(
+            "expected a file: resuming needs the file's content, which a pipe does not keep"
+        )
+    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
+        raise ArgumentTypeError(f"expected a file, not a folder: {text!r}")
+    return text
+
+
+def emulator_token(text: str) -> str:
+    """Accept a token that fits into a header."""
+    if not text or not all("!" <= character <= "~" for character in text):
+        raise ArgumentTypeError("expected printable ASCII characters without spaces")
+    return text
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -1,12 +1,15 @@
-"""What an export has come to, for a person and for a program."""
+"""The summary of an export, for people and as JSON."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from siteassist_async.cli.progress import duration
-from siteassist_async.cli.shown import hide
+from siteassist_async.cli.redaction import redact
+from siteassist_async.cli.status import Status
 from siteassist_async.errors import (
     AuthenticationError,
     NotFoundError,
@@ -14,14 +17,12 @@ from siteassist_async.errors import (
     PermissionDeniedError,
     printable,
 )
-from siteassist_async.export import Ending, ExitCode, exit_code
+from siteassist_async.export import Ending, ExitCode, ExportError, Progress, Summary, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from siteassist_async.cli.exporting import Result
     from siteassist_async.errors import SiteAssistError
-    from siteassist_async.export import Summary
 
 _ONCE = {"--restart", "--retry-failed", "--rebuild-state"}
 
@@ -29,65 +30,105 @@ _ADVICE = {
     AuthenticationError: "Check the token",
     PaymentRequiredError: "The project's plan does not include this: change the plan",
     PermissionDeniedError: "Use a token that may read these conversations",
-    NotFoundError: "Check the base URL, for what answers there is not the API",
+    NotFoundError: "Check the base URL: the server that answers there is not the API",
 }
 
 
+@frozen
+class Result:
+    """How an export ended.
+
+    Attributes:
+        summary: None if the export was ended at once.
+        last: The last status; its counts are those of `summary` if there is one.
+        requests: Attempts that ended.
+        error: The file that could no longer be read or written, if that ended the export.
+    """
+
+    summary: Summary | None
+    last: Status
+    requests: int
+    error: ExportError | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """How far the export is: at the end of the run, or when it was last measured."""
+        return self.summary.progress if self.summary else self.last.progress
+
+
 def code_of(result: Result) -> ExitCode:
-    """The exit code of an export; one that was ended at once is to be run again."""
+    """Return the exit code; an export that was ended at once should be run again."""
     if result.error is not None:
         return exit_code(result.error)
     return ExitCode.RUN_AGAIN if result.summary is None else exit_code(result.summary)
 
 
 def table(result: Result) -> str:
-    """Write the counts, which add up to what was asked, and what they cost."""
-    counts, pace = result.summary or result.last.progress, result.last.pace
-    retryable = f"{result.summary.retryable:,} may succeed another time" if result.summary else ""
-    requests = f"{pace.throttled:,} refused, {result.last.retries:,} made again"
-    speed = f"{counts.exported / counts.elapsed:,.0f} a second" if counts.elapsed else ""
+    """Format the counts, which add up to the IDs processed, and what they cost."""
+    progress, pace = result.progress, result.last.pace
+    counts = progress.counts
+    retryable = f"{counts.retryable:,} retryable" if result.summary and counts.failed else ""
+    requests = f"{pace.throttled:,} throttled, {result.last.retries:,} retried"
+    speed = f"{progress.exported / progress.elapsed:,.0f} per second" if progress.elapsed else ""
     total = result.last.progress.total or 0
+    earlier = "from earlier runs" if progress.already_there else ""
     rows = [
-        ("asked", f"{counts.asked:,}", f"of {total:,}" if total > counts.asked else ""),
-        ("exported", f"{counts.exported:,}", size(counts.bytes_written)),
-        ("already there", f"{counts.already_there:,}", ""),
-        ("failed", f"{counts.failed:,}", retryable if counts.failed else ""),
-        ("invalid", f"{counts.invalid:,}", "no UUID" if counts.invalid else ""),
+        ("IDs", f"{progress.asked:,}", f"of {total:,}" if total > progress.asked else ""),
+        ("exported", f"{progress.exported:,}", size(progress.bytes_written)),
+        ("already there", f"{progress.already_there:,}", earlier),
+        ("failed", f"{counts.failed:,}", retryable),
+        ("invalid", f"{counts.invalid:,}", "not a UUID" if counts.invalid else ""),
         ("duplicates", f"{counts.duplicates:,}", ""),
         ("requests", f"{result.requests:,}", requests),
-        ("time", seconds(counts.elapsed), speed),
-        ("waited", seconds(pace.waited), "because the API asked for it" if pace.waited else ""),
+        ("time", seconds(progress.elapsed), speed),
+        ("waited", seconds(pace.waited), "as requested by the API" if pace.waited else ""),
     ]
     if pace.ceiling:
-        rows.append(("limit", f"{pace.ceiling:,.0f}/s", "about, as learned"))
+        rows.append(("rate limit", f"{pace.ceiling:,.0f}/s", "estimated"))
     return "\n".join(f"  {name:<13} {value:>11}  {note}".rstrip() for name, value, note in rows)
 
 
 def closing(result: Result, command_line: Sequence[str]) -> str:
-    """Say how it ended and what to do next."""
+    """Say how the export ended and what to do next."""
     summary = result.summary
     if summary is None:
-        return "Ended at once. Run the same command again, and it goes on from here."
-    return _CLOSINGS[summary.ending](summary, command_line)
+        return "Ended early. Run the same command again to resume."
+    match summary.ending:
+        case Ending.FINISHED:
+            return _finished(summary, command_line)
+        case Ending.STOPPED:
+            return "Stopped. Run the same command again to resume."
+        case Ending.UNREACHABLE:
+            return (
+                f"Stopped: no usable responses from the server: {summary.error}\n"
+                "Run the same command again later to resume."
+            )
+        case Ending.BLOCKED:
+            advice = [text for kind, text in _ADVICE.items() if isinstance(summary.error, kind)]
+            return (
+                f"Stopped: every further request would fail: {summary.error}\n"
+                f"{(*advice, 'Fix the cause above')[0]}, then run the same command again to resume."
+            )
 
 
 def summary_record(result: Result) -> dict[str, object]:
-    """Give everything as values for JSON; times in seconds, rates in a second."""
-    counts, summary, pace = result.summary or result.last.progress, result.summary, result.last.pace
+    """Return everything as values for JSON; times in seconds, rates per second."""
+    progress, summary, pace = result.progress, result.summary, result.last.pace
+    counts = progress.counts
     error = result.error or (summary.error if summary else None)
     return {
         "event": "summary",
         "ending": summary.ending.value if summary else Ending.STOPPED.value,
         "exit_code": int(code_of(result)),
-        "asked": counts.asked,
-        "exported": counts.exported,
-        "already_there": counts.already_there,
+        "asked": progress.asked,
+        "exported": progress.exported,
+        "already_there": progress.already_there,
         "failed": counts.failed,
-        "retryable": summary.retryable if summary else None,
+        "retryable": counts.retryable if summary else None,
         "duplicates": counts.duplicates,
         "invalid": counts.invalid,
-        "bytes_written": counts.bytes_written,
-        "elapsed": round(counts.elapsed, 3),
+        "bytes_written": progress.bytes_written,
+        "elapsed": round(progress.elapsed, 3),
         "requests": result.requests,
         "retries": result.last.retries,
         "refused": pace.throttled,
@@ -100,17 +141,17 @@ def summary_record(result: Result) -> dict[str, object]:
 
 
 def error_record(error: SiteAssistError) -> dict[str, str]:
-    """Give an error as values for JSON."""
-    return {"type": type(error).__name__, "message": hide(str(error))}
+    """Return an error as values for JSON."""
+    return {"type": type(error).__name__, "message": redact(str(error))}
 
 
 def seconds(value: float) -> str:
-    """Write a time: exactly while it is short."""
+    """Format a time, with a fraction while it is short."""
     return f"{value:.1f} s" if value < 99.95 else duration(value)
 
 
 def size(count: float) -> str:
-    """Write bytes in the unit that suits them."""
+    """Format a number of bytes."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"
@@ -122,47 +163,17 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
     output = printable(str(summary.output), 1000)
     lost = _lost(summary)
     if not lost:
-        return f"Done: all that was asked for is in {output}"
+        return f"Done: every conversation is in {output}"
     said = (
-        f"Finished: what could be had is in {output}\n"
-        f"Could not be had: {lost:,}, each with its reason in "
-        f"{printable(str(summary.dead_letters), 1000)}"
+        f"Finished: the conversations are in {output}\n"
+        f"Failed: {lost:,}, each with its reason in {printable(str(summary.dead_letters), 1000)}"
     )
-    if not summary.retryable:
-        return said  # a conversation that is not there will not be there another time
+    if not summary.counts.retryable:
+        return said  # a conversation that does not exist will not exist next time either
     again = [word for word in command_line if word not in _ONCE]
-    return f"{said}\nTo ask again: {printable(hide(shlex.join((*again, '--retry-failed'))), 1000)}"
-
-
-def _stopped(_: Summary, __: Sequence[str]) -> str:
-    return "Stopped. Run the same command again, and it goes on from here."
-
-
-def _unreachable(summary: Summary, _: Sequence[str]) -> str:
-    return (
-        f"Stopped, for the server gives no usable answers: {summary.error}\n"
-        "Run the same command again later, and it goes on from here."
-    )
-
-
-def _blocked(summary: Summary, _: Sequence[str]) -> str:
-    return (
-        f"Stopped, for every further request would fail: {summary.error}\n"
-        f"{_advice(summary.error)}, then run the same command again: it goes on from here."
-    )
-
-
-_CLOSINGS = {
-    Ending.FINISHED: _finished,
-    Ending.STOPPED: _stopped,
-    Ending.UNREACHABLE: _unreachable,
-    Ending.BLOCKED: _blocked,
-}
+    command = printable(redact(shlex.join((*again, "--retry-failed"))), 1000)
+    return f"{said}\nTo retry: {command}"
 
 
 def _lost(summary: Summary) -> int:
-    return summary.failed + summary.invalid
-
-
-def _advice(error: SiteAssistError | None) -> str:
-    return next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), "See to it")
+    return summary.counts.failed + summary.counts.invalid

@@ -1,8 +1,11 @@
-"""The help, in ASCII: a terminal of any encoding shows it."""
+"""The help texts, in ASCII, so that a terminal of any encoding shows them.
+
+They are kept apart from the commands, whose imports `--help` should not wait for.
+"""
 
 from __future__ import annotations
 
-SITEASSIST = "Fetch conversations from the SiteAssist API by their ids."
+SITEASSIST = "Fetch conversations from the SiteAssist API by their IDs."
 SITEASSIST_MORE = """\
 examples:
   siteassist demo
@@ -10,22 +13,22 @@ examples:
   siteassist get 123e4567-e89b-12d3-a456-426614174000
 
 environment:
-  SITEASSIST_TOKEN     the token; it is never taken as an argument
-  SITEASSIST_BASE_URL  the API, if not https://api.siteassist.io/v2
+  SITEASSIST_TOKEN     API token (never passed as an argument)
+  SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
 
-`siteassist COMMAND --help` has a command's options, examples and exit codes.
+Run `siteassist COMMAND --help` for a command's options, examples and exit codes.
 """
 
-EXPORT = "write the conversations of a file of ids to a file"
+EXPORT = "export the conversations listed in a file of IDs"
 EXPORT_IS = """\
-Write the conversation of every id in INPUT to OUTPUT, one JSON text a line, as the
-server sent it.
+Fetch the conversation of every ID in INPUT and write it to OUTPUT, one JSON document
+per line, exactly as the server sent it.
 
-Run the same command again and it goes on where the last run ended, however that
-ended: nothing is fetched twice and nothing is lost. Ids that could not be had are in
-the dead letters beside OUTPUT (conversations.failed.jsonl), each with its reason.
-It runs as fast as the API allows: the limit is learned, and every wait that the API
-asks for is kept.
+Run the same command again to resume after any interruption: nothing is fetched twice
+and nothing is lost. IDs that failed are written to the dead letters, a file beside
+OUTPUT (conversations.failed.jsonl), each with its reason.
+The export runs as fast as the API allows: it detects the rate limit and waits when the
+API asks it to.
 """
 EXPORT_MORE = """\
 examples:
@@ -36,70 +39,70 @@ examples:
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
 
 exit codes:
-  0  done: everything that was asked for is in the file
-  1  finished, and some ids are in the dead letters
-  2  the options or the input are wrong
-  3  stopped: run the same command again
-  4  stopped: a person must act (the token, the plan, the disk)
+  0  done: every conversation is in OUTPUT
+  1  finished, but some IDs failed and are in the dead letters
+  2  invalid options or input
+  3  stopped: run the same command again to resume
+  4  stopped: needs your attention (the token, the plan, the disk)
 
 signals:
-  Ctrl-C, SIGTERM and SIGHUP ask for no further ids and leave those in flight 8 seconds
-  to end; a second one ends at once. Whatever happens, kill -9 too, the file is whole.
+  The first Ctrl-C, SIGTERM or SIGHUP stops the export: requests in flight have 8 seconds
+  to finish. The second ends it at once. OUTPUT stays valid in any case, after kill -9 too.
 
 environment:
-  SITEASSIST_TOKEN     the token; without it and --token-file, a terminal is asked for it
-  SITEASSIST_BASE_URL  the API, if not https://api.siteassist.io/v2
+  SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
+  SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
 """
 INPUT = (
-    "ids: a text file with one a line, or a CSV or JSON-lines file with --column; "
-    "- is standard input"
+    "file of IDs: plain text with one ID per line, or CSV or JSON lines with --column; "
+    "- for standard input"
 )
-OUTPUT = "the file of conversations; made where it is missing, never overwritten"
-COLUMN = "the CSV column or the JSON lines' key that holds the ids"
-RETRY_FAILED = "first ask again for the ids in the dead letters"
-RESTART = "throw away what earlier runs of this export wrote, and begin anew"
+OUTPUT = "file to write the conversations to; created if missing, never overwritten"
+COLUMN = "CSV column or JSON key that contains the IDs"
+RETRY_FAILED = "retry the IDs in the dead letters first"
+RESTART = "discard earlier results of this export and start over"
 REBUILD_STATE = (
-    "make the state anew from OUTPUT, its dead letters and INPUT, then go on: where the state is "
-    "damaged or lost, or OUTPUT was edited on purpose"
+    "rebuild the export's state from OUTPUT, its dead letters and INPUT, then resume: if the "
+    "state is damaged or lost, or you edited OUTPUT on purpose"
 )
-CONCURRENCY = "requests in flight at once, at most (%(default)s)"
-MAX_RATE = "requests a second, at most, where you know the limit; else it is learned"
+CONCURRENCY = "maximum requests in flight (default: %(default)s)"
+MAX_RATE = "maximum requests per second (default: detected)"
 WAIT = (
-    "how long to wait while nothing is answered, before it stops: seconds, or 90s, 5m, 2h; "
-    "0 waits for nothing (5m)"
+    "how long to wait during an outage before stopping: seconds, or 90s, 5m, 2h; "
+    "0 to stop at once (default: 5m)"
 )
-QUIET = "print nothing but errors"
+QUIET = "print errors only"
 JSON = (
-    "print JSON lines to standard output: an event `progress` each second, and one `summary` or "
-    "`error` at the end; with --quiet the last one only"
+    "print JSON lines to standard output: a `progress` event every second, and a `summary` or "
+    "`error` event at the end; with --quiet only the last one"
 )
 
-TOKEN_FILE = "a file that holds the token and nothing else; - is standard input"  # noqa: S105 - help
-BASE_URL = "another API; https, unless it is this machine"
-CA = "certificates to trust besides the system's, as PEM"
+TOKEN_FILE = "file that contains only the token; - for standard input"  # noqa: S105 - help
+BASE_URL = "API base URL; must be https, except on this machine"
+CA = "PEM file of additional CA certificates"
 
-VERIFY = "read all of an export's files, and tell whether they are whole"
+VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\
-Read OUTPUT, its dead letters and its state, and change nothing: whether each line is
-whole, each id is there once, and all is as the export wrote it.
+Read OUTPUT, its dead letters and its state, and check that every line is complete, every
+ID occurs once, and everything is as the export wrote it. Changes nothing.
 """
 VERIFY_MORE = """\
 examples:
   siteassist verify conversations.jsonl
 
 exit codes:
-  0  all is whole
-  1  all is whole, and some ids are in the dead letters
-  2  no export wrote this file
-  3  an export is at it or did not come to its end: run the export again
-  4  something is not as it was written: what, and what to do, is told
+  0  valid
+  1  valid, but some IDs failed and are in the dead letters
+  2  OUTPUT was not written by an export
+  3  an export is running or did not finish: run the export again
+  4  verification failed: prints what is wrong and how to repair it
 """
-VERIFIED = "the file of conversations"
+VERIFIED = "the export's file of conversations"
 VERIFY_JSON = "print one JSON object to standard output"
 
 GET = "print one conversation"
 GET_IS = """\
-Print the conversation of an id as JSON: indented on a terminal, on one line elsewhere.
+Print the conversation with this ID as JSON: indented on a terminal, else on one line.
 """
 GET_MORE = """\
 examples:
@@ -108,26 +111,26 @@ examples:
 
 exit codes:
   0  printed
-  1  there is no such conversation, or the API's answer cannot be used
-  2  the options or the id are wrong
-  3  no answer now: try again later
-  4  a person must act (the token, the plan, a certificate)
+  1  no such conversation, or an unusable response
+  2  invalid options or ID
+  3  no response in time: try again later
+  4  needs your attention (the token, the plan, a certificate)
 
 environment:
-  SITEASSIST_TOKEN     the token; without it and --token-file, a terminal is asked for it
-  SITEASSIST_BASE_URL  the API, if not https://api.siteassist.io/v2
+  SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
+  SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
 """
-ID = "the conversation's id, a UUID"
+ID = "the conversation's ID, a UUID"
 RAW = (
-    "the bytes as they came, without a line break at the end; "
-    "a terminal gets characters that could steer it escaped"
+    "print the response body unchanged, without a trailing newline; "
+    "on a terminal, control characters are escaped"
 )
-DEADLINE = "seconds until it gives up, waits and retries included (%(default)g)"
+DEADLINE = "maximum seconds for the command, retries included (default: %(default)g)"
 
-EMULATOR = "run the API on this machine, to test against"
+EMULATOR = "run an emulator of the API on this machine"
 EMULATOR_IS = """\
-Run the API on 127.0.0.1. Every UUID has a conversation, the same one each time.
-It runs until Ctrl-C.
+Run an emulator of the API on 127.0.0.1, to test against. Every UUID has a conversation,
+which is the same each time. Press Ctrl-C to stop it.
 """
 EMULATOR_MORE = """\
 examples:
@@ -135,20 +138,20 @@ examples:
   siteassist emulator --rate 50 --latency 0.08
 
 exit codes:
-  0  it was ended by Ctrl-C or SIGTERM
-  2  the options are wrong, or the port is in use
+  0  stopped by Ctrl-C or SIGTERM
+  2  invalid options, or the port is in use
 """
-PORT = "0 is any free port (%(default)s)"
-EMULATOR_TOKEN = "the token that it accepts; it opens nothing else (%(default)s)"  # noqa: S105 - help
-RATE = "requests a second that it grants; more are refused with a 429 (no limit)"
-LATENCY = "seconds before each answer (%(default)g)"
-SEED = "another number, other conversations (%(default)s)"
+PORT = "port to listen on; 0 for any free port (default: %(default)s)"
+EMULATOR_TOKEN = "token to accept (default: %(default)s)"  # noqa: S105 - help
+RATE = "rate limit in requests per second; excess requests get a 429 (default: no limit)"
+LATENCY = "seconds before each response (default: %(default)g)"
+SEED = "seed of the generated conversations (default: %(default)s)"
 
-DEMO = "export 1,000 conversations from the emulator, faults and all"
+DEMO = "export 1,000 conversations from the emulator, with injected faults"
 DEMO_IS = """\
 Start the emulator in this process, export a thousand of its conversations to a file
-through the ordinary path, with refusals and faults on the way, and print what
-happened. It needs no account and no network, and takes some seconds.
+despite rate limiting and injected faults, and report what happened. Needs no account
+and no network, and takes a few seconds.
 """
 DEMO_MORE = """\
 examples:
@@ -156,10 +159,10 @@ examples:
   siteassist demo --conversations 5000 --output demo
 
 exit codes:
-  0  every conversation is in the file, and every fault had the outcome that it should
-  1  it was not so
-  2  the options are wrong, or the folder cannot be used
+  0  success: every conversation is in the file, and every fault was handled
+  1  verification failed
+  2  invalid options, or the folder cannot be used
   3  interrupted
 """
-CONVERSATIONS = "how many (%(default)s)"
-DEMO_OUTPUT = "a new or empty folder for the files (one among the temporary files)"
+CONVERSATIONS = "number of conversations (default: %(default)s)"
+DEMO_OUTPUT = "new or empty folder for the files (default: a temporary folder)"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(options: VerifyOptions) -> int:
-    """Read all of an output, and print what was found."""
+    """Verify an export, and print what was found."""
     console = Console.of_process()
     try:
         found = verify(Path(options.output))
@@ -25,12 +25,12 @@ def run(options: VerifyOptions) -> int:
         code = exit_code(error)
         if options.json:
             record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-            console.tell(json.dumps(record))
-        console.fail(str(error))
+            console.result(json.dumps(record))
+        console.error(str(error))
         return code
     for fault in found.faults:
-        console.fail(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
-    console.tell(json.dumps(_record(found)) if options.json else _text(found))
+        console.error(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
+    console.result(json.dumps(_record(found)) if options.json else _text(found))
     return _code(found)
 
 
@@ -51,13 +51,13 @@ def _text(found: Verified) -> str:
 def _advice(found: Verified) -> str:
     if found.faults:
         return (
-            "Not as it was written. Put the files back as they were; or delete the lines that are "
-            "named, and run the export with --rebuild-state: it asks for what is missing."
+            "Verification failed. Restore the files; or delete the lines named above and run the "
+            "export with --rebuild-state, which fetches what is missing."
         )
-    whole = "Each line is whole, each id is there once, and the state agrees."
+    valid = "Valid: every line is complete, every ID occurs once, and the state agrees."
     if found.unfinished:
-        return f"{whole}\nThe last run did not come to its end: run the export again."
-    return whole
+        return f"{valid}\nThe last run did not finish: run the export again."
+    return valid
 
 
 def _record(found: Verified) -> dict[str, object]:

@@ -1,41 +1,43 @@
-"""The API on loopback: for demos, for benchmarks, and for the tests of code that uses it."""
+"""The emulator: the API on loopback, for demos, benchmarks and the tests of code that uses it."""
 
-from siteassist_async.emulator.answers import Answer, Fault, error_answer
 from siteassist_async.emulator.conversations import Spelling, conversation
 from siteassist_async.emulator.counters import Counters, Received
-from siteassist_async.emulator.delivery import (
+from siteassist_async.emulator.faults import (
+    Charset,
     Chunked,
+    Combined,
     Delay,
     Disconnect,
     Drip,
-    Raw,
-    Stall,
-    Truncate,
-    Unsolicited,
-)
-from siteassist_async.emulator.faults import (
-    Charset,
-    Combined,
     Gzip,
     GzipBomb,
     Headers,
     Oversized,
     Pretty,
+    Raw,
     Redirect,
+    Stall,
     Status,
+    Truncate,
     UnknownFields,
+    Unsolicited,
     WrongId,
 )
 from siteassist_async.emulator.ids import conversation_ids
-from siteassist_async.emulator.limits import FixedWindow, Limit, Quota, TokenBucket
-from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter
+from siteassist_async.emulator.limits import (
+    FixedWindow,
+    Limit,
+    Quota,
+    QuotaHeaders,
+    RetryAfter,
+    TokenBucket,
+)
+from siteassist_async.emulator.responses import Fault, StubResponse, error_response
 from siteassist_async.emulator.schedule import Share
-from siteassist_async.emulator.server import Emulator
+from siteassist_async.emulator.server import Emulator, in_thread
 from siteassist_async.emulator.service import Service
-from siteassist_async.emulator.threads import in_thread
 
 __all__ = [
-    "Answer",
     "Charset",
     "Chunked",
     "Combined",
@@ -63,6 +65,7 @@ __all__ = [
     "Spelling",
     "Stall",
     "Status",
+    "StubResponse",
     "TokenBucket",
     "Truncate",
     "UnknownFields",
@@ -70,6 +73,6 @@ __all__ = [
     "WrongId",
     "conversation",
     "conversation_ids",
-    "error_answer",
+    "error_response",
     "in_thread",
 ]

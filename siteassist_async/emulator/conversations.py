@@ -1,24 +1,32 @@
-"""A conversation for every id: the same one each time, of a plausible size and content."""
+"""Generated conversations: one for every ID, the same each time, of plausible size and content."""
 
 from __future__ import annotations
 
 import math
+from datetime import date
+from functools import lru_cache
 from hashlib import shake_128
 from typing import Literal, TypeAlias
 
 from siteassist_async.emulator import phrases
-from siteassist_async.emulator.messages import MESSAGE_BYTES, messages_from, timestamp
+from siteassist_async.emulator.ids import uuid4
 
-__all__ = ["Spelling", "conversation"]
+__all__ = ["Spelling", "conversation", "timestamp"]
+
 
 Spelling: TypeAlias = Literal["documented", "current"]
 """The specification's `lastInterationAt`, or what the service sends today: `lastInteractionAt`
 and a `title`."""
 
-_HEAD_BYTES = 16
+_HEAD_BYTES, _MESSAGE_BYTES = 16, 24
 _DAY = 86_400_000  # milliseconds, as all times here
 _FIRST_DAY = 1_704_067_200_000  # 2024-01-01T00:00:00.000Z
 _TWO_YEARS = 730 * _DAY
+_HOURS_LATER = 120_000
+_UNIX_EPOCH = date(1970, 1, 1).toordinal()
+_TIMES = tuple(f"T{minutes // 60:02d}:{minutes % 60:02d}:" for minutes in range(24 * 60))
+
+_STEP_START: dict[str, object] = {"type": "step-start"}
 
 
 def _geometric_sizes(share: float, longest: int) -> tuple[int, ...]:
@@ -44,11 +52,14 @@ def conversation(
     """
     source = shake_128(f"{seed}:{conversation_id}".encode())
     size = _SIZES[source.digest(1)[0]] if messages is None else messages
-    data = source.digest(_HEAD_BYTES + MESSAGE_BYTES * size)
+    data = source.digest(_HEAD_BYTES + _MESSAGE_BYTES * size)
     head, rest = data[:_HEAD_BYTES], data[_HEAD_BYTES:]
     created = _FIRST_DAY + int.from_bytes(head[1:7], "big") % _TWO_YEARS
     handover = 2 + head[8] % 8 if head[7] < 32 else size
-    agent = _human_agent(head[9]) if handover < size else None
+    agent: dict[str, object] | None = None
+    if handover < size:
+        name, image = phrases.AGENTS[head[9] & 3]
+        agent = {"name": name, "image": image}
     sent, last = messages_from(rest, conversation_id, created, handover, agent)
     closed = last + _DAY if head[10] < 160 else None
     documented: dict[str, object] = {
@@ -67,11 +78,6 @@ def conversation(
     return documented if spelling == "documented" else _as_sent_today(documented, head[12])
 
 
-def _human_agent(choice: int) -> dict[str, object]:
-    name, image = phrases.AGENTS[choice & 3]
-    return {"name": name, "image": image}
-
-
 def _as_sent_today(documented: dict[str, object], choice: int) -> dict[str, object]:
     today = {
         "lastInteractionAt" if key == "lastInterationAt" else key: value
@@ -79,3 +85,166 @@ def _as_sent_today(documented: dict[str, object], choice: int) -> dict[str, obje
     }
     sent = today.pop("messages")
     return {**today, "title": phrases.TITLES[choice & 7], "messages": sent}
+
+
+def messages_from(
+    data: bytes,
+    conversation_id: str,
+    created: int,
+    handover: int,
+    agent: dict[str, object] | None,
+) -> tuple[list[dict[str, object]], int]:
+    """Make one message of each 24 bytes of `data`; return them and the time of the last one.
+
+    Times are milliseconds since 1970. Visitor and assistant take turns; from the message number
+    `handover` on the human agent answers.
+    """
+    sent: list[dict[str, object]] = []
+    at = created
+    for index, start in enumerate(range(0, len(data), _MESSAGE_BYTES)):
+        bits = data[start : start + _MESSAGE_BYTES]
+        # 1 to 65 s; now and then the visitor is away for hours.
+        at += 1_000 + bits[16] * 250 + (bits[17] * _HOURS_LATER if bits[17] > 245 else 0)
+        message = _message(bits, conversation_id, at)
+        if index % 2 == 0:
+            _from_user(message, bits)
+        elif index < handover:
+            _from_assistant(message, bits, at)
+        else:
+            _from_human_agent(message, bits, agent)
+        sent.append(message)
+    return sent, at
+
+
+def timestamp(milliseconds: int) -> str:
+    """Format a time since 1970 as the wire does: ISO 8601, milliseconds, `Z`."""
+    days, rest = divmod(milliseconds, 86_400_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{_date(days)}{_TIMES[minutes]}{rest // 1_000:02d}.{rest % 1_000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    return date.fromordinal(_UNIX_EPOCH + days).isoformat()
+
+
+def _message(bits: bytes, conversation_id: str, at: int) -> dict[str, object]:
+    return {
+        "object": "message",
+        "id": uuid4(bits[:16].hex()),
+        "createdAt": timestamp(at),
+        "parts": [],
+        "chatId": conversation_id,
+        "role": "assistant",
+        "feedback": None,
+        "feedbackAt": None,
+        "status": "complete",
+        "error": None,
+        "metadata": None,
+        "humanAgent": None,
+        "pageUrl": None,
+        "pageTitle": None,
+        "textSelection": None,
+    }
+
+
+def _from_user(message: dict[str, object], bits: bytes) -> None:
+    message["role"] = "user"
+    message["parts"] = of_user(bits[18], bits[19])
+    if bits[20] < 96:
+        message["pageUrl"], message["pageTitle"] = phrases.PAGES[bits[20] & 7]
+    if bits[21] < 8:
+        message["textSelection"] = phrases.ANSWERS[bits[22] & 31]
+
+
+def _from_assistant(message: dict[str, object], bits: bytes, at: int) -> None:
+    message["parts"] = of_assistant(bits[18], bits[19], bits[20])
+    if bits[21] < 24:
+        message["feedback"] = "dislike" if bits[21] < 8 else "like"
+        message["feedbackAt"] = timestamp(at + 5_000)
+    elif bits[21] == 255:
+        message["status"] = "error"
+        message["error"] = "The model is overloaded, please try again."
+    if bits[22] < 32:
+        message["metadata"] = _metadata(bits[23])
+
+
+def _from_human_agent(
+    message: dict[str, object], bits: bytes, agent: dict[str, object] | None
+) -> None:
+    message["role"] = "human_agent"
+    message["parts"] = [{"type": "text", "text": phrases.AGENT_LINES[bits[18] & 7]}]
+    message["status"] = None
+    message["humanAgent"] = agent
+
+
+def _metadata(bits: int) -> dict[str, object]:
+    # Beyond 2**53, and a fraction that no float of 32 bits holds: a record must keep both.
+    return {
+        "traceId": 9_007_199_254_740_993 + bits,
+        "cost": bits / 100_000,
+        "usage": {"inputTokens": 400 + bits, "outputTokens": bits, "cachedInputTokens": None},
+        "tags": ["emulated"],
+    }
+
+
+def of_user(choice: int, kind: int) -> list[dict[str, object]]:
+    """The parts of a visitor's message: a question, and one time in 32 a picture.
+
+    All parts have the forms of the Vercel AI SDK, which the service's widget renders.
+    """
+    text: dict[str, object] = {"type": "text", "text": phrases.QUESTIONS[choice & 31]}
+    if kind < 8:
+        return [text, _file(choice)]
+    return [text]
+
+
+def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]:
+    """The parts of an assistant's message: an answer, one time in five with reasoning and so on."""
+    answer = phrases.ANSWERS[choice & 31] + phrases.DETAILS[detail & 15]
+    text: dict[str, object] = {"type": "text", "text": answer}
+    if kind >= 52:
+        return [text]
+    if kind < 16:
+        return [_STEP_START, _reasoning(choice), text]
+    if kind < 34:
+        return [text, _source_url(choice), _source_url(choice + 1)]
+    if kind < 46:
+        return [_STEP_START, _tool(choice), _STEP_START, text]
+    return [text, _data(detail)]
+
+
+def _reasoning(choice: int) -> dict[str, object]:
+    question = phrases.QUESTIONS[choice & 31]
+    return {"type": "reasoning", "text": f"The visitor asks: {question!r}", "state": "done"}
+
+
+def _source_url(choice: int) -> dict[str, object]:
+    url, title = phrases.SOURCES[choice & 3]
+    return {"type": "source-url", "sourceId": f"src_{choice}", "url": url, "title": title}
+
+
+def _tool(choice: int) -> dict[str, object]:
+    url, title = phrases.SOURCES[choice & 3]
+    return {
+        "type": "tool-searchDocs",
+        "toolCallId": f"call_{choice:03d}",
+        "state": "output-available",
+        "input": {"query": phrases.QUESTIONS[choice & 31], "limit": 3},
+        "output": {"results": [{"score": 0.5 + choice / 512, "title": title, "url": url}]},
+    }
+
+
+def _data(choice: int) -> dict[str, object]:
+    order = {"number": 10_482 + choice, "total": 19.9, "shipped": choice % 2 == 0, "note": None}
+    return {"type": "data-order", "id": f"order-{choice}", "data": order}
+
+
+def _file(choice: int) -> dict[str, object]:
+    name = f"screenshot-{choice}.png"
+    return {
+        "type": "file",
+        "mediaType": "image/png",
+        "filename": name,
+        "url": f"https://example.com/uploads/{name}",
+    }

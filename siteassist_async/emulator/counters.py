@@ -1,4 +1,4 @@
-"""What the emulator has seen, for tests to read."""
+"""Counters: what the emulator has received and sent, for tests to read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Counters", "Received"]
 
 @frozen
 class Received:
-    """A request: `authorized` tells whether its token was the right one.
+    """A request; `authorized` says whether its token was accepted.
 
     The token itself is not kept: `headers` has `***` in its place.
     """
@@ -25,18 +25,18 @@ class Received:
 
 @define(eq=False)
 class Counters:
-    """Counts since the start or the last `reset()`; all are settled before an answer is sent."""
+    """Counts since the start or the last `reset()`; all are final before a response is sent."""
 
     requests: int = 0
     refused: int = 0
-    """Requests that the rate limit refused; a scripted 429 is not among them."""
+    """Requests that got a 429 from the rate limit; scripted 429s are not counted."""
     unauthorized: int = 0
     faults: int = 0
-    """Requests that met a fault: scripted, by a share, or an outage."""
+    """Requests that met a fault: scripted, of a share, or an outage."""
     statuses: Counter[int] = field(factory=Counter[int])
     """By status; 0 counts the requests that were answered by a disconnect or raw bytes."""
     ids: Counter[str] = field(factory=Counter[str])
-    """Requests by conversation id; empty unless the emulator was told to count ids."""
+    """Requests by conversation id; empty unless the emulator has `count_ids=True`."""
     in_flight: int = 0
     most_in_flight: int = 0
     connections: int = 0

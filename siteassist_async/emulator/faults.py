@@ -1,34 +1,49 @@
-"""Faults of what an answer says: its status, headers and body."""
+"""Faults: what a response says and how it is sent."""
 # ruff: noqa: D102 - the docstring of a fault says what calling it does
 
 from __future__ import annotations
 
 import gzip
+import struct
+import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from attrs import evolve, field, frozen
 
-from siteassist_async.emulator.answers import Answer, Fault, HeaderPairs, error_answer
-from siteassist_async.emulator.bombs import gzip_bomb
+from siteassist_async.emulator.responses import Fault, HeaderPairs, StubResponse, error_response
 
 __all__ = [
     "Charset",
+    "Chunked",
     "Combined",
+    "Delay",
+    "Disconnect",
+    "Drip",
     "Gzip",
     "GzipBomb",
     "Headers",
     "Oversized",
     "Pretty",
+    "Raw",
     "Redirect",
+    "Stall",
     "Status",
+    "Truncate",
     "UnknownFields",
+    "Unsolicited",
     "WrongId",
+    "gzip_bomb",
 ]
 
 
 _GZIPPED: HeaderPairs = (("Content-Encoding", "gzip"),)
+
+# RFC 1952: deflate, no flags, no time, best compression, unknown operating system.
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+_MEBIBYTE = b" " * 1_048_576
 
 
 def _pairs(headers: Mapping[str, str] | HeaderPairs) -> HeaderPairs:
@@ -37,24 +52,24 @@ def _pairs(headers: Mapping[str, str] | HeaderPairs) -> HeaderPairs:
 
 @frozen(init=False)
 class Combined:
-    """Several faults of one answer, the first one first: `Combined(Delay(1), Status(503))`."""
+    """Several faults of one response, the first one first: `Combined(Delay(1), Status(503))`."""
 
     faults: tuple[Fault, ...]
 
     def __init__(self, *faults: Fault) -> None:
         object.__setattr__(self, "faults", faults)
 
-    def __call__(self, answer: Answer) -> Answer:
+    def __call__(self, response: StubResponse) -> StubResponse:
         for fault in self.faults:
-            answer = fault(answer)
-        return answer
+            response = fault(response)
+        return response
 
 
 @frozen
 class Status:
-    """An answer of another status.
+    """A response of another status.
 
-    Its body is the documented one of the status (the answer's own below 400), with `details` or
+    Its body is the documented one of the status (the response's own below 400), with `details` or
     only `details.retryAfter` replaced; or it is `body`.
     """
 
@@ -64,20 +79,20 @@ class Status:
     body: bytes | None = field(default=None, kw_only=True)
     headers: HeaderPairs = field(default=(), kw_only=True, converter=_pairs)
 
-    def __call__(self, answer: Answer) -> Answer:
-        return evolve(answer, status=self.status, body=self._body(answer)).with_headers(
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, status=self.status, body=self._body(response)).with_headers(
             self.headers
         )
 
-    def _body(self, answer: Answer) -> bytes:
+    def _body(self, response: StubResponse) -> bytes:
         if self.body is not None:
             return self.body
         if self.status < 400:
-            return answer.body
+            return response.body
         details = self.details
         if self.retry_after is not None:
             details = {**(details or {}), "retryAfter": self.retry_after}
-        return error_answer(self.status, answer.conversation_id, details).body
+        return error_response(self.status, response.conversation_id, details).body
 
 
 @frozen
@@ -89,8 +104,8 @@ class Headers:
 
     headers: HeaderPairs = field(converter=_pairs)
 
-    def __call__(self, answer: Answer) -> Answer:
-        return answer.with_headers(self.headers)
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return response.with_headers(self.headers)
 
 
 @frozen
@@ -100,8 +115,8 @@ class Redirect:
     url: str
     status: int = 302
 
-    def __call__(self, answer: Answer) -> Answer:
-        moved = evolve(answer, status=self.status, body=b"")
+    def __call__(self, response: StubResponse) -> StubResponse:
+        moved = evolve(response, status=self.status, body=b"")
         return moved.with_headers((("Location", self.url),))
 
 
@@ -111,9 +126,9 @@ class WrongId:
 
     conversation_id: str = "00000000-0000-4000-8000-000000000000"
 
-    def __call__(self, answer: Answer) -> Answer:
-        asked, other = answer.conversation_id.encode(), self.conversation_id.encode()
-        return evolve(answer, body=answer.body.replace(asked, other))
+    def __call__(self, response: StubResponse) -> StubResponse:
+        asked, other = response.conversation_id.encode(), self.conversation_id.encode()
+        return evolve(response, body=response.body.replace(asked, other))
 
 
 @frozen
@@ -122,21 +137,21 @@ class Pretty:
 
     indent: int = 2
 
-    def __call__(self, answer: Answer) -> Answer:
-        return evolve(answer, body=msgspec.json.format(answer.body, indent=self.indent))
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, body=msgspec.json.format(response.body, indent=self.indent))
 
 
 @frozen
 class UnknownFields:
     """Fields, a message part, a role and a status that no client has heard of."""
 
-    def __call__(self, answer: Answer) -> Answer:
-        body: dict[str, Any] = msgspec.json.decode(answer.body)
+    def __call__(self, response: StubResponse) -> StubResponse:
+        body: dict[str, Any] = msgspec.json.decode(response.body)
         body |= {"status": "snoozed", "snoozedUntil": "2031-01-01T00:00:00.000Z", "tags": [[{}]]}
         for message in body.get("messages", []):
             message |= {"role": "robot", "sentiment": {"score": 0.1}}
             message["parts"].append({"type": "hologram", "mesh": [1, 2.5, None]})
-        return evolve(answer, body=msgspec.json.encode(body))
+        return evolve(response, body=msgspec.json.encode(body))
 
 
 @frozen
@@ -145,9 +160,9 @@ class Charset:
 
     charset: str
 
-    def __call__(self, answer: Answer) -> Answer:
+    def __call__(self, response: StubResponse) -> StubResponse:
         content_type = f"application/json; charset={self.charset}"
-        recoded = evolve(answer, body=answer.body.decode().encode(self.charset))
+        recoded = evolve(response, body=response.body.decode().encode(self.charset))
         return recoded.with_headers((("Content-Type", content_type),))
 
 
@@ -158,31 +173,139 @@ class Gzip:
     missing: int = 0
     declared_only: bool = False
 
-    def __call__(self, answer: Answer) -> Answer:
+    def __call__(self, response: StubResponse) -> StubResponse:
         if not self.declared_only:
-            body = gzip.compress(answer.body, mtime=0)
-            answer = evolve(answer, body=body[: len(body) - self.missing])
-        return answer.with_headers(_GZIPPED)
+            body = gzip.compress(response.body, mtime=0)
+            response = evolve(response, body=body[: len(body) - self.missing])
+        return response.with_headers(_GZIPPED)
 
 
 @frozen
 class GzipBomb:
-    """A valid gzip body that unpacks to the answer's JSON and spaces, `mebibytes` in all."""
+    """A valid gzip body that unpacks to the response's JSON and spaces, `mebibytes` in all."""
 
     mebibytes: int = 1024
 
-    def __call__(self, answer: Answer) -> Answer:
-        bomb = gzip_bomb(answer.body, self.mebibytes)
-        return evolve(answer, body=bomb).with_headers(_GZIPPED)
+    def __call__(self, response: StubResponse) -> StubResponse:
+        bomb = gzip_bomb(response.body, self.mebibytes)
+        return evolve(response, body=bomb).with_headers(_GZIPPED)
 
 
 @frozen
 class Oversized:
-    """The answer's JSON followed by spaces, `size` bytes in all, streamed."""
+    """The response's JSON followed by spaces, `size` bytes in all, streamed."""
 
     size: int
     chunked: bool = False
 
-    def __call__(self, answer: Answer) -> Answer:
-        padding = max(0, self.size - len(answer.body))
-        return evolve(answer, padding=padding, chunked=self.chunked)
+    def __call__(self, response: StubResponse) -> StubResponse:
+        padding = max(0, self.size - len(response.body))
+        return evolve(response, padding=padding, chunked=self.chunked)
+
+
+@frozen
+class Chunked:
+    """No fault: a body of unknown length, in chunks of `size` bytes."""
+
+    size: int = 1024
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, chunked=True, piece=self.size)
+
+
+@frozen
+class Delay:
+    """Seconds before anything is sent."""
+
+    seconds: float
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, delay=response.delay + self.seconds)
+
+
+@frozen
+class Drip:
+    """A slow drip: `size` bytes of the body every `every` seconds."""
+
+    size: int = 1
+    every: float = 1.0
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, piece=self.size, every=self.every)
+
+
+@frozen
+class Stall:
+    """The headers and `after` bytes of the body, then silence; the connection stays open.
+
+    Silence before the headers is a `Delay`.
+    """
+
+    after: int = 0
+    seconds: float = 3600.0
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, cut=self.after, hold=self.seconds)
+
+
+@frozen
+class Truncate:
+    """The connection closes after `after` bytes of the body, half of it by default.
+
+    With a Content-Length, or chunked without the last chunk; with FIN, or with a reset.
+    """
+
+    after: int | None = None
+    chunked: bool = False
+    reset: bool = False
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        cut = response.length // 2 if self.after is None else self.after
+        return evolve(response, cut=cut, chunked=self.chunked, reset=self.reset)
+
+
+@frozen
+class Disconnect:
+    """The connection closes before the headers; with FIN, or with a reset."""
+
+    reset: bool = False
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, dropped=True, reset=self.reset)
+
+
+@frozen
+class Raw:
+    """These bytes instead of an HTTP response; then the connection closes."""
+
+    data: bytes
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, raw=self.data)
+
+
+@frozen
+class Unsolicited:
+    """The right response, and `late` seconds after it bytes that nobody asked for."""
+
+    data: bytes
+    late: float = 0.0
+
+    def __call__(self, response: StubResponse) -> StubResponse:
+        return evolve(response, unsolicited=self.data, late=self.late)
+
+
+@lru_cache(maxsize=4)
+def gzip_bomb(start: bytes, mebibytes: int) -> bytes:
+    """Compress `start` and so many mebibytes of spaces into one valid gzip member."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # After a full flush the same input gives the same output, so one mebibyte is compressed
+    # and then repeated; only the checksum has to see them all.
+    first = deflate.compress(start) + deflate.flush(zlib.Z_FULL_FLUSH)
+    spaces = deflate.compress(_MEBIBYTE) + deflate.flush(zlib.Z_FULL_FLUSH)
+    checksum = zlib.crc32(start)
+    for _ in range(mebibytes):
+        checksum = zlib.crc32(_MEBIBYTE, checksum)
+    size = len(start) + len(_MEBIBYTE) * mebibytes
+    trailer = struct.pack("<LL", checksum, size % 2**32)
+    return b"".join((_GZIP_HEADER, first, spaces * mebibytes, deflate.flush(), trailer))

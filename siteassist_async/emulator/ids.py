@@ -1,4 +1,4 @@
-"""Conversation ids: which are valid, and a reproducible sequence of them."""
+"""Conversation IDs: validation, and a reproducible sequence of them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def valid_id(conversation_id: str) -> str:
-    """The id in lower case.
+    """Return the ID in lower case.
 
     Raises:
-        ValueError: it is no UUID in the usual form of 36 characters.
+        ValueError: It is not a UUID in the usual form of 36 characters.
     """
     lower = conversation_id.lower()
     if not UUID.fullmatch(lower):

@@ -1,16 +1,31 @@
-"""Rate limits as decisions: no clock of their own, no waiting."""
+"""Rate limits, their 429 responses and their headers; without a clock or waiting of their own."""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from attrs import Factory, define, field, frozen
 from attrs.validators import ge, gt
 
-__all__ = ["FixedWindow", "Limit", "Quota", "TokenBucket"]
+from siteassist_async.emulator.responses import HeaderPairs, StubResponse, error_response
 
-# Seconds: rounding must not refuse a request that comes exactly when it was told to.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "FixedWindow",
+    "Limit",
+    "Quota",
+    "QuotaHeaders",
+    "RetryAfter",
+    "TokenBucket",
+    "quota_headers",
+    "refusal",
+]
+
+
+# Seconds: rounding must not refuse a request that comes exactly when its Retry-After ends.
 _ROUNDING = 1e-6
 
 
@@ -50,7 +65,7 @@ def _full(bucket: TokenBucket) -> float:
 
 @define
 class TokenBucket:
-    """`rate` requests a second on average, `burst` (one second's worth by default) at once.
+    """`rate` requests per second on average, `burst` (one second's worth by default) at once.
 
     Both may be set at any time; they hold from the last request on.
     """
@@ -116,3 +131,54 @@ class FixedWindow:
         if passed > 0:
             self.start += passed * self.window
             self._used = 0
+
+
+RetryAfter: TypeAlias = Literal["exact", "ceil"] | float | None
+"""What a 429 names as its wait: the exact one, the one rounded up to whole seconds, a fixed number,
+or none."""
+
+QuotaHeaders: TypeAlias = Literal["ratelimit", "x-ratelimit", "x-ratelimit-delta"] | None
+"""The rate limit headers of every response: the IETF draft's `RateLimit` and `RateLimit-Policy`,
+`X-RateLimit-*` with the reset in Unix time, the same with the reset in seconds, or none."""
+
+
+def refusal(wait: float, named: RetryAfter, *, header: bool = False) -> StubResponse:
+    """Return the 429 of a request that would be granted in `wait` seconds.
+
+    With `header` it has a `Retry-After` header too, rounded up: the header has no fractions.
+    """
+    retry_after = _retry_after(wait, named)
+    if retry_after is None:
+        return error_response(429, details={})
+    response = error_response(429, details={"retryAfter": retry_after})
+    if header:
+        return response.with_headers((("Retry-After", str(math.ceil(retry_after))),))
+    return response
+
+
+def quota_headers(
+    quota: Quota, style: QuotaHeaders, wall_clock: Callable[[], float]
+) -> HeaderPairs:
+    """Format a quota as headers; `wall_clock` returns the Unix time."""
+    if style is None:
+        return ()
+    reset = math.ceil(quota.reset)
+    if style == "ratelimit":
+        policy = f'"default";q={quota.limit};w={math.ceil(quota.window)}'
+        left = f'"default";r={quota.remaining};t={reset}'
+        return (("RateLimit-Policy", policy), ("RateLimit", left))
+    if style == "x-ratelimit":
+        reset = math.ceil(wall_clock() + quota.reset)
+    return (
+        ("X-RateLimit-Limit", str(quota.limit)),
+        ("X-RateLimit-Remaining", str(quota.remaining)),
+        ("X-RateLimit-Reset", str(reset)),
+    )
+
+
+def _retry_after(wait: float, named: RetryAfter) -> float | None:
+    if named == "exact":
+        return wait
+    if named == "ceil":
+        return math.ceil(wait)
+    return named

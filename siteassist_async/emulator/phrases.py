@@ -1,4 +1,4 @@
-"""What the emulator's conversations say."""
+"""Phrases: the texts of the generated conversations."""
 # ruff: noqa: RUF001 - people write curly quotes, dashes and arrows
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pytest fixture: `pytest_plugins = ["siteassist_async.emulator.pytest_plugin"]`."""
+"""The pytest plugin: `pytest_plugins = ["siteassist_async.emulator.pytest_plugin"]`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ __all__ = ["siteassist_emulator"]
 
 @pytest.fixture
 def siteassist_emulator() -> Iterator[Emulator]:
-    """A started `Emulator` that counts ids, in a thread, so that any kind of test can use it."""
+    """A started `Emulator` that counts IDs, in a thread, so that tests of any kind can use it."""
     with in_thread(Emulator(count_ids=True)) as emulator:
         yield emulator

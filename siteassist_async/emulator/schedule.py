@@ -1,4 +1,4 @@
-"""Which request meets which fault."""
+"""The schedule of faults: which request meets which one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hashlib import shake_128
 from attrs import define, field, frozen
 from attrs.validators import ge, le
 
-from siteassist_async.emulator.answers import Fault
 from siteassist_async.emulator.ids import valid_id
+from siteassist_async.emulator.responses import Fault
 
 __all__ = ["Schedule", "Share"]
 
@@ -19,8 +19,8 @@ __all__ = ["Schedule", "Share"]
 class Share:
     """A fault that a share of the ids meets: `Share(0.02, Status(503, retry_after=1))`.
 
-    Which ids is settled by the seed, not by the order of the requests; each of them meets the
-    fault with its first `times` requests and is served after that.
+    The seed decides which IDs, not the order of the requests. The first `times` requests for each
+    of them meet the fault; later ones are served normally.
     """
 
     share: float = field(validator=[ge(0), le(1)])
@@ -43,11 +43,11 @@ class Schedule:
     _met: dict[str, int] = field(init=False, factory=dict[str, int])
 
     def script(self, conversation_id: str, faults: tuple[Fault, ...]) -> None:
-        """Append to what the next requests for an id meet, one fault a request."""
+        """Add to the faults that the next requests for an ID meet, one each."""
         self._scripts.setdefault(valid_id(conversation_id), deque()).extend(faults)
 
     def next_fault(self, conversation_id: str) -> Fault | None:
-        """Spend and give the fault that a request for an id meets now."""
+        """Return the fault that this request for an ID meets, and use it up."""
         if script := self._scripts.get(conversation_id):
             return script.popleft()
         if share := self._share_of(conversation_id):

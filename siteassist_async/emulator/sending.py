@@ -1,4 +1,4 @@
-"""Puts an answer on the wire, in whatever broken way it asks for."""
+"""Sending: writes a stub response to a connection, in whatever broken way it asks for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from siteassist_async.emulator.answers import Answer, pieces
+from siteassist_async.emulator.responses import StubResponse, pieces
 
 __all__ = ["Sleep", "send"]
 
@@ -18,61 +18,61 @@ Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-async def send(request: web.BaseRequest, answer: Answer, sleep: Sleep) -> web.StreamResponse:
-    """Send an answer to its end, its cut or the moment the client has gone."""
-    response = _response(answer)
+async def send(request: web.BaseRequest, stub: StubResponse, sleep: Sleep) -> web.StreamResponse:
+    """Send a stub response to its end, to its cut, or until the client disconnects."""
+    response = _response(stub)
     try:
-        await _send(request, response, answer, sleep)
+        await _send(request, response, stub, sleep)
     except ConnectionError:
-        # aiohttp looks for itself, and drops the connection without a word.
+        # aiohttp notices by itself, and closes the connection silently.
         return response
     return response
 
 
 async def _send(
-    request: web.BaseRequest, response: web.StreamResponse, answer: Answer, sleep: Sleep
+    request: web.BaseRequest, response: web.StreamResponse, stub: StubResponse, sleep: Sleep
 ) -> None:
-    if answer.delay:
-        await sleep(answer.delay)
-    if answer.dropped:
-        return _close(request, reset=answer.reset)
-    if answer.raw is not None:
-        _write(request, answer.raw)
+    if stub.delay:
+        await sleep(stub.delay)
+    if stub.dropped:
+        return _close(request, reset=stub.reset)
+    if stub.raw is not None:
+        _write(request, stub.raw)
         return _close(request)
     await response.prepare(request)
-    if not answer.whole:
-        await _send_pieces(response, answer, sleep)
-    if answer.cut is not None:
-        if answer.hold:
-            await sleep(answer.hold)
-        return _close(request, reset=answer.reset)
+    if not stub.whole:
+        await _send_pieces(response, stub, sleep)
+    if stub.cut is not None:
+        if stub.hold:
+            await sleep(stub.hold)
+        return _close(request, reset=stub.reset)
     await response.write_eof()
-    if answer.unsolicited:
-        await sleep(answer.late)
-        _write(request, answer.unsolicited)
+    if stub.unsolicited:
+        await sleep(stub.late)
+        _write(request, stub.unsolicited)
     return None
 
 
-def _response(answer: Answer) -> web.StreamResponse:
-    if answer.whole:
+def _response(stub: StubResponse) -> web.StreamResponse:
+    if stub.whole:
         response: web.StreamResponse = web.Response(
-            status=answer.status, body=answer.body, headers=answer.headers
+            status=stub.status, body=stub.body, headers=stub.headers
         )
     else:
-        response = web.StreamResponse(status=answer.status, headers=answer.headers)
-        if answer.chunked:
+        response = web.StreamResponse(status=stub.status, headers=stub.headers)
+        if stub.chunked:
             response.enable_chunked_encoding()
         elif "Content-Length" not in response.headers:
-            response.content_length = answer.length
+            response.content_length = stub.length
     if response.headers.get("Connection", "").lower() == "close":
         response.force_close()
     return response
 
 
-async def _send_pieces(response: web.StreamResponse, answer: Answer, sleep: Sleep) -> None:
-    for piece in pieces(answer):
-        if answer.every:
-            await sleep(answer.every)
+async def _send_pieces(response: web.StreamResponse, stub: StubResponse, sleep: Sleep) -> None:
+    for piece in pieces(stub):
+        if stub.every:
+            await sleep(stub.every)
         await response.write(piece)
 
 

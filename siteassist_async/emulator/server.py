@@ -1,11 +1,13 @@
-"""The API on a loopback socket."""
+"""The emulator: the API on a loopback socket, in an event loop or in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
 from ipaddress import ip_address
+from threading import Thread
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
@@ -16,9 +18,12 @@ from siteassist_async.emulator.sending import Sleep, send
 from siteassist_async.emulator.service import Service
 
 if TYPE_CHECKING:
-    from siteassist_async.emulator.answers import Answer
+    from collections.abc import Generator
 
-__all__ = ["Emulator"]
+    from siteassist_async.emulator.responses import StubResponse
+
+__all__ = ["Emulator", "in_thread"]
+
 
 _Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -28,7 +33,7 @@ _LONGEST_STOP = 1.0
 
 class _Server(web.Server):
     def __init__(self, handle: _Handler, accepted: Callable[[int], None]) -> None:
-        # Without the cancellation a stalled answer would outlive the client that gave up on it.
+        # Without the cancellation a stalled response would outlive the client that gave up on it.
         super().__init__(handle, handler_cancellation=True, access_log=None)
         self._accepted = accepted
 
@@ -52,7 +57,7 @@ class Emulator(Service):
     emulator that is started again keeps its port.
 
     Raises:
-        ValueError: `host` is no IP address, or none of loopback and `allow_remote` is not set.
+        ValueError: `host` is not an IP address, or not a loopback address without `allow_remote`.
     """
 
     host: str = "127.0.0.1"
@@ -72,7 +77,7 @@ class Emulator(Service):
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client.
+        """The base URL for a client.
 
         Raises:
             RuntimeError: the emulator has no port until it is started.
@@ -155,16 +160,38 @@ class Emulator(Service):
         self._flying.add(task)
         self.counters.started()
         try:
-            return await send(request, self._answer_to(request), self.sleep)
+            return await send(request, self._respond_to(request), self.sleep)
         finally:
             self.counters.in_flight -= 1
             self._flying.discard(task)
 
-    def _answer_to(self, request: web.BaseRequest) -> Answer:
+    def _respond_to(self, request: web.BaseRequest) -> StubResponse:
         headers = request.headers.copy()
         authorized = self.authorizes(headers.get("Authorization", ""))
         if "Authorization" in headers:
             headers["Authorization"] = "***"
         received = Received(request.method, request.raw_path, headers, authorized)
         self.counters.recent.append(received)
-        return self.answer(request.method, request.raw_path, authorized=authorized)
+        return self.respond(request.method, request.raw_path, authorized=authorized)
+
+
+@contextmanager
+def in_thread(emulator: Emulator) -> Generator[Emulator]:
+    """Run an emulator in a thread for the length of a `with` block.
+
+    Its options, `script`, `missing` and counters may be used from the calling thread.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="siteassist-emulator", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(emulator.start(), loop).result()
+        yield emulator
+    finally:
+        asyncio.run_coroutine_threadsafe(emulator.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -1,4 +1,4 @@
-"""The API's decisions: a request in, an answer out, no socket and no waiting."""
+"""The API without a socket: a request in, a stub response out."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import TypeAlias
 import msgspec
 from attrs import Factory, define, evolve, field
 
-from siteassist_async.emulator.answers import JSON, Answer, Fault, error_answer
 from siteassist_async.emulator.conversations import Spelling, conversation
 from siteassist_async.emulator.counters import Counters
 from siteassist_async.emulator.ids import UUID, valid_id
-from siteassist_async.emulator.limits import Limit
-from siteassist_async.emulator.refusals import QuotaHeaders, RetryAfter, quota_headers, refusal
+from siteassist_async.emulator.limits import Limit, QuotaHeaders, RetryAfter, quota_headers, refusal
+from siteassist_async.emulator.responses import JSON, Fault, StubResponse, error_response
 from siteassist_async.emulator.schedule import Schedule, Share
 
 __all__ = ["Seconds", "Service"]
 
 Seconds: TypeAlias = float | Callable[[], float]
-"""A constant, or a callable that is asked for each request."""
+"""A constant, or a callable that is called for each request."""
 
 _CONVERSATIONS = "/v2/conversations/"
-_NO_SUCH_ROUTE = Answer(404, b'{"error":{"message":"Not found"}}')
-_ONLY_GET = Answer(405, b'{"error":{"message":"Method not allowed"}}', (*JSON, ("Allow", "GET")))
-_NO_UUID = error_answer(422, details={"field": "conversationId", "reason": "Invalid UUID"})
+_NO_SUCH_ROUTE = StubResponse(404, b'{"error":{"message":"Not found"}}')
+_ONLY_GET = StubResponse(
+    405, b'{"error":{"message":"Method not allowed"}}', (*JSON, ("Allow", "GET"))
+)
+_NO_UUID = error_response(422, details={"field": "conversationId", "reason": "Invalid UUID"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -37,7 +38,7 @@ def _schedule_of(service: Service) -> Schedule:
 
 @define(eq=False, repr=False, kw_only=True)
 class Service:
-    """What the emulator decides by; every option but `seed` and `faults` may be set at any time.
+    """The API's behavior; every option but `seed` and `faults` may be changed at any time.
 
     A request is checked in this order: token, limit, method and path, then the fault that its
     id meets (an outage, a scripted one, one of a share).
@@ -54,7 +55,7 @@ class Service:
     quota_headers: QuotaHeaders = None
     latency: Seconds = 0.0
     refusal_latency: Seconds = 0.0
-    """Before a 401 and before the limit's 429, which are answered without the real work."""
+    """The latency of a 401 and of the limit's 429, which a server sends without the real work."""
     faults: Sequence[Share] = ()
     outage: Fault | None = None
     """Met by every request for a conversation for as long as it is set."""
@@ -66,23 +67,23 @@ class Service:
     _schedule: Schedule = field(init=False, default=Factory(_schedule_of, takes_self=True))
 
     def script(self, conversation_id: str, *faults: Fault) -> None:
-        """Let the next requests for an id meet these faults, one each, then serve it normally.
+        """Let the next requests for an ID meet these faults, one each.
 
         Raises:
-            ValueError: the id is no UUID.
+            ValueError: The ID is not a UUID.
         """
         self._schedule.script(conversation_id, faults)
 
     def missing(self, *conversation_ids: str) -> None:
-        """Answer these ids with 404 from now on.
+        """Respond to these IDs with 404 from now on.
 
         Raises:
-            ValueError: an id is no UUID.
+            ValueError: An ID is not a UUID.
         """
         self._missing.update(map(valid_id, conversation_ids))
 
     def reset_counters(self) -> None:
-        """Count from zero again; what is in flight stays in flight."""
+        """Count from zero again; requests in flight stay counted as such."""
         flying = self.counters.in_flight
         self.counters = Counters(in_flight=flying, most_in_flight=flying)
 
@@ -92,31 +93,31 @@ class Service:
         given = token.strip().encode("utf-8", "surrogateescape")
         return hmac.compare_digest(given, self.token.encode()) and scheme.lower() == "bearer"
 
-    def answer(self, method: str, target: str, *, authorized: bool) -> Answer:
-        """Decide and count the answer to a request; `target` is its path with the query."""
+    def respond(self, method: str, target: str, *, authorized: bool) -> StubResponse:
+        """Return the response to a request, and count both; `target` is the path with the query."""
         self.counters.requests += 1
-        answer = self._decide(method, target, authorized=authorized)
-        self.counters.statuses[answer.status if answer.is_http else 0] += 1
-        return answer
+        response = self._decide(method, target, authorized=authorized)
+        self.counters.statuses[response.status if response.is_http else 0] += 1
+        return response
 
-    def _decide(self, method: str, target: str, *, authorized: bool) -> Answer:
+    def _decide(self, method: str, target: str, *, authorized: bool) -> StubResponse:
         if not authorized:
             self.counters.unauthorized += 1
-            return evolve(error_answer(401), delay=_seconds(self.refusal_latency))
+            return evolve(error_response(401), delay=_seconds(self.refusal_latency))
         if self.limit is None:
             return self._route(method, target)
         now = self.clock()
         wait = self.limit.take(now)
-        answer = self._refuse(wait) if wait else self._route(method, target)
+        response = self._refuse(wait) if wait else self._route(method, target)
         quota = self.limit.quota(now)
-        return answer.with_headers(quota_headers(quota, self.quota_headers, self.wall_clock))
+        return response.with_headers(quota_headers(quota, self.quota_headers, self.wall_clock))
 
-    def _refuse(self, wait: float) -> Answer:
+    def _refuse(self, wait: float) -> StubResponse:
         self.counters.refused += 1
-        answer = refusal(wait, self.retry_after, header=self.retry_after_header)
-        return evolve(answer, delay=_seconds(self.refusal_latency))
+        response = refusal(wait, self.retry_after, header=self.retry_after_header)
+        return evolve(response, delay=_seconds(self.refusal_latency))
 
-    def _route(self, method: str, target: str) -> Answer:
+    def _route(self, method: str, target: str) -> StubResponse:
         path = target.partition("?")[0]
         if not path.startswith(_CONVERSATIONS) or "/" in path[len(_CONVERSATIONS) :]:
             return _NO_SUCH_ROUTE
@@ -127,24 +128,24 @@ class Service:
             return _NO_UUID
         return self._get(conversation_id)
 
-    def _get(self, conversation_id: str) -> Answer:
+    def _get(self, conversation_id: str) -> StubResponse:
         if self.count_ids:
             self.counters.ids[conversation_id] += 1
-        answer = self._found(conversation_id)
+        response = self._found(conversation_id)
         fault = self.outage or self._schedule.next_fault(conversation_id)
         if fault is None:
-            return answer
+            return response
         self.counters.faults += 1
-        return fault(answer)
+        return fault(response)
 
-    def _found(self, conversation_id: str) -> Answer:
+    def _found(self, conversation_id: str) -> StubResponse:
         delay = _seconds(self.latency)
         if conversation_id in self._missing:
-            return evolve(error_answer(404, conversation_id), delay=delay)
+            return evolve(error_response(404, conversation_id), delay=delay)
         found = conversation(
             conversation_id, self.seed, messages=self.messages, spelling=self.spelling
         )
-        return Answer(200, _encode(found), conversation_id=conversation_id, delay=delay)
+        return StubResponse(200, _encode(found), conversation_id=conversation_id, delay=delay)
 
 
 def _seconds(value: Seconds) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siteassist_async.export.audit import Fault
+from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.errors import (
     ExportError,
     InputChangedError,
@@ -15,12 +16,13 @@ from siteassist_async.export.errors import (
     UnknownColumnError,
 )
 from siteassist_async.export.job import ExportJob
-from siteassist_async.export.ledger import Learner
+from siteassist_async.export.ledger import RestorablePacer
 from siteassist_async.export.source import Source
 from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary, exit_code
 from siteassist_async.export.verify import Verified, verify
 
 __all__ = [
+    "Counts",
     "Ending",
     "ExitCode",
     "ExportError",
@@ -28,12 +30,12 @@ __all__ = [
     "Fault",
     "InputChangedError",
     "InputError",
-    "Learner",
     "OutputChangedError",
     "OutputError",
     "OutputExistsError",
     "OutputInUseError",
     "Progress",
+    "RestorablePacer",
     "Source",
     "StateError",
     "Summary",

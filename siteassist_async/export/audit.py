@@ -80,7 +80,7 @@ class Audit:
         )
         for path, noun, found, expected in pairs:
             if found != expected:
-                yield Fault(path, f"has {plural(found, noun)}, and {expected} were written")
+                yield Fault(path, f"has {plural(found, noun)}, but {expected} were written")
 
     def _faults(
         self, log: Log, read: Callable[[bytes], Answer | None], noun: str
@@ -94,7 +94,7 @@ class Audit:
             found: dict[Key, Kind] = {}
             for number, answer in some:
                 if answer is None:
-                    yield f"has no whole {noun} in line {number}"
+                    yield f"has no valid {noun} in line {number}"
                 elif answer[0] in found:
                     yield _again(answer[0])
                 else:
@@ -103,7 +103,7 @@ class Audit:
             yield from map(_again, self.store.note(found))
             ids = [key for key in found if isinstance(key, str)]
             for unknown in () if self.rebuilding else self.store.unknown(ids):
-                yield f"has the id {unknown}, which was not asked for"
+                yield f"contains the ID {unknown}, which is not in the input"
 
 
 def _record(line: bytes) -> Answer | None:
@@ -121,5 +121,5 @@ def _letter(line: bytes) -> Answer | None:
 
 
 def _again(key: Key) -> str:
-    what = f"the id {key}" if isinstance(key, str) else f"line {key} of the input"
-    return f"has an answer to {what} that is answered already"
+    what = f"the ID {key}" if isinstance(key, str) else f"line {key} of the input"
+    return f"has a second line for {what}"

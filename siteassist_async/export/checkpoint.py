@@ -17,7 +17,7 @@ class Counts:
     """The outcomes of all runs of an export.
 
     Attributes:
-        taken: Ids read from the input; they have their outcome, or are in flight.
+        claimed: IDs read from the input; they have their outcome, or are in flight.
         exported: Records written.
         failed: Ids in the dead letters, invalid ones apart.
         retryable: Those of the failed that may well succeed another time.
@@ -25,7 +25,7 @@ class Counts:
         invalid: Ids that are no UUID.
     """
 
-    taken: int = 0
+    claimed: int = 0
     exported: int = 0
     failed: int = 0
     retryable: int = 0
@@ -101,7 +101,7 @@ class Checkpoint:
         prefix: That list up to the cursor's front, which must be the same when it goes on.
         identity: What the file system says of the input. While it says the same, the input need
             not be read again to know that it is; None for a pipe.
-        spooled: What the file system says of the plain list, where one was made of the input.
+        staged: What the file system says of the plain list, where one was made of the input.
         retry: How far the ids to ask again have been dealt with, while there are some.
         retry_list: Their list.
         records: The output.
@@ -117,7 +117,7 @@ class Checkpoint:
     cursor: Cursor = field(factory=Cursor)
     prefix: Prefix = Prefix()
     identity: str | None = None
-    spooled: str = ""
+    staged: str = ""
     retry: Cursor | None = None
     retry_list: WholeList | None = None
     records: Mark = Mark()

@@ -1,19 +1,21 @@
-"""A checkpoint about once a second, beside the work and out of its way."""
+"""Checkpoints once a second, saved in a thread beside the work."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
-from siteassist_async.export.threads import in_thread, outlast
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from siteassist_async.clock import Clock
     from siteassist_async.export.checkpoint import Checkpoint
     from siteassist_async.export.ledger import Ledger
+
 
 INTERVAL = 1.0
 """Seconds from the end of one checkpoint to the beginning of the next."""
@@ -63,6 +65,33 @@ class Checkpointer:
             await outlast(self._saving)
 
     async def _save(self, checkpoint: Checkpoint) -> None:
-        await in_thread(self._ledger.sync)
+        await run_in_thread(self._ledger.sync)
         async with self.store_use:
-            await in_thread(partial(self._ledger.commit, checkpoint))
+            await run_in_thread(partial(self._ledger.commit, checkpoint))
+
+
+T = TypeVar("T")
+
+
+async def run_in_thread(call: Callable[[], T], *, on_cancel: Callable[[], None] | None = None) -> T:
+    """Call in a thread; being cancelled waits for its end, for it uses what is closed then.
+
+    `on_cancel` may make that end come sooner.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if on_cancel is not None:
+            on_cancel()
+        await outlast(task)
+        raise
+
+
+async def outlast(task: asyncio.Future[T]) -> None:
+    """Wait for the end of a task, however it ends and however often the waiting is cancelled."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # seen, so that asyncio does not report it

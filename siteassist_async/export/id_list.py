@@ -1,4 +1,4 @@
-"""A plain list of ids, one a line, read by byte offset."""
+"""The list of IDs, one per line, read by byte offset; and the work queue made of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from siteassist_async.errors import InvalidIdError
-from siteassist_async.export.checkpoint import Prefix
+from siteassist_async.export.checkpoint import Cursor, Prefix
 from siteassist_async.export.disk import plural, stamp
 from siteassist_async.export.errors import InputChangedError, InputError
+from siteassist_async.export.store import Store
 from siteassist_async.ids import parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
 
 BLOCK = 16384
 """Bytes read at a time; a longer line is no id, and is not kept in memory."""
@@ -155,10 +157,12 @@ class IdList:
         size = self.size()
         if size < known.size:
             raise self._changed(
-                f"has {plural(size, 'byte')}, of which {known.size} were read before"
+                f"was shortened to {plural(size, 'byte')}, of {known.size} that were read before"
             )
         if self.prefix(known.size) != known:
-            raise self._changed(f"is not the same in the {plural(known.size, 'byte')} read before")
+            raise self._changed(
+                f"changed in its first {plural(known.size, 'byte')}, which an earlier run read"
+            )
 
     def confirm(self, read: Prefix) -> None:
         """At the end of the list, make sure that it is what was read.
@@ -190,7 +194,7 @@ class IdList:
 
     def goes_on_error(self) -> InputChangedError:
         """Say that the last line, as it was read, was not written to its end."""
-        return self._changed("goes on in the line that was its last")
+        return self._changed("has been continued in its last line")
 
     def last_line(self, known: Prefix) -> tuple[Prefix, int, str]:
         """Describe a prefix without its last line; returns that line's number and text too.
@@ -237,8 +241,8 @@ class IdList:
 
     def _changed(self, what: str) -> InputChangedError:
         return InputChangedError(
-            f"{what}, so the export cannot go on; "
-            "give the ids as they were, name another output, or restart the export",
+            f"{what}, so the export cannot resume; "
+            "restore the input, choose another output, or restart the export",
             path=self._name,
         )
 
@@ -277,3 +281,95 @@ def _entry(text: str, position: int, line: int, end: int) -> Entry:
         return Entry(position, line, end, text, parse_id(text))
     except InvalidIdError as error:
         return Entry(position, line, end, text, fault=error)
+
+
+_USUAL_LINE = 37  # a UUID and its line break
+
+
+@define
+class WorkQueue:
+    """Gives the ids that have no outcome yet.
+
+    Attributes:
+        ids: The list.
+        cursor: How far it has been dealt with.
+        known: The list up to the cursor's front, when the queue was opened.
+        seen: Where ids are looked up to find duplicates; None for a list that has none.
+    """
+
+    ids: IdList
+    cursor: Cursor
+    known: Prefix
+    seen: Store | None
+    _block: Block | None = None
+
+    def open_entries(self) -> list[Entry]:
+        """Read again what was taken and has no outcome."""
+        return [self.ids.entry(at, line) for at, line in sorted(self.cursor.open.items())]
+
+    def blocks(self) -> Iterator[Block]:
+        """Read what was not taken, marking duplicates, and enter each block."""
+        for block in self.ahead():
+            self.enter(block)
+            yield block
+
+    def ahead(self) -> Iterator[Block]:
+        """Read the blocks without entering them; each step writes to the store.
+
+        Raises:
+            InputChangedError: The list was shortened or edited while it was read.
+        """
+        at, line = self.prefix(), self.cursor.line
+        while block := self.ids.block(at, line):
+            if self.seen is not None:
+                self._mark_duplicates(block, self.seen)
+            yield block
+            at, line = block.end, block.line
+        self.ids.confirm(at)
+
+    def enter(self, block: Block) -> None:
+        """Note that what is taken next stands in this block."""
+        self._block = block
+
+    def prefix(self) -> Prefix:
+        """Describe the list up to the cursor's front."""
+        return self._block.prefix(self.cursor.front) if self._block else self.known
+
+    def claim(self, entry: Entry) -> None:
+        """Note that the entry, the next of its list, is in flight."""
+        self.cursor.open[entry.position] = entry.line
+        self.cursor.front = entry.end
+        self.cursor.line = entry.line + 1
+
+    def complete(self, entry: Entry) -> None:
+        """Note that the entry has its outcome."""
+        del self.cursor.open[entry.position]
+
+    def finish(self, block: Block) -> None:
+        """Note that all entries of the block were taken: what follows them is blank."""
+        self.cursor.front = block.end.size
+        self.cursor.line = block.line
+
+    def remaining(self) -> int:
+        """Estimate how many ids were not taken, from the length of the lines so far."""
+        lines = self.cursor.line - 1
+        length = self.cursor.front / lines if lines else _USUAL_LINE
+        return round((self.ids.size() - self.cursor.front) / length)
+
+    def _mark_duplicates(self, block: Block, seen: Store) -> None:
+        """Mark the entries whose id stands in an earlier line.
+
+        The store may know of lines that were read ahead, and edited before they were taken. So
+        it is believed only where the list agrees.
+        """
+        ids = [entry for entry in block.entries if entry.id]
+        if seen.add([(entry.id, entry.position) for entry in ids]):
+            return
+        first = seen.positions([entry.id for entry in ids])
+        for entry in ids:
+            before = first[entry.id]
+            if before < entry.position and self.ids.holds(before, entry.id):
+                entry.duplicate = True
+            elif before != entry.position:
+                seen.move(entry.id, entry.position)
+                first[entry.id] = entry.position

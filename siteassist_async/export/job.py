@@ -11,19 +11,19 @@ from attrs import evolve
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts
+from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.layout import Layout
-from siteassist_async.export.opening import Opening
+from siteassist_async.export.resume import Resume
 from siteassist_async.export.run import Conclusion, Run
-from siteassist_async.export.spool import StoppedError
+from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
-from siteassist_async.export.threads import in_thread
 from siteassist_async.outage import WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from siteassist_async.export.ledger import Learner, Ledger
+    from siteassist_async.export.ledger import Ledger, RestorablePacer
     from siteassist_async.export.source import Source
 
 
@@ -67,14 +67,14 @@ class ExportJob:
         restart: bool = False,
         retry_failed: bool = False,
         rebuild_state: bool = False,
-        pacer: Learner | None = None,
+        pacer: RestorablePacer | None = None,
         wait: float = WAIT,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if limit < 1:
             raise ConfigurationError(f"limit must be at least 1, not {limit}")
         self._layout = Layout.of(output)
-        self._opening = Opening(
+        self._resume = Resume(
             source,
             self._layout,
             restart=restart,
@@ -92,7 +92,7 @@ class ExportJob:
         self._ledger: Ledger | None = None
         self._run: Run | None = None
         self._exported_before = self._size_before = 0
-        self._last = _at_rest(Counts())
+        self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
         """Export until the input ends, `stop` is called or nothing more can come.
@@ -106,11 +106,11 @@ class ExportJob:
         self._started = self._clock.now()
         with ExitStack() as stack:
             try:
-                opening = partial(stack.enter_context, self._opening.ledger())
-                ledger = await in_thread(opening, on_cancel=self.stop)
+                opening = partial(stack.enter_context, self._resume.open_ledger())
+                ledger = await run_in_thread(opening, on_cancel=self.stop)
             except StoppedError as stopped:
-                self._last = _at_rest(stopped.counts)
-                return self._summary(Conclusion(Ending.STOPPED), stopped.counts)
+                self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
+                return self._summary(Conclusion(Ending.STOPPED))
             self._open(ledger)
             stack.callback(self._close, ledger)
             run = self._run = Run(
@@ -123,7 +123,7 @@ class ExportJob:
             )
             conclusion = await run.execute()
             ledger.letters.remove_empty()
-        return self._summary(conclusion, ledger.counts)
+        return self._summary(conclusion)
 
     def stop(self) -> None:
         """Ask for no further ids; `run` returns once those in flight are written."""
@@ -150,49 +150,22 @@ class ExportJob:
     def _measure(self, ledger: Ledger) -> Progress:
         counts, in_flight = ledger.counts, ledger.in_flight()
         outage = self._run.outage if self._run else None
-        return evolve(
-            _at_rest(counts),
-            asked=counts.taken - in_flight,
-            exported=counts.exported - self._exported_before,
+        return Progress(
+            counts=evolve(counts),
             already_there=self._exported_before,
             in_flight=in_flight,
-            total=counts.taken + ledger.remaining(),
+            total=counts.claimed + ledger.remaining(),
             bytes_written=ledger.records.offset - self._size_before,
             elapsed=self._clock.now() - self._started,
             outage=self._clock.now() - outage.since if outage else 0.0,
             outage_error=outage.error if outage else None,
         )
 
-    def _summary(self, conclusion: Conclusion, counts: Counts) -> Summary:
-        last = self._last
+    def _summary(self, conclusion: Conclusion) -> Summary:
         return Summary(
             ending=conclusion.ending,
-            asked=last.asked,
-            exported=last.exported,
-            already_there=last.already_there,
-            failed=last.failed,
-            retryable=counts.retryable,
-            duplicates=last.duplicates,
-            invalid=last.invalid,
-            bytes_written=last.bytes_written,
-            elapsed=self._clock.now() - self._started,
+            progress=evolve(self._last, elapsed=self._clock.now() - self._started),
             output=self._layout.output,
             dead_letters=self._layout.dead_letters,
             error=conclusion.error,
         )
-
-
-def _at_rest(counts: Counts) -> Progress:
-    """Describe an export that no run is at."""
-    return Progress(
-        asked=counts.exported + counts.failed + counts.duplicates + counts.invalid,
-        exported=0,
-        already_there=counts.exported,
-        failed=counts.failed,
-        duplicates=counts.duplicates,
-        invalid=counts.invalid,
-        in_flight=0,
-        total=None,
-        bytes_written=0,
-        elapsed=0.0,
-    )

@@ -60,12 +60,14 @@ class Layout:
         """
         for folder in (self.output, *self.output.absolute().parents):
             if folder.name.startswith(".") and folder.name.endswith(".export"):
-                raise self._taken(self.output, f"{folder} is a name for the state of an export")
+                raise self._taken(self.output, f"{folder} is reserved for the state of an export")
         if self.output.stem.endswith(_LETTERS):
             stem = self.output.stem.removesuffix(_LETTERS)
             other = Layout(self.output.with_name(f"{stem}{self.output.suffix}"))
             if other.has_state():
-                raise self._taken(self.output, f"is for the dead letters of {other.output}")
+                raise self._taken(
+                    self.output, f"is reserved for the dead letters of {other.output}"
+                )
         if Layout(self.dead_letters).has_state():
             raise self._taken(
                 self.dead_letters,
@@ -79,13 +81,13 @@ class Layout:
             return status_of(self.folder / CHECKPOINT) is not None
 
     def _taken(self, path: Path, why: str) -> OutputExistsError:
-        return OutputExistsError(f"{why}; name another output", path=str(path))
+        return OutputExistsError(f"{why}; choose another output", path=str(path))
 
 
 def stranger(path: Path) -> OutputExistsError:
     """Say that a file holds data that this export cannot prove to have written."""
     return OutputExistsError(
-        "is there already and not from an export that can go on; "
-        "move it away or name another output",
+        "already exists and does not belong to an export that can be resumed; "
+        "move it away or choose another output",
         path=str(path),
     )

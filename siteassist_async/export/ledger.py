@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, WholeList, boot_id
 from siteassist_async.export.dead_letters import DeadLetter, encode
-from siteassist_async.export.feed import Feed
+from siteassist_async.export.id_list import WorkQueue
 from siteassist_async.export.log import Log
 from siteassist_async.export.store import Store
 from siteassist_async.pacing.rate import LearnedRate
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from siteassist_async.errors import SiteAssistError
-    from siteassist_async.export.id_list import Entry
+    from siteassist_async.export.id_list import Entry, IdList
 
 
-class Learner(Protocol):
+class RestorablePacer(Protocol):
     """What learns a rate that is worth keeping for the next run: a pacer."""
 
     def learned(self) -> LearnedRate | None:
@@ -45,7 +45,7 @@ class Ledger:
         retry: The ids that are asked for again; None if there are none.
         retry_list: Their list.
         identity: The input file's identity; None for a pipe.
-        spooled: What the file system says of the plain list, where one was made of the input.
+        staged: What the file system says of the plain list, where one was made of the input.
         records: The conversations.
         letters: The dead letters.
         learned: What the pacer had learned when the last run ended.
@@ -53,40 +53,58 @@ class Ledger:
     """
 
     counts: Counts
-    input: Feed
-    retry: Feed | None
+    input: WorkQueue
+    retry: WorkQueue | None
     retry_list: WholeList | None
     identity: str | None
-    spooled: str
+    staged: str
     records: Log
     letters: Log
     store: Store
-    pacer: Learner | None
+    pacer: RestorablePacer | None
     learned: LearnedRate | None
     last_answered: str | None
 
+    @classmethod
+    def of(cls, known: Checkpoint, ids: IdList, store: Store, records: Log, letters: Log) -> Ledger:
+        """Open a ledger at a checkpoint, without a retry queue and a pacer."""
+        return cls(
+            counts=known.counts,
+            input=WorkQueue(ids, known.cursor, known.prefix, store),
+            retry=None,
+            retry_list=known.retry_list,
+            identity=known.identity,
+            staged=known.staged,
+            records=records,
+            letters=letters,
+            store=store,
+            pacer=None,
+            learned=known.learned,
+            last_answered=known.last_answered,
+        )
+
     @property
-    def feed(self) -> Feed:
+    def queue(self) -> WorkQueue:
         """What is read now: first what is asked again, then the input."""
         return self.retry or self.input
 
-    def take(self, entry: Entry) -> None:
+    def claim(self, entry: Entry) -> None:
         """Note that an entry is in flight."""
-        self.feed.take(entry)
-        self.counts.taken += 1
+        self.queue.claim(entry)
+        self.counts.claimed += 1
 
-    def skip(self, entry: Entry) -> None:
+    def record_duplicate(self, entry: Entry) -> None:
         """Settle an entry as a duplicate."""
-        self.feed.settle(entry)
+        self.queue.complete(entry)
         self.counts.duplicates += 1
 
-    def export(self, records: Sequence[tuple[Entry, bytes]]) -> None:
+    def record_success(self, records: Sequence[tuple[Entry, bytes]]) -> None:
         """Settle entries by their records."""
         self.records.append([record for _, record in records])
         for entry, _ in records:
             self.adopt_record(entry)
 
-    def bury(self, entry: Entry, error: SiteAssistError) -> None:
+    def record_failure(self, entry: Entry, error: SiteAssistError) -> None:
         """Settle an entry by a dead letter."""
         letter = DeadLetter.of(entry, error)
         self.letters.append([encode(letter)])
@@ -94,13 +112,13 @@ class Ledger:
 
     def adopt_record(self, entry: Entry) -> None:
         """Settle an entry whose record is written."""
-        self.feed.settle(entry)
+        self.queue.complete(entry)
         self.counts.exported += 1
         self.last_answered = entry.id
 
     def adopt_letter(self, entry: Entry, *, retryable: bool) -> None:
         """Settle an entry whose dead letter is written."""
-        self.feed.settle(entry)
+        self.queue.complete(entry)
         if entry.id:
             self.counts.failed += 1
             self.counts.retryable += retryable
@@ -128,7 +146,7 @@ class Ledger:
             cursor=_copy(self.input.cursor),
             prefix=self.input.prefix(),
             identity=self.identity,
-            spooled=self.spooled,
+            staged=self.staged,
             retry=_copy(self.retry.cursor) if self.retry else None,
             retry_list=self.retry_list if self.retry else None,
             records=self.records.mark(),

@@ -64,7 +64,7 @@ class Log:
         with writing(path):
             self._made = status_of(path) is None
             if self._made and known.offset:
-                raise self._changed("is gone")
+                raise self._changed("is missing")
             # Not blocking: by now it may be a pipe, which nobody reads.
             flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | (_NEW if self._made else 0)
             self._file = private(path, flags)
@@ -98,7 +98,7 @@ class Log:
             status = os.fstat(self._file)
             self._refuse_move(status)
             if status.st_size != self.offset:
-                raise self._changed("was written to by someone else during this run")
+                raise self._changed("was modified by another program during this run")
             return Mark(self.offset, self._tail_sum(self.offset), self._crc, identity(status))
 
     def seal(self, mark: Mark) -> Mark:
@@ -219,10 +219,10 @@ class Log:
         if not stat.S_ISREG(status.st_mode):
             raise OutputError("is not a regular file, so it cannot be resumed", path=str(self.path))
         if not known.file and status.st_uid != os.geteuid() and not self._made:
-            raise OutputError("belongs to another user; name another output", path=str(self.path))
+            raise OutputError("belongs to another user; choose another output", path=str(self.path))
         if status.st_size < known.offset:
             raise self._changed(
-                f"has {status.st_size} of the {plural(known.offset, 'byte')} written so far"
+                f"has only {status.st_size} of the {plural(known.offset, 'byte')} written so far"
             )
         if self._tail_sum(known.offset) != known.tail:
             raise self._changed("was edited or replaced since it was written")
@@ -262,7 +262,7 @@ class Log:
             os.fsync(out.fileno())
         sync_folder(to.parent)
         _LOG.warning(
-            "%s: %s that may not be of this export were moved from its end to %s",
+            "%s: %s at its end may not belong to this export; moved to %s",
             self.path,
             plural(size - self.offset, "byte"),
             to,
@@ -288,8 +288,8 @@ class Log:
 
     def _changed(self, what: str) -> OutputChangedError:
         return OutputChangedError(
-            f"{what}; put it back as it was, name another output, or go on from what is there: "
-            "rebuild the export's state",
+            f"{what}; restore it, choose another output, or rebuild the export's state to "
+            "resume from what is there",
             path=str(self.path),
         )
 
@@ -299,7 +299,7 @@ def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
     size = 0
     for line in lines:
         if b"\n" in line:
-            raise ValueError("a record is one line")
+            raise ValueError("a record must be one line")
         if size + len(line) > LONGEST_WRITE:
             yield b"\n".join([*held, b""])
             held, size = [], 0

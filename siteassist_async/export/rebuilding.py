@@ -7,14 +7,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from siteassist_async.export.audit import Audit, Kind
-from siteassist_async.export.checkpoint import Counts, Cursor, Mark, Prefix
+from siteassist_async.export.checkpoint import Checkpoint, Cursor, Mark
 from siteassist_async.export.disk import identity, plural, status_of, writing
 from siteassist_async.export.errors import OutputChangedError
-from siteassist_async.export.feed import Feed
+from siteassist_async.export.id_list import IdList
 from siteassist_async.export.layout import CHECKPOINT
 from siteassist_async.export.ledger import Ledger
 from siteassist_async.export.log import Log
-from siteassist_async.export.refeed import retry_feed, write_retry_list
+from siteassist_async.export.retry_failed import retry_queue, write_retry_list
 from siteassist_async.export.state import KEPT_LETTERS, REBUILT, SEAL
 from siteassist_async.export.store import Store
 
@@ -52,7 +52,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         ledger.letters.drop_rest()
         ledger.retry_list = write_retry_list(state, _settle(ledger, last))
         if ledger.retry_list.prefix.size:
-            ledger.retry = retry_feed(state, Cursor(), ledger.retry_list)
+            ledger.retry = retry_queue(state, Cursor(), ledger.retry_list)
         stack.callback(ledger.finish_retry)
         ledger.sync()
         ledger.commit(ledger.snapshot())
@@ -66,20 +66,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
 def _empty_ledger(stack: ExitStack, layout: Layout, store: Store, ids: IdList) -> Ledger:
     records = stack.enter_context(closing(_log(layout.output)))
     letters = stack.enter_context(closing(_log(layout.dead_letters)))
-    return Ledger(
-        counts=Counts(),
-        input=Feed(ids, Cursor(), Prefix(), store),
-        retry=None,
-        retry_list=None,
-        identity=None,
-        spooled="",
-        records=records,
-        letters=letters,
-        store=store,
-        pacer=None,
-        learned=None,
-        last_answered=None,
-    )
+    return Ledger.of(Checkpoint(), ids, store, records, letters)
 
 
 def _log(path: Path) -> Log:
@@ -107,7 +94,7 @@ def _last_answered(ledger: Ledger, audit: Audit) -> int:
     if more:
         raise _refused(
             ledger.records.path,
-            f"and its dead letters have {plural(more, 'line')} for what is not in the input",
+            f"and its dead letters have {plural(more, 'line')} for IDs that are not in the input",
         )
     return last
 
@@ -123,27 +110,27 @@ def _settle(ledger: Ledger, last: int) -> Iterator[str]:
             if entry.duplicate or entry.fault is not None or entry.key in kinds:
                 _settle_entry(ledger, entry, kinds.get(entry.key))
             else:
-                ledger.input.take(entry)
-                ledger.input.settle(entry)
+                ledger.input.claim(entry)
+                ledger.input.complete(entry)
                 yield entry.id
         ledger.input.finish(block)
 
 
 def _settle_entry(ledger: Ledger, entry: Entry, kind: Kind | None) -> None:
-    ledger.take(entry)
+    ledger.claim(entry)
     if entry.duplicate:
-        ledger.skip(entry)
+        ledger.record_duplicate(entry)
     elif kind is Kind.RECORD:
         ledger.adopt_record(entry)
     elif kind is None and entry.fault is not None:
-        ledger.bury(entry, entry.fault)
+        ledger.record_failure(entry, entry.fault)
     else:
         ledger.adopt_letter(entry, retryable=kind is Kind.RETRYABLE)
 
 
 def _refused(path: Path, what: str) -> OutputChangedError:
     return OutputChangedError(
-        f"{what}, so the state cannot be rebuilt: delete such lines, or give the input that the "
-        "export was made of",
+        f"{what}, so the state cannot be rebuilt: delete these lines, or use the input that the "
+        "export was made from",
         path=str(path),
     )

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from siteassist_async.export.checkpoint import Checkpoint
-    from siteassist_async.export.feed import Feed
-    from siteassist_async.export.id_list import Block, Entry
+    from siteassist_async.export.id_list import Block, Entry, WorkQueue
     from siteassist_async.export.ledger import Ledger
     from siteassist_async.export.log import Log
 
@@ -41,7 +40,7 @@ def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
     if checkpoint.boot == boot_id():
         written = list(_answers(ledger.records, record_id))
         buried = list(_answers(ledger.letters, read_letter))
-        pending = _Pending(ledger.feed)
+        pending = _Pending(ledger.queue)
         open_keys = _locate(pending, {answer.key for answer in (*written, *buried)})
         kept = [
             *_keep(written, open_keys, ledger.records),
@@ -78,28 +77,28 @@ HELD = 64
 
 
 class _Pending:
-    """The entries of a feed without an outcome, in the order of the input, once and once more."""
+    """The entries of a queue without an outcome, in the order of the input, once and once more."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
         self._held: list[Block] = []
 
     def look(self) -> Iterator[Entry]:
         """Read them; nothing is taken meanwhile."""
-        yield from self._feed.open_entries()
-        for block in self._feed.ahead():
+        yield from self._queue.open_entries()
+        for block in self._queue.ahead():
             if len(self._held) < HELD:
                 self._held.append(block)
             yield from block.entries
 
     def take(self) -> Iterator[Entry]:
         """Give them again, each to be taken before the next."""
-        yield from self._feed.open_entries()
+        yield from self._queue.open_entries()
         for block in self._held:
-            self._feed.enter(block)
+            self._queue.enter(block)
             yield from block.entries
-            self._feed.finish(block)
-        yield from chain.from_iterable(map(attrgetter("entries"), self._feed.blocks()))
+            self._queue.finish(block)
+        yield from chain.from_iterable(map(attrgetter("entries"), self._queue.blocks()))
 
 
 def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
@@ -127,10 +126,10 @@ def _keep(answers: Iterable[_Answer], open_keys: set[Key], log: Log) -> Iterator
 
 def _adopt(ledger: Ledger, pending: _Pending, answers: dict[Key, _Answer]) -> None:
     for entry in pending.take() if answers else ():
-        if entry.position not in ledger.feed.cursor.open:
-            ledger.take(entry)
+        if entry.position not in ledger.queue.cursor.open:
+            ledger.claim(entry)
         if entry.duplicate:
-            ledger.skip(entry)
+            ledger.record_duplicate(entry)
         elif answer := answers.pop(entry.key, None):
             _settle(ledger, entry, answer)
             if not answers:

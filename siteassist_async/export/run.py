@@ -119,7 +119,7 @@ class Run:
                     self._checkpointer.tick()
             finally:
                 await pool.stop()
-        return not (self._ledger.feed.cursor.open or entries.cut_short)
+        return not (self._ledger.queue.cursor.open or entries.cut_short)
 
     def _options(self) -> Options[Entry]:
         proven = self._ledger.last_answered
@@ -134,25 +134,27 @@ class Run:
 
     def _elsewhere(self) -> Sequence[Entry]:
         """Ids from all over the list, for those at its beginning may be another project's."""
-        return self._ledger.feed.ids.sample(ELSEWHERE)
+        return self._ledger.queue.ids.sample(ELSEWHERE)
 
     def _write(self, outcomes: Sequence[tuple[Entry, bytes | SiteAssistError]]) -> None:
-        self._ledger.export([(e, record) for e, record in outcomes if isinstance(record, bytes)])
+        self._ledger.record_success(
+            [(e, record) for e, record in outcomes if isinstance(record, bytes)]
+        )
         for entry, outcome in outcomes:
             if not isinstance(outcome, bytes):
-                self._ledger.bury(entry, outcome)
+                self._ledger.record_failure(entry, outcome)
 
     def _ask(self, entry: Entry) -> Awaitable[bytes]:
         return self._fetch(entry.id)
 
     async def _blocks(self) -> AsyncGenerator[Sequence[Entry], None]:
         """Yield the ids without an outcome; after each block all of it was taken."""
-        feed = self._ledger.feed
-        yield feed.open_entries()
-        blocks = feed.blocks()
+        queue = self._ledger.queue
+        yield queue.open_entries()
+        blocks = queue.blocks()
         while block := await self._next(blocks):
             yield block.entries
-            feed.finish(block)
+            queue.finish(block)
             await asyncio.sleep(0)  # a long stretch of duplicates must not stall the loop
 
     async def _next(self, blocks: Iterator[Block]) -> Block | None:
@@ -184,12 +186,12 @@ class _Entries(AsyncInput["Entry"]):
             if not super().take():
                 return False
             entry = self.key
-            if entry.position not in self._ledger.feed.cursor.open:
-                self._ledger.take(entry)
+            if entry.position not in self._ledger.queue.cursor.open:
+                self._ledger.claim(entry)
             if entry.duplicate:
-                self._ledger.skip(entry)
+                self._ledger.record_duplicate(entry)
             elif entry.fault is not None:
-                self._ledger.bury(entry, entry.fault)
+                self._ledger.record_failure(entry, entry.fault)
             else:
                 return True
         self.cut_short = self.cut_short or not self.exhausted

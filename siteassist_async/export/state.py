@@ -1,7 +1,8 @@
-"""The folder of an export's state: its own, and reached by no link."""
+"""The state folder of an export, used by one process and reached through no link, and its lock."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from contextlib import contextmanager
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from siteassist_async.export.disk import private, status_of, sync_folder, writing
-from siteassist_async.export.errors import StateError
+from siteassist_async.export.errors import OutputInUseError, StateError
 from siteassist_async.export.layout import CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from siteassist_async.export.layout import Layout
+
 
 LOCK = "lock"
 """Held by the run that writes to this output."""
@@ -105,8 +107,8 @@ class State:
         status = self.status(name)
         if status is not None and (not stat.S_ISREG(status.st_mode) or status.st_nlink > 1):
             raise StateError(
-                "is a link or no regular file, which no export makes; "
-                "remove it, or name another output",
+                "is a link or not a regular file, and no export creates such; "
+                "remove it, or choose another output",
                 path=str(self.path / name),
             )
 
@@ -122,7 +124,7 @@ def opened_state(layout: Layout) -> Generator[State]:
     try:
         folder = os.open(layout.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except NotADirectoryError as error:
-        raise _refused(layout, "is a link or no folder") from error
+        raise _refused(layout, "is a link or not a folder") from error
     try:
         _refuse_others(os.fstat(folder), layout)
         yield State(layout.folder, folder)
@@ -145,12 +147,40 @@ def _refuse_others(status: os.stat_result, layout: Layout) -> None:
     if status.st_uid != os.geteuid():
         raise _refused(layout, "belongs to another user")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _refused(layout, "may be written to by other users")
+        raise _refused(layout, "is writable by other users")
 
 
 def _refused(layout: Layout, what: str) -> StateError:
     return StateError(
-        f"{what}, and the state of an export to {layout.output.name} must be a folder of its "
-        "user alone; remove it, or name an output in another folder",
+        f"{what}; the state of an export to {layout.output.name} must be a folder that only "
+        "its user can write to: remove it, or choose an output in another folder",
         path=str(layout.folder),
     )
+
+
+@contextmanager
+def locked(layout: Layout, state: State) -> Generator[None]:
+    """Hold an output for this run; the lock ends with its process, however that ends.
+
+    Raises:
+        OutputInUseError: Another run holds it.
+    """
+    with writing(state.path / LOCK):
+        lock = state.open(LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        _hold(lock, layout)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, layout: Layout) -> None:
+    with writing(layout.folder / LOCK):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise OutputInUseError(
+                f"another run is writing to it: process {holder}", path=str(layout.output)
+            ) from None
+        os.pwrite(lock, b"%-20d" % os.getpid(), 0)

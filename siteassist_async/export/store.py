@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Key = str | int
 """An id, or the line of the input of what is none."""
 
-VERSION = 2
+VERSION = 3
 """Of the tables and of the checkpoint's fields."""
 
 LONGEST_LOG = 2**22
@@ -139,7 +139,7 @@ class Store:
         with self._naming_path():
             rows = self._database.execute(query, list(keys)).fetchall()
         if len(rows) < len(keys):
-            raise self._damaged("it has lost an id")
+            raise self._damaged("an ID is missing from its index")
         return {keys[key]: position for key, position in rows}
 
     def unknown(self, ids: Iterable[str]) -> list[str]:
@@ -205,7 +205,7 @@ class Store:
                 self._database.executescript(_TABLES)
             elif version != VERSION:
                 raise StateError(
-                    f"is of version {version} and this package reads version {VERSION}; use the "
+                    f"has version {version}, but this package reads version {VERSION}; use the "
                     "package that wrote it, or rebuild the export's state",
                     path=str(self._path),
                 )

@@ -1,4 +1,4 @@
-"""What an export has done, for people, for machines and as an exit code."""
+"""The summary of an export: counts, progress, how a run ended, and its exit code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from siteassist_async.errors import ConfigurationError, SiteAssistError
+from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.errors import InputError, OutputExistsError, OutputInUseError
 
 
@@ -15,86 +16,86 @@ class Ending(Enum):
     """Why a run ended."""
 
     FINISHED = "finished"
-    """Every id of the input has its outcome."""
+    """Every ID of the input is exported or failed."""
     STOPPED = "stopped"
-    """It was asked to stop; the next run goes on."""
+    """It was asked to stop; the next run resumes."""
     UNREACHABLE = "unreachable"
-    """Nothing is answered any more: the server is gone or overloaded, or a quota is used up; the
-    next run goes on."""
+    """No usable responses: the server is down or overloaded, or a quota is used up; the next run
+    resumes."""
     BLOCKED = "blocked"
-    """A person must act: 401, 402, 403 or a foreign 404 on all, an untrusted certificate."""
-
-
-@frozen
-class Summary:
-    """What an export holds at the end of a run.
-
-    asked = exported + already_there + failed + duplicates + invalid, where all but `exported`
-    and `already_there` count over all runs of this export.
-
-    Attributes:
-        ending: Why the run ended.
-        asked: Ids of the input that have their outcome, each occurrence counted.
-        exported: Records that this run wrote.
-        already_there: Records that earlier runs wrote.
-        failed: Ids in the dead letters, invalid ones apart.
-        retryable: Those of the failed that may well succeed another time.
-        duplicates: Occurrences of an id beyond its first.
-        invalid: Ids that are no UUID; they are in the dead letters too.
-        bytes_written: Bytes of the records that this run wrote.
-        elapsed: Seconds that this run took.
-        output: The records, one JSON text a line.
-        dead_letters: The ids that could not be had, one JSON text a line; no such file is there
-            if there are none.
-        error: What ended the run, if it is unreachable or blocked.
-    """
-
-    ending: Ending
-    asked: int
-    exported: int
-    already_there: int
-    failed: int
-    retryable: int
-    duplicates: int
-    invalid: int
-    bytes_written: int
-    elapsed: float
-    output: Path
-    dead_letters: Path
-    error: SiteAssistError | None = None
+    """A person must act: a 401, 402 or 403, a 404 of another server, an untrusted certificate."""
 
 
 @frozen
 class Progress:
-    """Where a running export is; the counts are those of `Summary`.
+    """How far an export is.
+
+    asked = exported + already_there + counts.failed + counts.duplicates + counts.invalid
 
     Attributes:
-        total: Ids in the input, estimated from its size until it is read; None before it is open.
-        outage: Seconds for which nothing has been answered, while the run waits for that; else 0.
-        outage_error: Why the last request had no answer then.
+        counts: The outcomes of all runs of this export.
+        already_there: Records that earlier runs wrote.
+        in_flight: IDs that were read and have no outcome yet.
+        total: IDs in the input, estimated from its size until it is read; None before it is open.
+        bytes_written: Bytes of the records that this run wrote.
+        elapsed: Seconds that this run has taken.
+        outage: Seconds without a usable response, while the run waits for the end of an outage.
+        outage_error: The last error of that outage.
     """
 
-    asked: int
-    exported: int
+    counts: Counts
     already_there: int
-    failed: int
-    duplicates: int
-    invalid: int
-    in_flight: int
-    total: int | None
-    bytes_written: int
-    elapsed: float
+    in_flight: int = 0
+    total: int | None = None
+    bytes_written: int = 0
+    elapsed: float = 0.0
     outage: float = 0.0
     outage_error: SiteAssistError | None = None
 
+    @property
+    def asked(self) -> int:
+        """IDs of the input that have their outcome, each occurrence counted."""
+        counts = self.counts
+        return counts.exported + counts.failed + counts.duplicates + counts.invalid
+
+    @property
+    def exported(self) -> int:
+        """Records that this run wrote."""
+        return self.counts.exported - self.already_there
+
+
+@frozen
+class Summary:
+    """The result of a run.
+
+    Attributes:
+        ending: Why the run ended.
+        progress: How far the export is.
+        output: The records, one JSON document per line.
+        dead_letters: The IDs that failed, one JSON document per line; the file does not exist if
+            there are none.
+        error: What ended the run, if it is unreachable or blocked.
+    """
+
+    ending: Ending
+    progress: Progress
+    output: Path
+    dead_letters: Path
+    error: SiteAssistError | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """The outcomes of all runs of this export."""
+        return self.progress.counts
+
 
 class ExitCode(IntEnum):
-    """What a scheduler is told."""
+    """The exit code of an export, for schedulers."""
 
     DONE = 0
-    """Everything that was asked for is in the file."""
+    """Every conversation is in the output."""
     SOME_FAILED = 1
-    """Finished; some ids are in the dead letters."""
+    """Finished; some IDs are in the dead letters."""
     WRONG_USAGE = 2
     """The options or the input are wrong."""
     RUN_AGAIN = 3
@@ -104,7 +105,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code(outcome: Summary | SiteAssistError) -> ExitCode:
-    """Say what came of an export: of the summary it returned or the error it raised."""
+    """Return the exit code for a summary, or for the error that an export raised."""
     if isinstance(outcome, SiteAssistError):
         if isinstance(outcome, InputError | OutputExistsError | ConfigurationError):
             return ExitCode.WRONG_USAGE
@@ -113,4 +114,5 @@ def exit_code(outcome: Summary | SiteAssistError) -> ExitCode:
         return ExitCode.ACT
     if outcome.ending is not Ending.FINISHED:
         return ExitCode.RUN_AGAIN
-    return ExitCode.SOME_FAILED if outcome.failed or outcome.invalid else ExitCode.DONE
+    counts = outcome.counts
+    return ExitCode.SOME_FAILED if counts.failed or counts.invalid else ExitCode.DONE

@@ -14,9 +14,8 @@ from siteassist_async.export.checkpoint import Checkpoint, Mark
 from siteassist_async.export.disk import identity, status_of, writing
 from siteassist_async.export.errors import InputError, OutputChangedError
 from siteassist_async.export.layout import CHECKPOINT, Layout
-from siteassist_async.export.lock import locked
 from siteassist_async.export.log import Log
-from siteassist_async.export.state import KEPT_LETTERS, opened_state
+from siteassist_async.export.state import KEPT_LETTERS, locked, opened_state
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:
@@ -56,7 +55,9 @@ def verify(output: Path) -> Verified:
     """
     layout = Layout.of(output)
     if not layout.has_state():
-        raise InputError("has no state of an export beside it", path=str(output))
+        raise InputError(
+            "is not the output of an export: there is no state folder beside it", path=str(output)
+        )
     with ExitStack() as stack:
         state = stack.enter_context(opened_state(layout))
         stack.enter_context(locked(layout, state))
@@ -90,7 +91,7 @@ def _faults(
         status = status_of(path)
     if status is None:
         if mark.offset:
-            yield Fault(path, "is gone")
+            yield Fault(path, "is missing")
         return
     try:
         with closing(Log(path, mark)) as log:

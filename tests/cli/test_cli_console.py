@@ -13,14 +13,13 @@ from attrs import evolve
 from command import siteassist
 from test_cli_progress import CALM, HALF, LOST
 
-from siteassist_async.cli.console import Console
-from siteassist_async.cli.reporters import Bar, JsonLines, LogLines, Silent, reporter_for
-from siteassist_async.cli.streams import flush
+from siteassist_async.cli.console import Console, flush
+from siteassist_async.cli.progress import Bar, JsonLines, LogLines, Silent, reporter_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from siteassist_async.cli.moment import Moment
+    from siteassist_async.cli.status import Status
 
 XTERM = {"TERM": "xterm"}
 
@@ -49,17 +48,17 @@ def terminal() -> Terminal:
     return Terminal()
 
 
-def at(elapsed: float, moment: Moment = HALF) -> Moment:
-    """The moment at another time."""
-    return evolve(moment, progress=evolve(moment.progress, elapsed=elapsed))
+def at(elapsed: float, status: Status = HALF) -> Status:
+    """The status at another time."""
+    return evolve(status, progress=evolve(status.progress, elapsed=elapsed))
 
 
 def test_results_and_work_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     """Results go to standard output, all else to standard error."""
     console = Console.of_process()
-    console.tell("result")
-    console.say("work")
-    console.fail("failure")
+    console.result("result")
+    console.info("work")
+    console.error("failure")
     said = capsys.readouterr()
     assert said.out == "result\n"
     assert said.err == "siteassist: work\nsiteassist: failure\n"
@@ -68,8 +67,8 @@ def test_results_and_work_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """A quiet console tells failures only."""
     console = Console.of_process(quiet=True)
-    console.say("work")
-    console.fail("failure")
+    console.info("work")
+    console.error("failure")
     assert capsys.readouterr().err == "siteassist: failure\n"
 
 
@@ -78,10 +77,10 @@ def test_a_redrawn_line_makes_way(terminal: Terminal) -> None:
     console = Console(None, terminal, XTERM)
     console.redraw("50%")
     console.redraw("60%")
-    console.say("news")
+    console.info("news")
     console.redraw("70%")
-    console.end()
-    console.end()
+    console.erase()
+    console.erase()
     start = "\r\x1b[K"
     assert terminal.getvalue() == (
         f"{start}\x1b[?7l50%\x1b[?7h{start}\x1b[?7l60%\x1b[?7h{start}siteassist: news\n"
@@ -114,9 +113,9 @@ def test_a_lost_reader_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a write failed nothing more is written to that stream."""
     gone = Gone()
     console = Console(None, gone, XTERM)
-    console.say("work")
+    console.info("work")
     monkeypatch.setattr(Gone, "write", Terminal.write)
-    console.say("more")
+    console.info("more")
     assert (gone.getvalue(), console.columns, console.has_blocks) == ("", 80, False)
 
 
@@ -124,8 +123,8 @@ def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process may be started without standard output and error."""
     monkeypatch.setattr(sys, "stdout", None)
     console = Console(None, None, XTERM)
-    console.tell("result")
-    console.say("work")
+    console.result("result")
+    console.info("work")
     assert not console.redraws
     flush()
 
@@ -134,7 +133,7 @@ def test_unknown_characters_are_escaped() -> None:
     """What the encoding lacks, an undecodable file name too, does not fail."""
     written = io.BytesIO()
     out = io.TextIOWrapper(written, encoding="latin-1")
-    Console(out, None, {}).tell("né \u2192 \udcff")
+    Console(out, None, {}).result("né \u2192 \udcff")
     assert written.getvalue() == b"n\xe9 \\u2192 \\udcff\n"
 
 
@@ -166,7 +165,7 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each moment is one line of JSON."""
+    """Each status is one line of JSON."""
     lines = JsonLines(Console.of_process())
     lines.show(HALF)
     lines.show(HALF)
@@ -188,10 +187,10 @@ def test_log_tells_a_standstill_at_once(capsys: pytest.CaptureFixture[str]) -> N
     lines.show(at(0.5))
     for elapsed in (1.0, 1.5, 10.5, 11.0):
         lines.show(at(elapsed, gated))
-    assert capsys.readouterr().err.count("the API asks us to wait 42 s") == 2
+    assert capsys.readouterr().err.count("waiting 42 s as requested by the API") == 2
     lines.show(at(21.0))
     lines.show(at(21.5, evolve(HALF, trouble=LOST, troubled=1.0)))
-    assert "no usable answer for 1 s" in capsys.readouterr().err
+    assert "no usable response for 1 s" in capsys.readouterr().err
 
 
 class Unwritable(io.BytesIO):

@@ -31,9 +31,9 @@ def test_all_is_as_it_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     """Every conversation comes through, and what was set in its way is told."""
     assert main(["demo", "--conversations", str(COUNT)]) == 0
     shown = capsys.readouterr().out
-    assert "  asked                  43\n" in shown
+    assert "  IDs                    43\n" in shown
     assert "  exported               40  " in shown
-    assert "  40 of 40 records are what the emulator has\n" in shown
+    assert "  40 of 40 records equal the emulator's conversations\n" in shown
     assert "not-a-conversation-id: invalid id" in shown
     assert ": not found" in shown
     assert '  {"object":"conversation","id":"' in shown
@@ -50,9 +50,9 @@ def test_the_limit_is_met_and_learned(
     monkeypatch.setattr(demo, "_BURST", 5.0)
     assert main(["demo", "--conversations", "60", "--output", str(tmp_path / "new" / "demo")]) == 0
     shown = capsys.readouterr().out
-    assert "the limit was taken for " in shown
-    assert "/s, and is 200/s\n" in shown
-    assert "because the API asked for it" in shown
+    assert "estimated rate limit " in shown
+    assert "/s, actual 200/s\n" in shown
+    assert "as requested by the API" in shown
     assert (tmp_path / "new" / "demo" / "conversations.failed.jsonl").exists()
 
 
@@ -62,7 +62,7 @@ def test_a_difference_is_no_success(
     """If a record were not what the emulator has, the demo would say so."""
     monkeypatch.setattr(demo, "conversation", Mock(return_value=None))
     assert main(["demo", "--conversations", "10"]) == 1
-    assert "  0 of 10 records are what the emulator has\n" in capsys.readouterr().out
+    assert "  0 of 10 records equal the emulator's conversations\n" in capsys.readouterr().out
 
 
 def test_what_was_not_met_is_no_success(
@@ -72,7 +72,7 @@ def test_what_was_not_met_is_no_success(
     monkeypatch.setattr(demo, "_ids", partial(conversation_ids, seed=15))
     assert main(["demo", "--conversations", "10"]) == 1
     shown = capsys.readouterr().out
-    assert "  10 of 10 records are what the emulator has\n" in shown
+    assert "  10 of 10 records equal the emulator's conversations\n" in shown
     assert "  failed                  0\n" in shown
 
 
@@ -117,7 +117,7 @@ def test_interrupted(
 
     monkeypatch.setattr(ExportJob, "run", run_and_interrupt)
     assert main(["demo"]) == 3
-    assert "the demo was ended before its export was" in capsys.readouterr().err
+    assert "the demo ended before its export was finished" in capsys.readouterr().err
 
 
 def test_a_failure_of_the_export(
@@ -132,7 +132,7 @@ def test_a_failure_of_the_export(
 
     monkeypatch.setattr(Emulator, "start", start_refusing)
     assert main(["demo"]) == 4
-    assert "was ended before" in capsys.readouterr().err
+    assert "ended before" in capsys.readouterr().err
 
 
 def test_an_error_of_the_export(
@@ -141,7 +141,7 @@ def test_an_error_of_the_export(
     """An error of its files is told as the export tells it."""
     monkeypatch.setattr(demo, "_ids", Mock(return_value=()))
     assert main(["demo"]) == 2
-    assert "ids.txt: has no ids" in capsys.readouterr().err
+    assert "ids.txt: contains no IDs" in capsys.readouterr().err
 
 
 def test_a_file_that_fails_amid_the_demo_is_told(

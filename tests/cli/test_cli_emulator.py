@@ -25,7 +25,7 @@ def test_serves_as_it_says() -> None:
     """The lines that it prints to try it work in a shell; its options hold."""
     arguments = ("--port", "0", "--token", "sk_a'b", "--seed", "7", "--latency", "0.001")
     with siteassist("emulator", *arguments) as emulator:
-        assert "token sk_a'b; Ctrl-C ends it" in line_with("SiteAssist emulator", emulator.stdout)
+        assert "token sk_a'b; Ctrl-C to stop" in line_with("SiteAssist emulator", emulator.stdout)
         lines = [line_with("export", emulator.stdout), line_with(ID, emulator.stdout)]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         shell = ["sh", "-c", "".join(lines)]
@@ -40,7 +40,7 @@ def test_ends_by_a_signal(number: signal.Signals) -> None:
         line_with("siteassist get", emulator.stdout)
         emulator.send_signal(number)
         shown, said = emulator.communicate()
-        assert (shown.strip(), said) == ("Answers given: none", "")
+        assert (shown.strip(), said) == ("Responses sent: none", "")
         assert emulator.returncode == 0
 
 
@@ -53,7 +53,7 @@ def test_rate(monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(["get", ID]) == 0
         assert main(["get", ID]) == 3
         emulator.send_signal(signal.SIGINT)
-        assert emulator.communicate()[0].strip() == "Answers given: 1 with 200, 1 with 429"
+        assert emulator.communicate()[0].strip() == "Responses sent: 1 with 200, 1 with 429"
 
 
 def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["emulator", "--port", str(port)]) == 2
     said = capsys.readouterr()
     assert said.err == (
-        f"siteassist: port {port} is in use; --port takes another one, and 0 is any that is free\n"
+        f"siteassist: port {port} is in use; choose another with --port, or 0 for any free one\n"
     )
     assert said.out == ""
 
@@ -94,11 +94,11 @@ def test_in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert main(["emulator", "--port", "0"]) == 0
     shown = capsys.readouterr().out
     assert "http://127.0.0.1:" in shown
-    assert shown.endswith("Answers given: none\n")
+    assert shown.endswith("Responses sent: none\n")
 
 
 def test_served() -> None:
     """What was done is told by status."""
     counters = Counters(requests=1234)
     counters.statuses.update({429: 34, 200: 1200})
-    assert served(counters) == "Answers given: 1,200 with 200, 34 with 429"
+    assert served(counters) == "Responses sent: 1,200 with 200, 34 with 429"

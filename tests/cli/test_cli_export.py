@@ -68,7 +68,7 @@ def test_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert records == {given: conversation(given, messages=1) for given in conversation_ids(100)}
     said = capsys.readouterr()
     assert "  exported              100  " in said.out
-    assert said.out.endswith("\nDone: all that was asked for is in out.jsonl\n")
+    assert said.out.endswith("\nDone: every conversation is in out.jsonl\n")
     assert TOKEN not in said.out + said.err
 
 
@@ -130,7 +130,7 @@ def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("--quiet", "--restart") == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "Could not be had: 1, " in said.err
+    assert "Failed: 1, " in said.err
 
 
 @pytest.mark.usefixtures("api", "folder")
@@ -229,13 +229,13 @@ def made(name: str, content: bytes | None) -> str:
     [
         (b"missing", "input: cannot be read: No such file or directory"),
         (None, "input: cannot be read: Is a directory"),
-        (b"", "input: has no ids"),
-        (b" \n\n", "input: has no ids"),
+        (b"", "input: contains no IDs"),
+        (b" \n\n", "input: contains no IDs"),
         (b"\x7fELF\x00\x01", "input: is not text"),
         (b"\xff\xfei\x00d\x00", "input: is UTF-16"),
         (
             b"ticket,conversation\n1,123e4567-e89b-12d3-a456-426614174000\n",
-            "say which of its columns",
+            "choose the one that contains",
         ),
     ],
 )
@@ -277,7 +277,7 @@ def test_unknown_column(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("ids.txt/out.jsonl", 4, "Not a directory"),
         ("folder", 4, "is not a regular file"),
         ("/dev/null", 4, "is not a regular file"),
-        ("ids.txt", 2, "is there already"),
+        ("ids.txt", 2, "already exists"),
     ],
 )
 def test_unusable_output(  # noqa: PLR0917 - fixtures and parameters
@@ -338,5 +338,5 @@ def test_ids_of_a_person(
         finally:
             os.dup2(saved, 0)
             os.close(saved)
-    assert "Ctrl-D ends them" in capsys.readouterr().err
+    assert "press Ctrl-D to end" in capsys.readouterr().err
     assert api.counters.requests == 100

@@ -15,13 +15,12 @@ from command import siteassist
 
 from siteassist_async import errors
 from siteassist_async.cli import main
-from siteassist_async.cli.get import code_of
-from siteassist_async.cli.json_text import for_terminal
+from siteassist_async.cli.get import code_of, for_terminal
 from siteassist_async.emulator import (
-    Answer,
     Disconnect,
     Emulator,
     Status,
+    StubResponse,
     conversation,
     in_thread,
 )
@@ -55,7 +54,7 @@ def test_one_line(api: Emulator, capfdbinary: pytest.CaptureFixture[bytes]) -> N
 def test_raw(api: Emulator, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """`--raw` gives the bytes that came, and not one more."""
     came = b'\xef\xbb\xbf { "object": "conversation",\r\n"id": "%s" }\n' % ID.encode()
-    api.script(ID, Status(200, body=came), lambda _: Answer(200, came))
+    api.script(ID, Status(200, body=came), lambda _: StubResponse(200, came))
     assert main(["get", ID]) == 0
     assert capfdbinary.readouterr().out.startswith(b'{ "object": "conversation"')
     assert main(["get", ID, "--raw"]) == 0
@@ -132,7 +131,7 @@ def test_deadline_tells_the_last_error(api: Emulator, capsys: pytest.CaptureFixt
         (["get", ID, "--base-url", "http://example.com"], "must be https"),
         (["get", ID, "--base-url", "nowhere"], "base URL"),
         (["get", ID, "--ca", "missing.pem"], "--ca missing.pem: No such file or directory"),
-        (["get", ID, "--ca", __file__], "expected certificates as PEM"),
+        (["get", ID, "--ca", __file__], "expected PEM certificates"),
         (["get", ID, "--token-file", "missing"], "--token-file missing: No such file"),
     ],
 )
@@ -203,7 +202,7 @@ def test_on_a_terminal(
 ) -> None:
     """A terminal gets it indented, or as it came, and nothing that could steer it."""
     body = f'{{"object":"conversation","id":"{ID}","title":"\u009b2J\u202e"}}'
-    api.script(ID, Status(200, body=body.encode()), lambda _: Answer(200, body.encode()))
+    api.script(ID, Status(200, body=body.encode()), lambda _: StubResponse(200, body.encode()))
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     main(["get", ID])
@@ -306,7 +305,7 @@ def test_a_closed_output(
     assert api.url
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["get", ID]) == 4
-    assert "standard output: it is closed" in capsys.readouterr().err
+    assert "standard output is closed" in capsys.readouterr().err
 
 
 def test_a_broken_pipe(api: Emulator) -> None:

@@ -8,8 +8,6 @@ import pytest
 from attrs import evolve
 from fakes import ID, FakeClock
 
-from siteassist_async.cli.attempts import Attempts, Trouble
-from siteassist_async.cli.moment import Meter, Moment
 from siteassist_async.cli.progress import (
     bar_line,
     duration,
@@ -17,6 +15,7 @@ from siteassist_async.cli.progress import (
     progress_record,
     waiting,
 )
+from siteassist_async.cli.status import Attempts, Meter, Status, Trouble
 from siteassist_async.errors import (
     BadGatewayError,
     ConnectionFailedError,
@@ -25,21 +24,10 @@ from siteassist_async.errors import (
     ServiceUnavailableError,
 )
 from siteassist_async.events import AttemptEnded, CallStarted, RetryScheduled
-from siteassist_async.export import Progress
+from siteassist_async.export import Counts, Progress
 from siteassist_async.pacing import PaceSnapshot
 
-START = Progress(
-    asked=0,
-    exported=0,
-    already_there=0,
-    failed=0,
-    duplicates=0,
-    invalid=0,
-    in_flight=0,
-    total=1000,
-    bytes_written=0,
-    elapsed=0.0,
-)
+START = Progress(Counts(), already_there=0, total=1000)
 CALM = PaceSnapshot(
     rate=None,
     ceiling=None,
@@ -50,8 +38,8 @@ CALM = PaceSnapshot(
     throttled=0,
     waited=0.0,
 )
-HALF = Moment(
-    progress=evolve(START, asked=500, exported=495, failed=3, invalid=2, elapsed=10.0),
+HALF = Status(
+    progress=evolve(START, counts=Counts(exported=495, failed=3, invalid=2), elapsed=10.0),
     pace=evolve(CALM, ceiling=48.7, throttled=7, waited=1.25),
     rate=50.0,
     retries=12,
@@ -77,23 +65,23 @@ def test_duration(seconds: float, shown: str) -> None:
 def test_log_line_tells_everything() -> None:
     """Where it is, how fast, what is left, and what went wrong."""
     assert log_line(HALF) == (
-        "50% 500/1,000, 50/s, 10 s left, 5 failed, 7 refused, 12 retried, limit about 49/s"
+        "50% 500/1,000, 50/s, 10 s left, 5 failed, 7 throttled, 12 retried, estimated limit 49/s"
     )
 
 
 def test_what_is_not_known_is_not_told() -> None:
     """Before the input is open there is nothing to tell; an empty one has no share."""
-    assert log_line(Moment(evolve(START, total=None), CALM)) == "reading the ids"
-    assert log_line(Moment(evolve(START, total=0), CALM)) == "0/0"
-    assert log_line(Moment(START, CALM)) == " 0% 0/1,000"
+    assert log_line(Status(evolve(START, total=None), CALM)) == "reading the IDs"
+    assert log_line(Status(evolve(START, total=0), CALM)) == "0/0"
+    assert log_line(Status(START, CALM)) == " 0% 0/1,000"
 
 
 @pytest.mark.parametrize("columns", range(1, 150))
 @pytest.mark.parametrize("blocks", [True, False])
 def test_bar_fits(columns: int, blocks: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """The line never reaches the last column, where a terminal would wrap it."""
-    for moment in (HALF, evolve(HALF, trouble=LOST, troubled=5.0)):
-        assert len(bar_line(moment, columns, blocks=blocks)) < max(2, columns)
+    for status in (HALF, evolve(HALF, trouble=LOST, troubled=5.0)):
+        assert len(bar_line(status, columns, blocks=blocks)) < max(2, columns)
 
 
 def test_bar_tells_the_important_first() -> None:
@@ -101,37 +89,40 @@ def test_bar_tells_the_important_first() -> None:
     assert bar_line(HALF, 20, blocks=True) == "50% 500/1,000  50/s"
     assert bar_line(HALF, 40, blocks=True) == "50% 500/1,000  50/s  10 s left"
     waits = evolve(HALF, pace=evolve(HALF.pace, gate=42.0))
-    assert bar_line(waits, 59, blocks=True) == "50% 500/1,000  the API asks us to wait 42 s  50/s"
+    assert (
+        bar_line(waits, 59, blocks=True)
+        == "50% 500/1,000  waiting 42 s as requested by the API  50/s"
+    )
     lost = evolve(HALF, trouble=LOST, troubled=5.0)
-    assert bar_line(lost, 40, blocks=True) == "50% 500/1,000  no usable answer for 5 s"
+    assert bar_line(lost, 42, blocks=True) == "50% 500/1,000  no usable response for 5 s"
 
 
 def test_bar_grows_by_eighths() -> None:
     """The bar is as long as its share, in eighths of a column where the terminal has them."""
-    wide = evolve(HALF, progress=evolve(HALF.progress, asked=509))
+    wide = evolve(HALF, progress=evolve(HALF.progress, counts=Counts(exported=509)))
     assert bar_line(wide, 200, blocks=True).startswith("▕██████████████▎             ▏ 51% 509")
     assert bar_line(wide, 200, blocks=False).startswith("[##############              ] 51% 509")
-    done = evolve(HALF, progress=evolve(HALF.progress, asked=1001))
+    done = evolve(HALF, progress=evolve(HALF.progress, counts=Counts(exported=1001)))
     assert bar_line(done, 200, blocks=True).startswith(f"▕{'█' * 28}▏ 100% 1,001")
 
 
 def test_no_bar_without_a_share() -> None:
     """Where the total is not known there is nothing to draw."""
-    assert bar_line(Moment(evolve(START, total=None), CALM), 80, blocks=True) == "reading the ids"
+    assert bar_line(Status(evolve(START, total=None), CALM), 80, blocks=True) == "reading the IDs"
 
 
 def test_a_closed_gate_is_told() -> None:
     """The wait that the API asks for is counted down, once it is worth a word."""
     gated = evolve(HALF, pace=evolve(HALF.pace, gate=41.7))
-    assert waiting(gated) == "the API asks us to wait 42 s"
-    assert "the API asks us to wait 42 s" in log_line(gated)
+    assert waiting(gated) == "waiting 42 s as requested by the API"
+    assert "waiting 42 s as requested by the API" in log_line(gated)
     assert waiting(evolve(HALF, pace=evolve(HALF.pace, gate=0.4))) is None
 
 
 def test_a_lost_server_is_told() -> None:
     """What the export waits for is told after a second, and cannot steer the terminal."""
     lost = evolve(HALF, trouble=LOST, troubled=12.0)
-    assert waiting(lost) == "no usable answer for 12 s, trying again: refused\\x1b[2J"
+    assert waiting(lost) == "no usable response for 12 s, retrying: refused\\x1b[2J"
     assert waiting(evolve(lost, troubled=0.9)) is None
 
 
@@ -140,14 +131,14 @@ def test_an_outage_is_told() -> None:
     error = BadGatewayError("\x1b[2Jaway")
     progress = evolve(HALF.progress, outage=75.0, outage_error=error)
     out = evolve(HALF, progress=progress, trouble=LOST, troubled=12.0)
-    assert waiting(out) == "nothing answered for 75 s, waiting: 502: \\x1b[2Jaway"
+    assert waiting(out) == "outage for 75 s, waiting: 502: \\x1b[2Jaway"
     assert progress_record(out)["outage"] == 75.0
 
 
 def test_stopping_is_told() -> None:
     """While it stops it says for how many it still waits."""
-    moment = evolve(HALF, progress=evolve(HALF.progress, in_flight=9), stopping=True)
-    assert "stopping, 9 in flight" in log_line(moment)
+    status = evolve(HALF, progress=evolve(HALF.progress, in_flight=9), stopping=True)
+    assert "stopping, 9 in flight" in log_line(status)
 
 
 def test_left_counts_the_gate() -> None:
@@ -189,22 +180,23 @@ def test_record_is_json() -> None:
 
 def test_rate_is_of_the_last_ten_seconds() -> None:
     """What was fast a minute ago is not told as today's speed."""
-    moments = [
-        evolve(START, asked=asked, elapsed=at) for asked, at in ((0, 0), (600, 6), (610, 16))
+    readings = [
+        evolve(START, counts=Counts(exported=asked), elapsed=at)
+        for asked, at in ((0, 0), (600, 6), (610, 16))
     ]
-    meter = meter_of(moments)
-    assert [meter.look().rate for _ in moments] == [None, 100.0, 1.0]
+    meter = meter_of(readings)
+    assert [meter.read().rate for _ in readings] == [None, 100.0, 1.0]
 
 
 def test_earlier_runs_are_no_speed() -> None:
     """What a resumed export finds done when it opens its files does not count as fast."""
-    moments = [
+    readings = [
         evolve(START, total=None),
-        evolve(START, asked=900, already_there=900, elapsed=0.1),
-        evolve(START, asked=905, already_there=900, exported=5, elapsed=1.1),
+        evolve(START, counts=Counts(exported=900), already_there=900, elapsed=0.1),
+        evolve(START, counts=Counts(exported=905), already_there=900, elapsed=1.1),
     ]
-    meter = meter_of(moments)
-    assert [meter.look().rate for _ in moments] == [None, None, 5.0]
+    meter = meter_of(readings)
+    assert [meter.read().rate for _ in readings] == [None, None, 5.0]
 
 
 def ended(error: Exception | None = None) -> AttemptEnded:
@@ -238,12 +230,12 @@ def test_attempts_see_a_lost_server() -> None:
 
 
 def test_trouble_is_timed() -> None:
-    """A moment knows for how long the trouble lasts."""
+    """A status knows for how long the trouble lasts."""
     clock = FakeClock()
     attempts = Attempts(clock)
     meter = Meter(lambda: START, lambda: CALM, attempts)
     attempts.retries = 3
     attempts.trouble = LOST
     clock.time = 4.5
-    moment = meter.look(stopping=True)
-    assert (moment.troubled, moment.retries, moment.stopping) == (3.5, 3, True)
+    status = meter.read(stopping=True)
+    assert (status.troubled, status.retries, status.stopping) == (3.5, 3, True)

@@ -15,7 +15,7 @@ from attrs import frozen
 from command import line_with, siteassist
 from door import Door
 
-from siteassist_async.cli.interrupts import interrupts
+from siteassist_async.cli.runtime import interrupts
 from siteassist_async.emulator import Emulator, conversation_ids, in_thread
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def test_the_first_asks(tmp_path: Path) -> None:
             export.door.wait_for(4)
             command.send_signal(signal.SIGINT)
             assert line_with("stopping", command.stderr) == (
-                "siteassist: stopping; 4 in flight have 8 s to end, and Ctrl-C again ends at once\n"
+                "siteassist: stopping: waiting up to 8 s for 4 requests in flight; "
+                "press Ctrl-C again to end at once\n"
             )
             export.door.open()
             shown, said = command.communicate()

@@ -14,7 +14,7 @@ import pytest
 from command import line_with, siteassist
 
 from siteassist_async.cli import main
-from siteassist_async.cli.streams import hold_descriptors
+from siteassist_async.cli.console import hold_descriptors
 from siteassist_async.emulator import Emulator, conversation_ids, in_thread
 from siteassist_async.errors import DeadlineExceededError
 from siteassist_async.export import OutputError
@@ -219,7 +219,7 @@ def test_the_last_attempt_is_told_where_there_is_something_to_tell(
         main.close()
         raise DeadlineExceededError("no answer within 1 s") from cause
 
-    monkeypatch.setattr("siteassist_async.cli.loop.run", late)
+    monkeypatch.setattr("siteassist_async.cli.runtime.run", late)
     assert main(["get", ID]) == 3
     said = capsys.readouterr().err.splitlines()
     assert said == [

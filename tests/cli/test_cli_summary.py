@@ -9,9 +9,8 @@ import pytest
 from attrs import evolve
 from test_cli_progress import CALM, START
 
-from siteassist_async.cli.exporting import Result
-from siteassist_async.cli.moment import Moment
-from siteassist_async.cli.summary import closing, code_of, size, summary_record, table
+from siteassist_async.cli.status import Status
+from siteassist_async.cli.summary import Result, closing, code_of, size, summary_record, table
 from siteassist_async.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -20,31 +19,31 @@ from siteassist_async.errors import (
     PermissionDeniedError,
     SiteAssistError,
 )
-from siteassist_async.export import Ending, OutputError, Summary
+from siteassist_async.export import Counts, Ending, OutputError, Progress, Summary
 
 ONCE = ("--retry-failed", "--restart", "--rebuild-state")
 COMMAND = ("siteassist", "export", "my ids.txt", "-o", "out.jsonl")
 SUMMARY = Summary(
     ending=Ending.FINISHED,
-    asked=1003,
-    exported=900,
-    already_there=100,
-    failed=1,
-    retryable=1,
-    duplicates=1,
-    invalid=1,
-    bytes_written=5_400_000,
-    elapsed=6.0,
+    progress=Progress(
+        Counts(exported=1000, failed=1, retryable=1, duplicates=1, invalid=1),
+        already_there=100,
+        bytes_written=5_400_000,
+        elapsed=6.0,
+    ),
     output=Path("out.jsonl"),
     dead_letters=Path("out.failed.jsonl"),
 )
-LAST = Moment(
-    progress=evolve(START, asked=7, exported=4, already_there=3, elapsed=0.5),
+LAST = Status(
+    progress=evolve(START, counts=Counts(exported=7), already_there=3, elapsed=0.5),
     pace=evolve(CALM, ceiling=198.3, throttled=31, waited=2.125),
     retries=44,
 )
 RESULT = Result(SUMMARY, LAST, requests=946)
-ALL = evolve(SUMMARY, failed=0, invalid=0)
+ALL = evolve(
+    SUMMARY,
+    progress=evolve(SUMMARY.progress, counts=Counts(exported=1000, duplicates=1)),
+)
 DONE = Result(ALL, LAST, requests=946)
 CUT = Result(None, LAST, requests=9)
 
@@ -57,40 +56,40 @@ def ended(ending: Ending, error: SiteAssistError | None = None) -> Result:
 def test_table_adds_up() -> None:
     """All that was asked is in one of the rows, and what it cost in the others."""
     assert table(RESULT) == (
-        "  asked               1,003\n"
+        "  IDs                 1,003\n"
         "  exported              900  5.4 MB\n"
-        "  already there         100\n"
-        "  failed                  1  1 may succeed another time\n"
-        "  invalid                 1  no UUID\n"
+        "  already there         100  from earlier runs\n"
+        "  failed                  1  1 retryable\n"
+        "  invalid                 1  not a UUID\n"
         "  duplicates              1\n"
-        "  requests              946  31 refused, 44 made again\n"
-        "  time                6.0 s  150 a second\n"
-        "  waited              2.1 s  because the API asked for it\n"
-        "  limit               198/s  about, as learned"
+        "  requests              946  31 throttled, 44 retried\n"
+        "  time                6.0 s  150 per second\n"
+        "  waited              2.1 s  as requested by the API\n"
+        "  rate limit          198/s  estimated"
     )
 
 
 def test_table_without_trouble() -> None:
     """What did not happen needs no words."""
-    summary = evolve(SUMMARY, failed=0, invalid=0, elapsed=0.0)
+    summary = evolve(ALL, progress=evolve(ALL.progress, elapsed=0.0))
     shown = table(Result(summary, evolve(LAST, pace=CALM, retries=0), requests=900))
-    assert "may succeed" not in shown
-    assert "no UUID" not in shown
-    assert "a second" not in shown
-    assert "because" not in shown
-    assert "learned" not in shown
+    assert "retryable" not in shown
+    assert "not a UUID" not in shown
+    assert "per second" not in shown
+    assert "requested" not in shown
+    assert "estimated" not in shown
 
 
 def test_table_of_a_run_that_was_cut() -> None:
     """A run that was ended at once tells what it knew last."""
     shown = table(CUT)
-    assert "  asked                   7  of 1,000\n" in shown
-    assert "  time                0.5 s  8 a second\n" in shown
+    assert "  IDs                     7  of 1,000\n" in shown
+    assert "  time                0.5 s  8 per second\n" in shown
 
 
 def test_done() -> None:
     """Where everything is in the file there is nothing more to do."""
-    assert closing(DONE, COMMAND) == "Done: all that was asked for is in out.jsonl"
+    assert closing(DONE, COMMAND) == "Done: every conversation is in out.jsonl"
     assert code_of(DONE) == 0
 
 
@@ -98,16 +97,22 @@ def test_done() -> None:
 def test_some_failed(extra: tuple[str, ...]) -> None:
     """The command that asks for the lost ones again is there to be copied."""
     said = closing(RESULT, (*COMMAND, *extra))
-    assert "Could not be had: 2, each with its reason in out.failed.jsonl" in said
-    assert said.endswith("again: siteassist export 'my ids.txt' -o out.jsonl --retry-failed")
+    assert "Failed: 2, each with its reason in out.failed.jsonl" in said
+    assert said.endswith("To retry: siteassist export 'my ids.txt' -o out.jsonl --retry-failed")
     assert code_of(RESULT) == 1
 
 
 @pytest.mark.parametrize("failed", [0, 1])
 def test_what_can_never_be_had(failed: int) -> None:
     """What is no id, and a conversation that is not there, is not to be asked for again."""
-    for_ever = evolve(RESULT, summary=evolve(SUMMARY, failed=failed, retryable=0))
-    assert f"Could not be had: {1 + failed}, " in closing(for_ever, COMMAND)
+    for_ever = evolve(
+        RESULT,
+        summary=evolve(
+            SUMMARY,
+            progress=evolve(SUMMARY.progress, counts=Counts(failed=failed, invalid=1)),
+        ),
+    )
+    assert f"Failed: {1 + failed}, " in closing(for_ever, COMMAND)
     assert "--retry-failed" not in closing(for_ever, COMMAND)
     assert code_of(for_ever) == 1
 
@@ -135,7 +140,7 @@ def test_unreachable() -> None:
         (PaymentRequiredError("pay"), "change the plan"),
         (PermissionDeniedError("no"), "Use a token that may read"),
         (NotFoundError("<h1>Not here</h1>"), "Check the base URL"),
-        (SiteAssistError("odd"), "See to it"),
+        (SiteAssistError("odd"), "Fix the cause above"),
     ],
 )
 def test_blocked(error: SiteAssistError, advice: str) -> None:

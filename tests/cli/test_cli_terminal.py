@@ -108,7 +108,7 @@ def test_ctrl_c(export: tuple[Door, Emulator, list[str]], screen: Screen) -> Non
         screen.read_until(lambda _: False)
         assert "Stopped. Run the same command again" in command.communicate()[0]
         assert command.returncode == 3
-    assert "\r\x1b[Ksiteassist: stopping; 4 in flight have 8 s to end" in screen.shown
+    assert "\r\x1b[Ksiteassist: stopping: waiting up to 8 s for 4 requests" in screen.shown
 
 
 def test_a_wait_is_told(export: tuple[Door, Emulator, list[str]], screen: Screen) -> None:
@@ -118,9 +118,9 @@ def test_a_wait_is_told(export: tuple[Door, Emulator, list[str]], screen: Screen
     api.outage = Status(503, retry_after=7000)
     with siteassist(*arguments, stderr=screen.given) as command:
         os.close(screen.given)
-        screen.read_until(lambda shown: "the API asks us to wait 1:5" in shown)
+        screen.read_until(lambda shown: "waiting 1:5" in shown)
         command.kill()
-    assert "the API asks us to wait 1:5" in screen.shown
+    assert "waiting 1:5" in screen.shown
 
 
 def test_a_server_that_is_not_there_is_told(
@@ -132,9 +132,9 @@ def test_a_server_that_is_not_there_is_told(
     arguments[arguments.index(api.url)] = wrong
     with siteassist(*arguments, stderr=screen.given) as command:
         os.close(screen.given)
-        screen.read_until(lambda shown: "no usable answer for " in shown)
+        screen.read_until(lambda shown: "no usable response for " in shown)
         command.kill()
-    assert "  0% 0/40  no usable answer for 1 s, try" in screen.shown
+    assert "  0% 0/40  no usable response for 1 s, retry" in screen.shown
 
 
 def free_port() -> int:

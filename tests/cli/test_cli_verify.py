@@ -42,7 +42,7 @@ def test_whole(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.out == (
         "out.jsonl: 10 records, 0 dead letters\n"
-        "Each line is whole, each id is there once, and the state agrees.\n"
+        "Valid: every line is complete, every ID occurs once, and the state agrees.\n"
     )
     assert said.err == ""
 
@@ -67,7 +67,7 @@ def test_an_edit_is_told_and_rebuilding_goes_on(
     output.write_bytes(b"".join([b"#" * (len(first) - 1) + b"\n", *rest]))
     assert main(["verify", "out.jsonl"]) == 4
     said = capsys.readouterr()
-    assert "siteassist: out.jsonl: has no whole record in line 1\n" in said.err
+    assert "siteassist: out.jsonl: has no valid record in line 1\n" in said.err
     assert "--rebuild-state" in said.out
     output.write_bytes(b"".join(rest))
     assert export("--rebuild-state") == 0
@@ -80,12 +80,12 @@ def test_an_edit_is_told_and_rebuilding_goes_on(
 def test_unfinished(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """An export that did not come to its end is to be run again."""
     with monkeypatch.context() as patch:
-        patch.setattr("siteassist_async.export.ledger.Ledger.bury", None)
+        patch.setattr("siteassist_async.export.ledger.Ledger.record_failure", None)
         Path("ids.txt").write_text("\n".join([*conversation_ids(10), "none"]))
         assert export() == 4  # by a bug that the test made
     capsys.readouterr()
     assert main(["verify", "out.jsonl"]) == 3
-    assert capsys.readouterr().out.endswith("come to its end: run the export again.\n")
+    assert capsys.readouterr().out.endswith("did not finish: run the export again.\n")
 
 
 @pytest.mark.usefixtures("api")
@@ -106,7 +106,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out.jsonl").unlink()
     assert main(["verify", "out.jsonl", "--json"]) == 4
     found = json.loads(capsys.readouterr().out)
-    assert found["faults"][0] == {"file": "out.jsonl", "message": "is gone"}
+    assert found["faults"][0] == {"file": "out.jsonl", "message": "is missing"}
 
 
 @pytest.mark.usefixtures("api")
@@ -115,7 +115,8 @@ def test_no_export(capsys: pytest.CaptureFixture[str], *, json_too: bool) -> Non
     """A file that no export wrote is one clear line."""
     assert main(["verify", "ids.txt", *["--json"] * json_too]) == 2
     said = capsys.readouterr()
-    assert said.err == "siteassist: ids.txt: has no state of an export beside it\n"
+    assert said.err.startswith("siteassist: ids.txt: is not the output of an export: ")
+    assert said.err.count("\n") == 1
     assert bool(said.out) == json_too
 
 

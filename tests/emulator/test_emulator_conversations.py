@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import conversation, conversation_ids
+from siteassist_async.emulator.conversations import timestamp
 from siteassist_async.emulator.ids import valid_id
-from siteassist_async.emulator.messages import timestamp
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 MESSAGE_KEYS = [

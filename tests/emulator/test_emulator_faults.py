@@ -11,7 +11,6 @@ import pytest
 
 from siteassist_async.contract import DOCUMENTED_STATUSES, documented_body
 from siteassist_async.emulator import (
-    Answer,
     Charset,
     Chunked,
     Combined,
@@ -27,14 +26,15 @@ from siteassist_async.emulator import (
     Redirect,
     Stall,
     Status,
+    StubResponse,
     Truncate,
     UnknownFields,
     Unsolicited,
     WrongId,
     conversation,
-    error_answer,
+    error_response,
 )
-from siteassist_async.emulator.answers import JSON, pieces
+from siteassist_async.emulator.responses import JSON, pieces
 
 if TYPE_CHECKING:
     from siteassist_async.emulator import Fault
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 ID = "123e4567-e89b-12d3-a456-426614174000"
 OTHER = "223e4567-e89b-12d3-a456-426614174000"
 BODY = json.dumps(conversation(ID, messages=3)).encode()
-GOOD = Answer(200, BODY, conversation_id=ID)
+GOOD = StubResponse(200, BODY, conversation_id=ID)
 ERRORS = [status for status in DOCUMENTED_STATUSES if status != 200]
 
 
-def error(answer: Answer) -> dict[str, Any]:
+def error(answer: StubResponse) -> dict[str, Any]:
     """The error object of an answer's body."""
     found: dict[str, Any] = json.loads(answer.body)["error"]
     return found
@@ -57,7 +57,7 @@ def test_a_status_has_its_documented_body(status: int) -> None:
     """Status and error body are those of the specification, with the asked id in a 404."""
     answer = Status(status)(GOOD)
     expected = json.loads(documented_body(status).replace(ID.encode(), OTHER.encode()))
-    asked = Answer(200, conversation_id=OTHER)
+    asked = StubResponse(200, conversation_id=OTHER)
     assert answer.status == status
     assert answer.headers == JSON
     assert json.loads(Status(status)(asked).body) == expected
@@ -66,7 +66,7 @@ def test_a_status_has_its_documented_body(status: int) -> None:
 def test_a_status_that_is_not_documented_has_its_name_as_the_message() -> None:
     """No code is made up; a number that has no name is the message itself."""
     assert error(Status(504)(GOOD)) == {"message": "Gateway Timeout"}
-    assert error(error_answer(599)) == {"message": "Status 599"}
+    assert error(error_response(599)) == {"message": "Status 599"}
 
 
 def test_the_wait_and_the_details_of_a_status_can_be_set() -> None:
@@ -120,7 +120,7 @@ def test_unknown_fields_are_added_everywhere() -> None:
     assert found["snoozedUntil"]
     assert found["messages"][0]["role"] == "robot"
     assert found["messages"][0]["parts"][-1]["type"] == "hologram"
-    assert json.loads(UnknownFields()(Answer(500, b"{}")).body)["status"] == "snoozed"
+    assert json.loads(UnknownFields()(StubResponse(500, b"{}")).body)["status"] == "snoozed"
 
 
 def test_a_charset_recodes_the_body_and_says_so() -> None:
@@ -191,9 +191,13 @@ def test_faults_combine_in_their_order() -> None:
 
 def test_pieces_are_the_body_its_padding_and_no_more() -> None:
     """All of it by default, in pieces of the size asked for, up to the cut."""
-    assert list(pieces(Answer(200, b"abcde"))) == [b"abcde"]
-    assert list(pieces(Answer(200, b"abcde", piece=2))) == [b"ab", b"cd", b"e"]
-    assert list(pieces(Answer(200, b"abc", padding=3, piece=2, cut=5))) == [b"ab", b"c", b"  "]
-    assert list(pieces(Answer(200, b"abc", cut=0))) == []
-    assert list(pieces(Answer(200, b"abc", cut=9))) == [b"abc"]
-    assert sum(map(len, pieces(Answer(200, b"{}", padding=200_000)))) == 200_002
+    assert list(pieces(StubResponse(200, b"abcde"))) == [b"abcde"]
+    assert list(pieces(StubResponse(200, b"abcde", piece=2))) == [b"ab", b"cd", b"e"]
+    assert list(pieces(StubResponse(200, b"abc", padding=3, piece=2, cut=5))) == [
+        b"ab",
+        b"c",
+        b"  ",
+    ]
+    assert list(pieces(StubResponse(200, b"abc", cut=0))) == []
+    assert list(pieces(StubResponse(200, b"abc", cut=9))) == [b"abc"]
+    assert sum(map(len, pieces(StubResponse(200, b"{}", padding=200_000)))) == 200_002

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from siteassist_async.emulator import (
-    Answer,
     Delay,
     Disconnect,
     FixedWindow,
@@ -17,6 +16,7 @@ from siteassist_async.emulator import (
     Service,
     Share,
     Status,
+    StubResponse,
     TokenBucket,
     conversation,
     conversation_ids,
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 ID = "123e4567-e89b-12d3-a456-426614174000"
 
 
-def get(service: Service, conversation_id: str = ID) -> Answer:
+def get(service: Service, conversation_id: str = ID) -> StubResponse:
     """The answer to an authorized request for a conversation."""
-    return service.answer("GET", f"/v2/conversations/{conversation_id}", authorized=True)
+    return service.respond("GET", f"/v2/conversations/{conversation_id}", authorized=True)
 
 
-def error(answer: Answer) -> dict[str, Any]:
+def error(answer: StubResponse) -> dict[str, Any]:
     """The error object of an answer's body."""
     found: dict[str, Any] = json.loads(answer.body)["error"]
     return found
@@ -82,7 +82,7 @@ def test_an_unauthorized_request_is_told_nothing_else() -> None:
     """401 with the documented body comes before everything, the limit included."""
     service = Service(limit=TokenBucket(1, 1), refusal_latency=0.2)
     for target in (f"/v2/conversations/{ID}", "/v2/nowhere"):
-        answer = service.answer("GET", target, authorized=False)
+        answer = service.respond("GET", target, authorized=False)
         assert (answer.status, error(answer)["code"]) == (401, "UNAUTHORIZED")
         assert answer.delay == 0.2
     assert service.counters.unauthorized == 2
@@ -112,7 +112,7 @@ def test_a_token_can_be_replaced() -> None:
 )
 def test_other_requests_are_refused(method: str, target: str, status: int) -> None:
     """An id that is no UUID is a validation error; the rest is not there."""
-    assert Service().answer(method, target, authorized=True).status == status
+    assert Service().respond(method, target, authorized=True).status == status
 
 
 def test_a_missing_conversation_is_not_found() -> None:
@@ -271,7 +271,7 @@ def test_the_counters_add_up() -> None:
     service = Service(clock=itertools.count().__next__)
     service.script(ID, Status(503), Disconnect(), Raw(b"x"))
     answers = [get(service) for _ in range(5)]
-    answers.append(service.answer("GET", "/", authorized=True))
+    answers.append(service.respond("GET", "/", authorized=True))
     counters = service.counters
     assert counters.requests == len(answers) == counters.statuses.total()
     assert counters.statuses == {503: 1, 0: 2, 200: 2, 404: 1}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
-    from siteassist_async.export import Learner
+    from siteassist_async.export import RestorablePacer
 
 
 def new_ids(count: int, seed: int = 0) -> list[str]:
@@ -79,7 +79,7 @@ class Options(TypedDict, total=False):
     restart: bool
     retry_failed: bool
     rebuild_state: bool
-    pacer: Learner | None
+    pacer: RestorablePacer | None
     wait: float
 
 
@@ -125,13 +125,16 @@ class Workbench:
 
     def audit(self, summary: Summary) -> None:
         """Check a summary against itself and the files."""
-        parts = summary.exported, summary.already_there, summary.failed
-        assert summary.asked == sum(parts) + summary.duplicates + summary.invalid
-        assert len(self.records()) == summary.exported + summary.already_there
+        parts = summary.progress.exported, summary.progress.already_there, summary.counts.failed
+        assert (
+            summary.progress.asked
+            == sum(parts) + summary.counts.duplicates + summary.counts.invalid
+        )
+        assert len(self.records()) == summary.progress.exported + summary.progress.already_there
         letters = self.letters()
-        assert sum(letter["reason"] != "invalid id" for letter in letters) == summary.failed
-        assert sum(letter["reason"] == "invalid id" for letter in letters) == summary.invalid
-        assert sum(letter["retryable"] for letter in letters) == summary.retryable
+        assert sum(letter["reason"] != "invalid id" for letter in letters) == summary.counts.failed
+        assert sum(letter["reason"] == "invalid id" for letter in letters) == summary.counts.invalid
+        assert sum(letter["retryable"] for letter in letters) == summary.counts.retryable
         assert self.dead_letters.exists() == bool(letters)
         if summary.ending is Ending.FINISHED:
             assert exit_code(summary) is (ExitCode.SOME_FAILED if letters else ExitCode.DONE)

@@ -85,7 +85,7 @@ async def test_a_finished_output_that_was_only_touched_is_read_and_found_whole(
     await bench.finish()
     os.utime(bench.output, (1, 1))
     bench.output.chmod(0o640)
-    assert (await bench.finish()).already_there == 60
+    assert (await bench.finish()).progress.already_there == 60
 
 
 async def test_a_finished_output_that_nobody_touched_is_not_read(
@@ -119,7 +119,7 @@ async def test_a_file_system_that_sets_no_times_is_no_reason_to_fail(
     monkeypatch.setattr(os, "utime", refused)
     bench.write(IDS)
     await bench.finish()
-    assert (await bench.finish()).already_there == 60
+    assert (await bench.finish()).progress.already_there == 60
 
 
 async def test_an_id_that_was_edited_in_the_dead_letters_is_not_asked_for(
@@ -179,7 +179,7 @@ async def test_a_list_of_ids_to_ask_again_that_was_changed_is_refused(
     whole = again.read_bytes()
     LIST_EDITS[name](again)
     if name != "longer":  # there nothing that is read has changed
-        with pytest.raises(StateError, match="is not as it was written") as raised:
+        with pytest.raises(StateError, match="was changed since it was written") as raised:
             await bench.job().run()
         assert raised.value.path == str(again)
         assert exit_code(raised.value) is ExitCode.ACT
@@ -198,7 +198,7 @@ INPUTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "emptied": (lambda path: os.truncate(path, 0), "was shortened from 37000 bytes to 0"),
     "another order": (
         lambda path: path.write_text("".join(f"{i}\n" for i in reversed(new_ids(1000, seed=4)))),
-        "is not the same in the 37000 bytes read before",
+        "changed in its first 37000 bytes, which an earlier run read",
     ),
 }
 
@@ -238,7 +238,7 @@ async def test_a_half_written_last_line_is_asked_for_once_it_is_whole(
     half = IDS[50][:4]
     bench.input.write_text("".join(f"{line}\n" for line in before) + half)
     summary = await bench.finish()
-    assert summary.invalid == len([line for line in [*before, half] if len(line) != 36])
+    assert summary.counts.invalid == len([line for line in [*before, half] if len(line) != 36])
     lines = [*before, IDS[50], IDS[51], "none"]
     bench.write(lines)
     await bench.finish()
@@ -272,7 +272,7 @@ async def test_a_blank_last_line_that_goes_on_is_a_change(bench: Workbench) -> N
     bench.input.write_text(f"{IDS[0]}\n ")
     await bench.finish()
     bench.write([IDS[0], f" {IDS[1]}"])
-    with pytest.raises(InputChangedError, match="goes on in the line that was its last"):
+    with pytest.raises(InputChangedError, match="has been continued in its last line"):
         await bench.job().run()
 
 
@@ -283,7 +283,7 @@ async def test_a_last_line_without_its_own_dead_letter_is_a_change(bench: Workbe
     await bench.finish()
     files = bench.files()
     bench.write([IDS[0], f"{long}y"])
-    with pytest.raises(InputChangedError, match="goes on in the line that was its last"):
+    with pytest.raises(InputChangedError, match="has been continued in its last line"):
         await bench.job().run()
     assert bench.files() == files
 
@@ -299,7 +299,7 @@ def test_a_line_that_goes_on_while_it_is_read_is_no_second_line(tmp_path: Path) 
         assert half is not None
         with path.open("a") as file:
             file.write(f"{IDS[1][4:]}\n")
-        with pytest.raises(InputChangedError, match="goes on in the line that was its last"):
+        with pytest.raises(InputChangedError, match="has been continued in its last line"):
             ids.block(half.end, half.line)
 
 

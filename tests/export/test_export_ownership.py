@@ -63,7 +63,7 @@ async def test_the_dead_letters_of_an_export_are_no_other_exports_output(bench: 
     await killed(bench)
     second = other(bench, "out.failed.jsonl")
     with pytest.raises(
-        OutputExistsError, match=r"is for the dead letters of .*out\.jsonl"
+        OutputExistsError, match=r"is reserved for the dead letters of .*out\.jsonl"
     ) as raised:
         await second.job().run()
     assert exit_code(raised.value) is ExitCode.WRONG_USAGE
@@ -93,7 +93,7 @@ async def test_no_output_is_within_a_state(bench: Workbench, name: str) -> None:
     for begun in (False, True):
         if begun:
             await bench.finish()
-        with pytest.raises(OutputExistsError, match="is a name for the state of an export"):
+        with pytest.raises(OutputExistsError, match="is reserved for the state of an export"):
             await other(bench, name).job().run()
 
 
@@ -254,7 +254,9 @@ async def test_a_restart_deletes_no_strangers_file(
         (bench.folder / "kept").rename(bench.output)
     STRANGERS[name](bench)
     files = bench.files()
-    with pytest.raises(OutputExistsError, match="not from an export that can go on") as raised:
+    with pytest.raises(
+        OutputExistsError, match="does not belong to an export that can be resumed"
+    ) as raised:
         await bench.job(restart=True).run()
     assert exit_code(raised.value) is ExitCode.WRONG_USAGE
     assert bench.files() == files
@@ -281,7 +283,7 @@ async def test_a_restart_after_a_loss_of_power_sets_aside_what_may_be_anothers(
         output.write(b"note\n")
     boot = bench.folder / "boot_id"
     boot.write_text("another start")
-    with pytest.raises(OutputExistsError, match="not from an export that can go on"):
+    with pytest.raises(OutputExistsError, match="does not belong to an export that can be resumed"):
         await bench.job(restart=True).run()
     monkeypatch.setattr(checkpoint, "_BOOT_ID", boot)
     await bench.finish(restart=True)
@@ -306,7 +308,7 @@ async def test_a_state_that_is_a_link_is_refused(bench: Workbench, *, restart: b
     photos.mkdir()
     (photos / "ids.txt").write_bytes(b"precious\n")
     bench.state.symlink_to(photos)
-    with pytest.raises(StateError, match="is a link or no folder") as raised:
+    with pytest.raises(StateError, match="is a link or not a folder") as raised:
         await bench.job(restart=restart).run()
     assert raised.value.path == str(bench.state)
     assert os.listdir(photos) == ["ids.txt"]  # noqa: PTH208 - names only
@@ -318,7 +320,7 @@ async def test_a_state_that_others_may_write_is_refused(bench: Workbench, mode: 
     bench.write(IDS)
     await bench.finish()
     bench.state.chmod(mode)
-    with pytest.raises(StateError, match="may be written to by other users"):
+    with pytest.raises(StateError, match="is writable by other users"):
         await bench.job().run()
 
 
@@ -373,7 +375,7 @@ async def test_no_link_in_the_state_is_followed(bench: Workbench, name: str, *, 
     elif name == "ids.txt":
         await bench.run(Source(bench.input, "id"))
     else:
-        with pytest.raises(StateError, match="is a link or no regular file") as raised:
+        with pytest.raises(StateError, match="is a link or not a regular file") as raised:
             await bench.job(Source(read, "id")).run()
         assert raised.value.path == str(link)
     os.close(read)

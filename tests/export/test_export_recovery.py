@@ -75,7 +75,7 @@ async def test_records_are_adopted_up_to_the_first_that_is_none(
     bench.output.write_bytes(tail)
     summary = await bench.finish()
     bench.check(LINES)
-    assert summary.already_there == adopted
+    assert summary.progress.already_there == adopted
     assert len(bench.api.asked) == 20 - adopted
     assert bench.output.read_bytes().startswith(b"".join(tail.splitlines(keepends=True)[:adopted]))
 
@@ -99,7 +99,7 @@ async def test_dead_letters_are_adopted_too(bench: Workbench) -> None:
         bench.dead_letters.write_bytes(tail)
         summary = await bench.finish()
         bench.check(LINES)
-        assert summary.invalid == 2
+        assert summary.counts.invalid == 2
         kept = b"".join(tail.splitlines(keepends=True)[:adopted])
         assert bench.dead_letters.read_bytes().startswith(kept)
         for path in (bench.output, bench.dead_letters, *bench.state.iterdir()):
@@ -122,7 +122,7 @@ async def test_a_run_that_is_stopped_at_once_leaves_what_was_in_flight(bench: Wo
     asked = list(bench.api.asked)
     job = bench.job()
     job.stop()
-    assert (await job.run()).asked == refused.asked
+    assert (await job.run()).progress.asked == refused.progress.asked
     assert bench.api.asked == asked
     await bench.finish()
     bench.check(LINES)
@@ -135,7 +135,7 @@ async def test_a_system_that_does_not_name_its_starts_is_trusted(
     monkeypatch.setattr(checkpoint, "_BOOT_ID", bench.folder / "missing")
     await broken_off(bench)
     bench.output.write_bytes(record(3))
-    assert (await bench.finish()).already_there == 1
+    assert (await bench.finish()).progress.already_there == 1
 
 
 async def test_after_a_start_of_the_machine_nothing_is_adopted(
@@ -148,7 +148,7 @@ async def test_after_a_start_of_the_machine_nothing_is_adopted(
     boot = bench.folder / "boot_id"
     boot.write_text("another start")
     monkeypatch.setattr(checkpoint, "_BOOT_ID", boot)
-    assert (await bench.finish()).already_there == 0
+    assert (await bench.finish()).progress.already_there == 0
     bench.check(LINES)
 
 

@@ -61,8 +61,17 @@ async def test_a_second_run_asks_for_nothing(bench: Workbench) -> None:
     files, asked = bench.files(), list(bench.api.asked)
     second = await bench.finish()
     assert (bench.files(), bench.api.asked) == (files, asked)
-    assert (second.exported, second.already_there, second.bytes_written) == (0, 29, 0)
-    assert (second.asked, second.failed, second.duplicates, second.invalid) == (32, 1, 1, 1)
+    assert (
+        second.progress.exported,
+        second.progress.already_there,
+        second.progress.bytes_written,
+    ) == (0, 29, 0)
+    assert (
+        second.progress.asked,
+        second.counts.failed,
+        second.counts.duplicates,
+        second.counts.invalid,
+    ) == (32, 1, 1, 1)
     assert exit_code(first) is exit_code(second) is ExitCode.SOME_FAILED
 
 
@@ -84,7 +93,7 @@ async def test_a_stopped_run_says_so(bench: Workbench) -> None:
     job = bench.job()
     job.stop()
     summary = await job.run()
-    assert (summary.ending, summary.asked) == (Ending.STOPPED, 0)
+    assert (summary.ending, summary.progress.asked) == (Ending.STOPPED, 0)
     assert exit_code(summary) is ExitCode.RUN_AGAIN
 
 
@@ -107,7 +116,7 @@ async def test_a_cancelled_run_goes_on(bench: Workbench) -> None:
     written = set(bench.records())
     asked = len(bench.api.asked)
     summary = await bench.finish()
-    assert summary.already_there == len(written)
+    assert summary.progress.already_there == len(written)
     assert not written & set(bench.api.asked[asked:])
     bench.check(IDS)
 
@@ -176,7 +185,11 @@ async def test_ids_may_be_appended(bench: Workbench) -> None:
     await bench.finish()
     bench.append([*IDS[5:20], IDS[2]])
     summary = await bench.finish()
-    assert (summary.exported, summary.already_there, summary.duplicates) == (10, 10, 6)
+    assert (
+        summary.progress.exported,
+        summary.progress.already_there,
+        summary.counts.duplicates,
+    ) == (10, 10, 6)
     bench.check([*IDS[:10], *IDS[5:20], IDS[2]])
 
 
@@ -200,7 +213,7 @@ async def test_what_was_not_asked_for_may_be_edited(bench: Workbench) -> None:
     bench.write(lines)
     summary = await bench.finish()
     bench.check(lines)
-    assert summary.duplicates == 2
+    assert summary.counts.duplicates == 2
 
 
 async def test_a_line_read_ahead_and_then_moved_is_found_where_it_is(bench: Workbench) -> None:
@@ -223,17 +236,17 @@ async def test_an_id_that_moved_is_a_duplicate_where_it_comes_again(bench: Workb
     bench.write(lines)
     summary = await bench.finish()
     bench.check(lines)
-    assert summary.duplicates == 1
+    assert summary.counts.duplicates == 1
 
 
 CHANGES: dict[str, tuple[Callable[[list[str]], str], str]] = {
-    "shorter": (lambda ids: "\n".join(ids[:5]), "has 184 bytes, of which 1110 were read before"),
+    "shorter": (lambda ids: "\n".join(ids[:5]), "was shortened to 184 bytes, of 1110"),
     "another id": (
         lambda ids: "\n".join([*ids[:5], *new_ids(25, seed=2)]) + "\n",
-        "is not the same",
+        "changed in its first",
     ),
-    "another order": (lambda ids: "\n".join(reversed(ids)) + "\n", "is not the same in the 1110"),
-    "another line end": (lambda ids: "\r\n".join(ids) + "\r\n", "is not the same in the"),
+    "another order": (lambda ids: "\n".join(reversed(ids)) + "\n", "changed in its first 1110"),
+    "another line end": (lambda ids: "\r\n".join(ids) + "\r\n", "changed in its first"),
 }
 
 
@@ -258,7 +271,7 @@ async def test_a_last_line_that_goes_on_is_a_change(bench: Workbench) -> None:
     await bench.finish()
     with bench.input.open("a") as file:
         file.write(f"{IDS[2]}\n")
-    with pytest.raises(InputChangedError, match="goes on in the line that was its last"):
+    with pytest.raises(InputChangedError, match="has been continued in its last line"):
         await bench.run()
 
 
@@ -267,7 +280,7 @@ async def test_an_input_that_was_only_touched_is_the_same(bench: Workbench) -> N
     bench.write(IDS)
     await bench.finish()
     os.utime(bench.input, (1, 1))
-    assert (await bench.finish()).already_there == 30
+    assert (await bench.finish()).progress.already_there == 30
 
 
 async def test_an_input_may_move_and_come_another_way(bench: Workbench) -> None:
@@ -296,17 +309,17 @@ async def test_a_column_is_read_once(bench: Workbench) -> None:
     assert (bench.state / "ids.txt").stat().st_ino == made
     bench.input.write_text("\n".join(["id,x", *(f"{i},1" for i in IDS)]))
     summary = await bench.run(source)
-    assert (summary.exported, summary.already_there) == (20, 10)
+    assert (summary.progress.exported, summary.progress.already_there) == (20, 10)
     with pytest.raises(InputChangedError):
         await bench.run(Source(bench.input, "x"))
     (bench.state / "ids.txt").unlink()
-    assert (await bench.run(source)).already_there == 30
+    assert (await bench.run(source)).progress.already_there == 30
 
 
 EDITS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut": (lambda path: os.truncate(path, 100), "has 100 of the"),
-    "emptied": (lambda path: os.truncate(path, 0), "has 0 of the"),
-    "deleted": (lambda path: path.unlink(), "is gone"),
+    "cut": (lambda path: os.truncate(path, 100), "has only 100 of the"),
+    "emptied": (lambda path: os.truncate(path, 0), "has only 0 of the"),
+    "deleted": (lambda path: path.unlink(), "is missing"),
     "edited at its end": (lambda path: overwrite(path, -3), "was edited or replaced"),
     "replaced": (lambda path: path.write_bytes(b"x" * path.stat().st_size), "was edited"),
     "added to": (
@@ -354,7 +367,7 @@ async def test_an_output_that_someone_writes_to_meanwhile_ends_the_run(bench: Wo
                 file.write(b"stranger")
 
     bench.api.each = meddle
-    with pytest.raises(OutputChangedError, match="someone else during this run"):
+    with pytest.raises(OutputChangedError, match="another program during this run"):
         await bench.job().run()
     assert b"stranger" in bench.output.read_bytes()
 
@@ -367,7 +380,7 @@ async def test_a_strangers_file_is_never_overwritten(
     """A file that no export wrote is refused, whatever is asked for, before anything is made."""
     bench.write(IDS)
     getattr(bench, which).write_bytes(b"precious\n")
-    with pytest.raises(OutputExistsError, match="is there already") as raised:
+    with pytest.raises(OutputExistsError, match="already exists") as raised:
         await bench.job(restart=restart).run()
     assert exit_code(raised.value) is ExitCode.WRONG_USAGE
     assert list(bench.files().values()) == [b"precious\n"]
@@ -430,7 +443,7 @@ async def test_two_names_of_one_output_share_its_state(bench: Workbench) -> None
     link = bench.folder / "link.jsonl"
     link.symlink_to(bench.output.name)
     bench.output = link
-    assert (await bench.job().run()).already_there == 30
+    assert (await bench.job().run()).progress.already_there == 30
 
 
 async def test_a_restart_begins_anew(bench: Workbench) -> None:
@@ -439,7 +452,11 @@ async def test_a_restart_begins_anew(bench: Workbench) -> None:
     await bench.finish()
     bench.write(IDS[:3])
     summary = await bench.finish(restart=True)
-    assert (summary.asked, summary.exported, summary.already_there) == (3, 3, 0)
+    assert (summary.progress.asked, summary.progress.exported, summary.progress.already_there) == (
+        3,
+        3,
+        0,
+    )
     bench.check(IDS[:3])
 
 
@@ -449,7 +466,7 @@ async def test_a_restart_needs_its_input_first(bench: Workbench) -> None:
     await bench.finish()
     read, write = os.pipe()
     os.close(write)
-    with pytest.raises(Exception, match="has no ids"):
+    with pytest.raises(Exception, match="contains no IDs"):
         await bench.job(Source(read), restart=True).run()
     os.close(read)
     bench.check(IDS)
@@ -469,7 +486,7 @@ async def test_a_restart_reads_a_pipe(bench: Workbench) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no database": (lambda path: path.write_bytes(b"x" * 5000), "is damaged: file is not a"),
-    "another version": (lambda path: execute(path, "PRAGMA user_version = 9"), "is of version 9"),
+    "another version": (lambda path: execute(path, "PRAGMA user_version = 9"), "has version 9"),
     "no checkpoint": (
         lambda path: execute(path, "UPDATE checkpoint SET json = '{}x'"),
         "is damaged",

@@ -22,7 +22,7 @@ from siteassist_async.export import (
     UnknownColumnError,
     exit_code,
 )
-from siteassist_async.export.columns import LONGEST_LINE, columns
+from siteassist_async.export.source import LONGEST_LINE, columns
 
 from .export_fakes import new_ids
 
@@ -124,7 +124,7 @@ async def test_ids_are_read(bench: Workbench, name: str, through: str) -> None:
     with opened(through, bench.input, column) as source:
         summary = await bench.run(source)
     assert sorted(bench.api.asked) == sorted(ids)
-    assert (summary.ending, summary.invalid) == (Ending.FINISHED, invalid)
+    assert (summary.ending, summary.counts.invalid) == (Ending.FINISHED, invalid)
 
 
 LINES: dict[str, tuple[bytes, str | None, int]] = {
@@ -144,29 +144,29 @@ async def test_a_dead_letter_names_the_line_of_the_users_file(bench: Workbench, 
 
 
 FAULTS: dict[str, tuple[bytes, str | None, str]] = {
-    "empty": (b"", None, "has no ids"),
-    "blank": (b" \n\n\t\r\n", None, "has no ids"),
-    "only a mark": (b"\xef\xbb\xbf\n", None, "has no ids"),
-    "only a header": (b"id,name\n", "id", "has no ids"),
+    "empty": (b"", None, "contains no IDs"),
+    "blank": (b" \n\n\t\r\n", None, "contains no IDs"),
+    "only a mark": (b"\xef\xbb\xbf\n", None, "contains no IDs"),
+    "only a header": (b"id,name\n", "id", "contains no IDs"),
     "empty with a column": (b"", "id", "has no column 'id'; its columns: none"),
     "UTF-16": (A.encode("utf-16"), None, "is UTF-16; save it as UTF-8"),
-    "UTF-16 without a mark": (A.encode("utf-16-le"), None, "is not text: it has NUL bytes"),
-    "compressed": (b"\x1f\x8b\x08", None, "is not text in UTF-8"),
-    "Latin 1": ("id,n\u00e4me\n".encode("latin-1"), "id", "is not text in UTF-8"),
+    "UTF-16 without a mark": (A.encode("utf-16-le"), None, "is not text: it contains NUL bytes"),
+    "compressed": (b"\x1f\x8b\x08", None, "is not UTF-8 text"),
+    "Latin 1": ("id,n\u00e4me\n".encode("latin-1"), "id", "is not UTF-8 text"),
     "another column": (b"a,b\n1,2\n", "id", "has no column 'id'; its columns: a, b"),
     "another key": (b'{"a":1,"b\\u001b":2}\n', "id", "its columns: a, b\\x1b"),
-    "CSV as text": (f"a,b\n1,{A}\n".encode(), None, "say which of its columns holds the ids: a, b"),
-    "CSV without a header": (f"{A}, 1\n".encode(), None, "say which of its columns"),
+    "CSV as text": (f"a,b\n1,{A}\n".encode(), None, "choose the one that contains the IDs: a, b"),
+    "CSV without a header": (f"{A}, 1\n".encode(), None, "choose the one that contains"),
     "JSON as text": (
         f'{{"a":"{A}"}}\n'.encode(),
         None,
-        "say which of its columns holds the ids: a",
+        "choose the one that contains the IDs: a",
     ),
-    "an open quote": (f'id,x\n{A},"y\n{B},z\n'.encode(), "id", "is no CSV in line 3"),
+    "an open quote": (f'id,x\n{A},"y\n{B},z\n'.encode(), "id", "is not valid CSV in line 3"),
     "an open quote before too much": (
         b'id,x\nn,"' + b"y\n" * (LONGEST_LINE // 2 + 1),
         "id",
-        "is no CSV in line",
+        "is not valid CSV in line",
     ),
     "a huge header": (f"id{'x' * 200_000}\n".encode(), "id", "has no column 'id'"),
     "a huge line": (b"id,x\n" + b'",' * LONGEST_LINE, "id", "has a line of more than"),
@@ -255,7 +255,7 @@ async def test_a_pipe_that_gives_nothing_can_be_stopped(bench: Workbench) -> Non
         await asyncio.sleep(0)
     job.stop()
     summary = await running
-    assert (summary.ending, summary.asked) == (Ending.STOPPED, 0)
+    assert (summary.ending, summary.progress.asked) == (Ending.STOPPED, 0)
     os.close(read)
     os.close(write)
 
@@ -286,7 +286,11 @@ async def test_what_was_exported_is_told_where_a_pipe_was_stopped(bench: Workben
     os.write(write, b"x")
     summary = await job.run()
     bench.audit(summary)
-    assert (summary.asked, summary.already_there, summary.invalid) == (3, 2, 1)
+    assert (summary.progress.asked, summary.progress.already_there, summary.counts.invalid) == (
+        3,
+        2,
+        1,
+    )
     os.close(read)
     os.close(write)
 

@@ -146,7 +146,7 @@ def test_a_store_that_lost_an_id_says_so(tmp_path: Path) -> None:
     with closing(Store(tmp_path / "checkpoint.db")) as store:
         store.add([(IDS[0], 0)])
         assert store.positions(IDS[:1]) == {IDS[0]: 0}
-        with pytest.raises(StateError, match="is damaged: it has lost an id"):
+        with pytest.raises(StateError, match="is damaged: an ID is missing from its index"):
             store.positions(IDS[:2])
 
 
@@ -174,7 +174,7 @@ async def test_a_state_that_was_copied_is_read_as_a_whole(bench: Workbench) -> N
         known.counts.exported -= 1
         store.commit(known)
     os.utime(path, (1, 1))
-    with pytest.raises(StateError, match=r"out\.jsonl has 20 records, and 19 were written"):
+    with pytest.raises(StateError, match=r"out\.jsonl has 20 records, but 19 were written"):
         await bench.job().run()
     await bench.finish(rebuild_state=True)
     bench.check([*IDS, "none"])

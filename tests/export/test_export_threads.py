@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from siteassist_async.export.threads import in_thread, outlast
+from siteassist_async.export.checkpointer import outlast, run_in_thread
 
 
 async def test_a_cancelled_call_is_waited_for() -> None:
@@ -21,7 +21,7 @@ async def test_a_cancelled_call_is_waited_for() -> None:
         over.set()
         raise OSError
 
-    waiting = asyncio.create_task(in_thread(call))
+    waiting = asyncio.create_task(run_in_thread(call))
     await begun.wait()
     for _ in range(3):
         waiting.cancel()
@@ -42,7 +42,7 @@ async def test_a_call_can_be_told_that_it_is_cancelled() -> None:
         loop.call_soon_threadsafe(begun.set)
         go_on.wait()
 
-    waiting = asyncio.create_task(in_thread(call, on_cancel=go_on.set))
+    waiting = asyncio.create_task(run_in_thread(call, on_cancel=go_on.set))
     await begun.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -56,7 +56,7 @@ async def test_an_export_that_is_whole(bench: Workbench) -> None:
     assert (found.records, found.failed, found.invalid) == (35, 5, 2)
     assert (found.faults, found.unfinished) == ((), False)
     assert bench.files() == files
-    assert (await bench.finish()).already_there == 35
+    assert (await bench.finish()).progress.already_there == 35
 
 
 def edit(bench: Workbench, old: bytes, new: bytes, *, which: str = "output") -> None:
@@ -78,7 +78,7 @@ EDITS: dict[str, tuple[Callable[[Workbench], object], str, str]] = {
     "a broken line": (
         lambda bench: edit(bench, b'{"object"', b"######### "),
         "out.jsonl",
-        "has no whole record in line 1",
+        "has no valid record in line 1",
     ),
     "another text": (
         lambda bench: edit(bench, b"conversation", b"Conversation"),
@@ -88,15 +88,15 @@ EDITS: dict[str, tuple[Callable[[Workbench], object], str, str]] = {
     "another id": (
         lambda bench: edit(bench, IDS[20].encode(), new_ids(1, seed=9)[0].encode()),
         "out.jsonl",
-        f"has the id {new_ids(1, seed=9)[0]}, which was not asked for",
+        f"contains the ID {new_ids(1, seed=9)[0]}, which is not in the input",
     ),
-    "an id twice": (repeat, "out.jsonl", "that is answered already"),
+    "an id twice": (repeat, "out.jsonl", "has a second line for the ID"),
     "a line less": (
         lambda bench: edit(bench, record_of(IDS[20]) + b"\n", b""),
         "out.jsonl",
-        "has 34 records, and 35 were written",
+        "has 34 records, but 35 were written",
     ),
-    "no output": (lambda bench: bench.output.unlink(), "out.jsonl", "is gone"),
+    "no output": (lambda bench: bench.output.unlink(), "out.jsonl", "is missing"),
     "more than was written": (
         lambda bench: bench.output.write_bytes(bench.output.read_bytes() + b"note\n"),
         "out.jsonl",
@@ -105,17 +105,17 @@ EDITS: dict[str, tuple[Callable[[Workbench], object], str, str]] = {
     "a dead letter of what has a record": (
         lambda bench: edit(bench, IDS[1].encode(), IDS[20].encode(), which="dead_letters"),
         "out.failed.jsonl",
-        f"has an answer to the id {IDS[20]} that is answered already",
+        f"has a second line for the ID {IDS[20]}",
     ),
     "a dead letter twice": (
         lambda bench: edit(bench, b'"line":43', b'"line":1 ', which="dead_letters"),
         "out.failed.jsonl",
-        "has an answer to line 1 of the input that is answered already",
+        "has a second line for line 1 of the input",
     ),
     "a broken dead letter": (
         lambda bench: edit(bench, b'"reason"', b'"reasom"', which="dead_letters"),
         "out.failed.jsonl",
-        "has no whole dead letter in line",
+        "has no valid dead letter in line",
     ),
 }
 
@@ -169,7 +169,7 @@ async def test_letters_that_are_being_replaced_are_found(
 async def test_what_no_export_wrote_cannot_be_verified(bench: Workbench) -> None:
     """There is nothing to compare it with."""
     bench.output.write_bytes(b"precious\n")
-    with pytest.raises(InputError, match="has no state of an export beside it") as raised:
+    with pytest.raises(InputError, match="is not the output of an export") as raised:
         verify(bench.output)
     assert exit_code(raised.value) is ExitCode.WRONG_USAGE
 
@@ -217,17 +217,20 @@ async def test_a_lost_state_is_rebuilt(bench: Workbench) -> None:
     after = await bench.finish(rebuild_state=True)
     assert bench.files() == files
     assert len(bench.api.asked) == asked
-    assert (after.asked, after.failed, after.retryable) == (43, 5, 1)
-    assert (after.invalid, after.duplicates) == (before.invalid, before.duplicates)
+    assert (after.progress.asked, after.counts.failed, after.counts.retryable) == (43, 5, 1)
+    assert (after.counts.invalid, after.counts.duplicates) == (
+        before.counts.invalid,
+        before.counts.duplicates,
+    )
     assert verify(bench.output).faults == ()
     bench.append(new_ids(2, seed=5))
-    assert (await bench.finish()).exported == 2
+    assert (await bench.finish()).progress.exported == 2
 
 
 async def test_the_state_of_an_export_that_was_not_begun_is_an_empty_one(bench: Workbench) -> None:
     """There is nothing to make it of."""
     bench.write(LINES)
-    assert (await bench.finish(rebuild_state=True)).exported == 40
+    assert (await bench.finish(rebuild_state=True)).progress.exported == 40
     bench.check(LINES)
 
 
@@ -264,19 +267,19 @@ def keep(path: Path, which: list[bool]) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Workbench], object], str]] = {
-    "a broken line": (lambda bench: edit(bench, b'{"object"', b"#"), "no whole record in line 1"),
-    "an id twice": (repeat, "answer to the id"),
+    "a broken line": (lambda bench: edit(bench, b'{"object"', b"#"), "no valid record in line 1"),
+    "an id twice": (repeat, "a second line for the ID"),
     "an id of another input": (
         lambda bench: edit(bench, IDS[20].encode(), new_ids(1, seed=9)[0].encode()),
-        "have 1 line for what is not in the input",
+        "have 1 line for IDs that are not in the input",
     ),
     "a dead letter of another line": (
         lambda bench: edit(bench, b'"line":43', b'"line":41', which="dead_letters"),
-        "have 1 line for what is not in the input",
+        "have 1 line for IDs that are not in the input",
     ),
     "a broken dead letter": (
         lambda bench: edit(bench, b'"reason"', b'"reasom"', which="dead_letters"),
-        "no whole dead letter in line",
+        "no valid dead letter in line",
     ),
 }
 
@@ -292,7 +295,7 @@ async def test_a_state_is_not_rebuilt_from_what_no_export_wrote(
     files = bench.files()
     with pytest.raises(OutputChangedError, match=message) as raised:
         await bench.job(rebuild_state=True).run()
-    assert "delete such lines, or give the input" in str(raised.value)
+    assert "delete these lines, or use the input" in str(raised.value)
     assert exit_code(raised.value) is ExitCode.ACT
     assert bench.files() == files
 
@@ -309,5 +312,5 @@ async def test_many_lines_are_read_in_batches(
         log.adopt_lines()
         audit = Audit(store, rebuilding=True)
         told = [fault.what for fault in audit.records(log)]
-    again = "has an answer to the id {} that is answered already"
+    again = "has a second line for the ID {}"
     assert told == [again.format(IDS[0]), again.format(IDS[1])]

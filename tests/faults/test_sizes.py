@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siteassist_async.emulator import conversation_ids
-from siteassist_async.emulator.bombs import gzip_bomb
+from siteassist_async.emulator.faults import gzip_bomb
 
 from .raw_server import Again
 from .wire import BODY, JSON, answer, chunk, chunked, head

@@ -12,10 +12,9 @@ from attrs import frozen
 
 from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Counts
-from siteassist_async.export.columns import column_values
 from siteassist_async.export.disk import stamp, sync_file, writing
 from siteassist_async.export.id_list import reading
-from siteassist_async.export.source import OpenSource
+from siteassist_async.export.source import OpenSource, column_values
 from siteassist_async.export.state import IDS, NEW_IDS, RECEIVED, State
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class StoppedError(Exception):
 
 
 @frozen
-class Spool:
+class Staging:
     """Makes the plain list of a source, in the folder of the state.
 
     Args:
@@ -47,10 +46,10 @@ class Spool:
     state: State
     stopped: Callable[[], bool]
 
-    def make(self, *, spooled: str) -> str | None:
+    def stage(self, *, staged: str) -> str | None:
         """Return the name of the plain list of the source; None where the source is one itself.
 
-        `spooled` is what the file system said of the list that was made of the source as it is
+        `staged` is what the file system said of the list that was made of the source as it is
         now; empty where there is none. A list that was made anew takes the place of the old one
         by `accept`.
 
@@ -65,7 +64,7 @@ class Spool:
         if self.source.column is None:
             return None
         status = self.state.status(IDS)
-        if spooled and status is not None and stamp(status) == spooled:
+        if staged and status is not None and stamp(status) == staged:
             return IDS
         self._write(NEW_IDS, self._lines(self.source.file, self.source.column))
         return NEW_IDS

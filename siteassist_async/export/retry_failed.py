@@ -12,8 +12,7 @@ from siteassist_async.export.checkpoint import Cursor, Mark, Prefix, WholeList
 from siteassist_async.export.dead_letters import DeadLetter, decode
 from siteassist_async.export.disk import stamp, status_of, sync_file, sync_folder, writing
 from siteassist_async.export.errors import InputChangedError, StateError
-from siteassist_async.export.feed import Feed
-from siteassist_async.export.id_list import IdList
+from siteassist_async.export.id_list import IdList, WorkQueue
 from siteassist_async.export.log import Log
 from siteassist_async.export.state import KEPT_LETTERS, RETRY_IDS
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from siteassist_async.export.state import State
 
 
-def refeed(ledger: Ledger, layout: Layout, state: State) -> None:
+def retry_failed(ledger: Ledger, layout: Layout, state: State) -> None:
     """Move the ids that are UUIDs from the dead letters to before the input.
 
     They have no outcome then, until they are asked for again. Does nothing where there are none,
@@ -40,8 +39,8 @@ def refeed(ledger: Ledger, layout: Layout, state: State) -> None:
     ledger.letters.verify()
     again = _divide(ledger.letters, state, keep=lambda letter: letter.line is not None)
     ledger.retry_list = write_retry_list(state, (letter.id for letter in again))
-    ledger.retry = retry_feed(state, Cursor(), ledger.retry_list)
-    ledger.counts.taken -= ledger.counts.failed
+    ledger.retry = retry_queue(state, Cursor(), ledger.retry_list)
+    ledger.counts.claimed -= ledger.counts.failed
     ledger.counts.failed = ledger.counts.retryable = 0
     _exchange_letters(ledger, layout, state)
 
@@ -53,17 +52,17 @@ def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
         InputChangedError: The line that goes on now was an id, or has no dead letter.
         OutputChangedError: The dead letters are not those that were written.
     """
-    feed = ledger.input
-    prefix, line, text = feed.ids.last_line(feed.known)
+    queue = ledger.input
+    prefix, line, text = queue.ids.last_line(queue.known)
 
     def keep(letter: DeadLetter) -> bool:
         return letter.line != line or letter.id != printable(text)
 
     ledger.letters.verify()
     if not list(_divide(ledger.letters, state, keep=keep)):
-        raise feed.ids.goes_on_error()
-    feed.known, feed.cursor.front, feed.cursor.line = prefix, prefix.size, line
-    ledger.counts.taken -= 1
+        raise queue.ids.goes_on_error()
+    queue.known, queue.cursor.front, queue.cursor.line = prefix, prefix.size, line
+    ledger.counts.claimed -= 1
     ledger.counts.invalid -= 1
     _exchange_letters(ledger, layout, state)
 
@@ -83,7 +82,7 @@ def write_retry_list(state: State, ids: Iterable[str]) -> WholeList:
         return WholeList(prefix, stamp(os.fstat(out.fileno())))
 
 
-def retry_feed(state: State, cursor: Cursor, whole: WholeList | None) -> Feed:
+def retry_queue(state: State, cursor: Cursor, whole: WholeList | None) -> WorkQueue:
     """Open the list of ids to ask again; it has no duplicates.
 
     Raises:
@@ -101,7 +100,7 @@ def retry_feed(state: State, cursor: Cursor, whole: WholeList | None) -> Feed:
         except InputChangedError as error:
             ids.close()
             raise _damaged(name) from error
-    return Feed(ids, cursor, known=Prefix(cursor.front), seen=None)
+    return WorkQueue(ids, cursor, known=Prefix(cursor.front), seen=None)
 
 
 def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) -> None:
@@ -166,5 +165,5 @@ def _is_at(path: Path, status: os.stat_result) -> bool:
 
 def _damaged(name: str) -> StateError:
     return StateError(
-        "is not as it was written; put it back as it was, or rebuild the export's state", path=name
+        "was changed since it was written; restore it, or rebuild the export's state", path=name
     )

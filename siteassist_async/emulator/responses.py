@@ -1,4 +1,4 @@
-"""What the emulator puts on the wire, as values."""
+"""Stub responses: what the emulator sends, and how, as values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from siteassist_async.contract import DOCUMENTED_STATUSES, documented_body
 
-__all__ = ["JSON", "Answer", "Fault", "HeaderPairs", "error_answer", "pieces"]
+__all__ = ["JSON", "Fault", "HeaderPairs", "StubResponse", "error_response", "pieces"]
 
 HeaderPairs: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -22,34 +22,34 @@ _SPACES = b" " * 65_536
 
 
 @frozen
-class Answer:
-    """One answer and the way it is sent; times are seconds, sizes are bytes."""
+class StubResponse:
+    """One response and the way it is sent; times are seconds, sizes are bytes."""
 
     status: int
     body: bytes = b""
     headers: HeaderPairs = JSON
     conversation_id: str = ""
-    """The id that the request asked for; empty where it asked for none."""
+    """The ID in the request's path; empty if there was none."""
     delay: float = 0.0
-    """Passes before anything is sent."""
+    """Time before anything is sent."""
     padding: int = 0
     """Spaces sent after the body, as part of it."""
     chunked: bool = False
-    """Sent chunked, instead of with a Content-Length."""
+    """Send the body chunked, without a Content-Length."""
     piece: int | None = None
-    """The body goes out in pieces of this size, with `every` before each."""
+    """Send the body in pieces of this size, waiting `every` before each."""
     every: float = 0.0
     cut: int | None = None
-    """After so much of the body the connection is silent for `hold`, and closed."""
+    """After so many bytes of the body, wait for `hold` and close the connection."""
     hold: float = 0.0
     dropped: bool = False
-    """Nothing is sent; the connection is closed."""
+    """Close the connection without sending anything."""
     reset: bool = False
-    """A connection that is closed early is closed with a TCP reset."""
+    """Close the connection with a TCP reset, if it is closed early."""
     raw: bytes | None = None
-    """Sent instead of an HTTP answer; the connection is closed after it."""
+    """Sent instead of an HTTP response; the connection is closed after it."""
     unsolicited: bytes = b""
-    """Sent `late` after the answer, on the same connection."""
+    """Sent `late` after the response, on the same connection."""
     late: float = 0.0
 
     @property
@@ -67,45 +67,45 @@ class Answer:
         """Whether a status line is sent at all."""
         return not self.dropped and self.raw is None
 
-    def with_headers(self, headers: HeaderPairs) -> Answer:
-        """This answer with `headers` in place of those of the same name."""
+    def with_headers(self, headers: HeaderPairs) -> StubResponse:
+        """This response with `headers` in place of those of the same name."""
         replaced = {name.lower() for name, _ in headers}
         kept = tuple(pair for pair in self.headers if pair[0].lower() not in replaced)
         return evolve(self, headers=kept + headers)
 
 
-Fault: TypeAlias = Callable[[Answer], Answer]
-"""Turns the answer that the API would have given into the one that it gives.
+Fault: TypeAlias = Callable[[StubResponse], StubResponse]
+"""Turns the response that the API would have sent into the one that it sends.
 
-The faults of this package are frozen values; any other callable will do as well."""
+The faults of this package are frozen values; any other callable works as well."""
 
 
-def pieces(answer: Answer) -> Iterator[bytes]:
-    """Split an answer's body into the pieces that are written, up to where it is cut."""
-    left = answer.length if answer.cut is None else min(answer.cut, answer.length)
-    size = answer.piece or len(_SPACES)
+def pieces(response: StubResponse) -> Iterator[bytes]:
+    """Split a body into the pieces to write, up to where it is cut."""
+    left = response.length if response.cut is None else min(response.cut, response.length)
+    size = response.piece or len(_SPACES)
     start = 0
     while left > 0:
-        piece = answer.body[start : start + min(size, left)] or _SPACES[: min(size, left)]
+        piece = response.body[start : start + min(size, left)] or _SPACES[: min(size, left)]
         start += len(piece)
         left -= len(piece)
         yield piece
 
 
-def error_answer(
+def error_response(
     status: int, conversation_id: str = "", details: Mapping[str, object] | None = None
-) -> Answer:
-    """The documented answer of a status, with the asked id where it names one.
+) -> StubResponse:
+    """Return the documented response of a status; a 404 names the ID.
 
-    `details` replaces the documented ones. A status that is not documented gets its name as
-    the message, and no code.
+    `details` replaces the documented ones. An undocumented status has its reason phrase as the
+    message, and no code.
     """
     if details is None and status != 404:
-        return Answer(status, _documented_error(status), conversation_id=conversation_id)
+        return StubResponse(status, _documented_error(status), conversation_id=conversation_id)
     error: dict[str, Any] = msgspec.json.decode(_documented_error(status))["error"]
     error["details"] = {"conversationId": conversation_id} if details is None else dict(details)
     body = msgspec.json.encode({"error": error})
-    return Answer(status, body, conversation_id=conversation_id)
+    return StubResponse(status, body, conversation_id=conversation_id)
 
 
 @cache

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from siteassist_async.cli import bug, main
-from siteassist_async.cli.secret import read_token
-from siteassist_async.cli.shown import hide
+from siteassist_async.cli import main
+from siteassist_async.cli.credentials import crash_report, read_token
+from siteassist_async.cli.redaction import redact
 from siteassist_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_token_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` is standard input, unless that has the ids."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{TOKEN}\n".encode())))
     assert read_token("-") == TOKEN
-    with pytest.raises(ConfigurationError, match="standard input has the ids already"):
+    with pytest.raises(ConfigurationError, match="standard input is already used"):
         read_token("-", stdin_has_ids=True)
 
 
@@ -69,7 +69,7 @@ def test_token_from_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_answer(given: str | BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who gives no token is told how to."""
     answer(monkeypatch, given)
-    with pytest.raises(ConfigurationError, match="set SITEASSIST_TOKEN, or name a file"):
+    with pytest.raises(ConfigurationError, match="set SITEASSIST_TOKEN, or pass a file"):
         read_token(None)
 
 
@@ -140,5 +140,5 @@ def test_reports_hide_what_was_read(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("sk_test_seen_once")
     read_token(str(file))
-    assert hide("sk_test_seen_once, sk_test_seen_once") == "***, ***"
-    assert "sk_test_seen_once" not in bug.report(ValueError("sk_test_seen_once"))
+    assert redact("sk_test_seen_once, sk_test_seen_once") == "***, ***"
+    assert "sk_test_seen_once" not in crash_report(ValueError("sk_test_seen_once"))

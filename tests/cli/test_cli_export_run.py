@@ -13,15 +13,16 @@ import pytest
 from test_cli_progress import START
 
 from siteassist_async import RetryPolicy
-from siteassist_async.cli import exporting
+from siteassist_async.cli import export as command
 from siteassist_async.cli.connection import Connection
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.exporting import GRACE, PATIENT, Result, Wanted, export
-from siteassist_async.cli.reporters import LogLines, Silent
+from siteassist_async.cli.export import GRACE, PATIENT, Wanted, export
+from siteassist_async.cli.progress import LogLines, Silent
 from siteassist_async.export import Ending, Source
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.moment import Moment
+    from siteassist_async.cli.status import Status
+    from siteassist_async.cli.summary import Result
     from siteassist_async.export import Progress, Summary
 
 HERE = Connection("http://127.0.0.1:1/v2", "sk_test_cli_exporting")
@@ -31,9 +32,9 @@ WANTED = Wanted(Source(Path("ids.txt")), Path("out.jsonl"))
 class Wrong(Silent):
     """A reporter with a bug."""
 
-    def show(self, moment: Moment) -> None:
+    def show(self, status: Status) -> None:
         """Fail, but for an export that is far."""
-        if moment.progress.asked < 10**6:
+        if status.progress.asked < 10**6:
             raise ZeroDivisionError
 
 
@@ -70,7 +71,7 @@ def console() -> Console:
 
 async def test_grace_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in flight has some seconds after the first signal, and no more."""
-    monkeypatch.setattr(exporting, "ExportJob", StuckJob)
+    monkeypatch.setattr(command, "ExportJob", StuckJob)
     result = await run(grace=0.0)
     assert result.summary is None
     assert result.last.progress == START
@@ -78,7 +79,7 @@ async def test_grace_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_bug_in_the_progress_ends_the_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """An export that cannot be told is not left running alone."""
-    monkeypatch.setattr(exporting, "ExportJob", StuckJob)
+    monkeypatch.setattr(command, "ExportJob", StuckJob)
     with pytest.raises(ZeroDivisionError):
         await run(Wrong())
     assert len(asyncio.all_tasks()) <= 2

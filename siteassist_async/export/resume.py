@@ -14,19 +14,22 @@ from siteassist_async.export.audit import Audit
 from siteassist_async.export.checkpoint import Checkpoint, boot_id
 from siteassist_async.export.disk import status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputChangedError, OutputError, StateError
-from siteassist_async.export.feed import Feed
 from siteassist_async.export.id_list import IdList, reading
 from siteassist_async.export.layout import CHECKPOINT, Layout, stranger
-from siteassist_async.export.ledger import Learner, Ledger
+from siteassist_async.export.ledger import Ledger, RestorablePacer
 from siteassist_async.export.lines import read_letter, record_id
-from siteassist_async.export.lock import locked
 from siteassist_async.export.log import Log
 from siteassist_async.export.rebuilding import rebuild
 from siteassist_async.export.recovery import recover
-from siteassist_async.export.refeed import refeed, reopen_half_line, replace_letters, retry_feed
+from siteassist_async.export.retry_failed import (
+    reopen_half_line,
+    replace_letters,
+    retry_failed,
+    retry_queue,
+)
 from siteassist_async.export.source import OpenSource, Source
-from siteassist_async.export.spool import Spool, StoppedError
-from siteassist_async.export.state import IDS, State, made_state
+from siteassist_async.export.staging import Staging, StoppedError
+from siteassist_async.export.state import IDS, State, locked, made_state
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Opening:
+class Resume:
     """Opens the ledger of an export, new or to go on with.
 
     Nothing is written to the outputs before all is checked: that the input can be read and goes
@@ -47,7 +50,7 @@ class Opening:
         restart: Discard what earlier runs wrote.
         retry_failed: Ask again for the ids in the dead letters.
         rebuild_state: Make the state anew, from the outputs and the input.
-        stopped: Whether the run was stopped; asked while the input is spooled.
+        stopped: Whether the run was stopped; asked while the input is staged.
     """
 
     source: Source
@@ -55,11 +58,11 @@ class Opening:
     restart: bool
     retry_failed: bool
     rebuild_state: bool
-    pacer: Learner | None
+    pacer: RestorablePacer | None
     stopped: Callable[[], bool]
 
     @contextmanager
-    def ledger(self) -> Generator[Ledger]:
+    def open_ledger(self) -> Generator[Ledger]:
         """Open the ledger; leaving the context closes it, without a checkpoint.
 
         Raises:
@@ -78,10 +81,10 @@ class Opening:
             yield self._open(stack, source, state)
 
     def _open(self, stack: ExitStack, source: OpenSource, state: State) -> Ledger:
-        spool = Spool(source, state, self.stopped)
+        staging = Staging(source, state, self.stopped)
         anew = self.restart or self.rebuild_state
         # The input is brought in first, for it may turn out to be none.
-        plain = spool.make(spooled="") if anew else None
+        plain = staging.stage(staged="") if anew else None
         if self.restart:
             self._discard(state)
         elif self.rebuild_state:
@@ -91,26 +94,30 @@ class Opening:
         known = self._known(store)
         unchanged = source.identity is not None and source.identity == known.identity
         if not anew:
-            plain = _spooled(spool, known, unchanged=unchanged)
+            try:
+                plain = staging.stage(staged=known.staged if unchanged else "")
+            except StoppedError as stopped:
+                stopped.counts = known.counts
+                raise
         ids = stack.enter_context(closing(_list(source, state, plain)))
         if not unchanged or plain not in {None, IDS}:
             ids.verify(known.prefix)
-        spool.accept()
+        staging.accept()
         ids.note_state()
         if known.replaced is not None:
             replace_letters(self.layout, state, known.replaced, known.letters)
-        known = evolve(known, identity=source.identity, spooled=ids.stamp() if plain else "")
+        known = evolve(known, identity=source.identity, staged=ids.stamp() if plain else "")
         with ExitStack() as new:
             records = stack.enter_context(closing(Log(self.layout.output, known.records)))
             new.callback(_remove_new, records)
             letters = Log(self.layout.dead_letters, known.letters)
             new.callback(_remove_new, letters)
-            feed = Feed(ids, known.cursor, known.prefix, store)
-            ledger = self._ledger(known, feed, store, records, letters)
+            ledger = Ledger.of(known, ids, store, records, letters)
+            ledger.pacer = self.pacer
             stack.callback(ledger.close_letters)
             stack.callback(ledger.finish_retry)
             if known.retry is not None:
-                ledger.retry = retry_feed(state, known.retry, known.retry_list)
+                ledger.retry = retry_queue(state, known.retry, known.retry_list)
             if store.is_touched:
                 _refuse_damage(known, store, ledger)
             self._go_on(ledger, known, state)
@@ -149,24 +156,6 @@ class Opening:
         self.layout.refuse_strangers(known=known is not None)
         return known or Checkpoint()
 
-    def _ledger(
-        self, known: Checkpoint, feed: Feed, store: Store, records: Log, letters: Log
-    ) -> Ledger:
-        return Ledger(
-            counts=known.counts,
-            input=feed,
-            retry=None,
-            retry_list=known.retry_list,
-            identity=known.identity,
-            spooled=known.spooled,
-            records=records,
-            letters=letters,
-            store=store,
-            pacer=self.pacer,
-            learned=known.learned,
-            last_answered=known.last_answered,
-        )
-
     def _go_on(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
         ids = ledger.input.ids
         half_line = ids.goes_on(known.prefix)
@@ -187,7 +176,7 @@ class Opening:
         if not known.boot:  # the first checkpoint of all, in a new file
             state.sync()
         if self.retry_failed:
-            refeed(ledger, self.layout, state)
+            retry_failed(ledger, self.layout, state)
 
 
 def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
@@ -201,17 +190,9 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
     )
     for fault in faults:
         raise StateError(
-            f"was changed since it was left: {fault}; rebuild the export's state",
+            f"was changed since the last run: {fault}; rebuild the export's state",
             path=store.name,
         )
-
-
-def _spooled(spool: Spool, known: Checkpoint, *, unchanged: bool) -> str | None:
-    try:
-        return spool.make(spooled=known.spooled if unchanged else "")
-    except StoppedError as stopped:
-        stopped.counts = known.counts
-        raise
 
 
 def _list(source: OpenSource, state: State, plain: str | None) -> IdList:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from siteassist_async.cli import loop
+from siteassist_async.cli import runtime
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -40,7 +40,7 @@ def test_a_lookup_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
                 await look_up("api.invalid")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    loop.run(main())
+    runtime.run(main())
     assert not over.is_set()
     answer.set()
     assert over.wait(timeout=10)
@@ -50,11 +50,11 @@ def test_a_lookup_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_lookup_gives_what_the_system_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses, or its error."""
     expected = socket.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
-    assert loop.run(look_up("127.0.0.1")) == expected
+    assert runtime.run(look_up("127.0.0.1")) == expected
 
     def fail(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(-2, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(socket.gaierror):
-        loop.run(look_up("api.invalid"))
+        runtime.run(look_up("api.invalid"))

@@ -1,0 +1,35 @@
+"""Redaction: no token and no control characters in what is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_SHORTEST = 6  # a shorter text is no token, and may be part of any word
+
+_tokens: set[str] = set()
+
+
+def remember(token: str) -> None:
+    """Redact this token from now on."""
+    _tokens.add(token)
+
+
+def redact(text: str) -> str:
+    """Replace the known tokens: those that were read, and the one in the environment."""
+    for token in (*_tokens, os.environ.get("SITEASSIST_TOKEN", "").strip()):
+        if len(token) >= _SHORTEST:
+            text = text.replace(token, "***")
+    return text
+
+
+def redact_words(text: str) -> str:
+    """Replace also what looks like a token, for text that repeats the command's arguments."""
+    return re.sub(r"\bsk_\S+", "sk_***", redact(text))
+
+
+def escape(text: str) -> str:
+    """Escape everything but printable characters, so that the text stays on one line."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )

@@ -1,0 +1,86 @@
+"""The event loop of a command, uvloop where it is installed, and the signals that stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine to its end, which a hanging name lookup does not delay."""
+    base: type[asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
+    with suppress(ImportError):
+        base = import_module("uvloop").Loop
+    loop: type[asyncio.AbstractEventLoop] = type("Loop", (_DaemonLookups, base), {})
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(main)
+
+
+class _DaemonLookups:
+    """Resolves host names in daemon threads.
+
+    asyncio does so in the loop's executor. A lookup cannot be cancelled, and both the loop and the
+    process wait for the executor's threads when they end.
+    """
+
+    async def getaddrinfo(self, *arguments: Any, **options: Any) -> list[Any]:  # noqa: ANN401 - the system's
+        """As `socket.getaddrinfo`."""
+        found: Future[list[Any]] = Future()
+        look_up = partial(socket.getaddrinfo, *arguments, **options)
+        Thread(target=_settle, args=(found, look_up), name="lookup", daemon=True).start()
+        return await asyncio.wrap_future(found)
+
+
+def _settle(found: Future[T], look_up: Callable[[], T]) -> None:
+    found.set_running_or_notify_cancel()
+    try:
+        found.set_result(look_up())
+    except Exception as error:  # noqa: BLE001 - raised in the coroutine that awaits the lookup
+        found.set_exception(error)
+
+
+class Interrupts:
+    """Counts signals: the first calls `stop`, each further one `abort`."""
+
+    def __init__(self, stop: Callable[[], object], abort: Callable[[], object]) -> None:
+        self._stop = stop
+        self._abort = abort
+        self.count = 0
+
+    def __call__(self) -> None:
+        """Handle one signal."""
+        self.count += 1
+        if self.count == 1:
+            self._stop()
+        else:
+            self._abort()
+
+
+@contextmanager
+def interrupts(stop: Callable[[], object], abort: Callable[[], object]) -> Generator[Interrupts]:
+    """Handle SIGINT, SIGTERM and SIGHUP in the running loop while in the context."""
+    loop = asyncio.get_running_loop()
+    received = Interrupts(stop, abort)
+    # An ignored signal stays ignored: nohup and a shell's background jobs rely on it.
+    numbers = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in numbers:
+        loop.add_signal_handler(number, received)
+    try:
+        yield received
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
