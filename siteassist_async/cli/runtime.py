@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -25,8 +25,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     base: type[asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
     with suppress(ImportError):
         base = import_module("uvloop").Loop
-    loop: type[asyncio.AbstractEventLoop] = type("Loop", (_DaemonLookups, base), {})
-    with asyncio.Runner(loop_factory=loop) as runner:
+    loop = type("Loop", (_DaemonLookups, base), {})
+    with asyncio.Runner(loop_factory=cast("type[asyncio.AbstractEventLoop]", loop)) as runner:
         return runner.run(main)
 
 
