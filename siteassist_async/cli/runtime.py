@@ -25,8 +25,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     base: type[asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
     with suppress(ImportError):
         base = import_module("uvloop").Loop
-    loop = cast("type[asyncio.AbstractEventLoop]", type("Loop", (_DaemonLookups, base), {}))
-    with asyncio.Runner(loop_factory=loop) as runner:
+    loop = type("Loop", (_DaemonLookups, base), {})
+    with asyncio.Runner(loop_factory=cast("type[asyncio.AbstractEventLoop]", loop)) as runner:
         return runner.run(main)
 
 

@@ -1,4 +1,4 @@
-"""The export that survives: records, dead letters, checkpoint, exit codes."""
+"""The crash-safe export: records, dead letters, checkpoints and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the outputs are whole, line by line, and agree with the state."""
+"""The audit: checks that all lines of the outputs are valid, unique and agree with the state."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _BATCH = 1000
 
 
 class Kind(IntEnum):
-    """What a line answers with."""
+    """What a line is."""
 
     RECORD = 0
     LETTER = 1
     RETRYABLE = 2
-    """A dead letter of an id that may well succeed another time."""
+    """A dead letter of an ID that may be retried."""
     INVALID = 3
-    """A dead letter of what is no id."""
+    """A dead letter of an invalid ID."""
 
 
 @frozen
@@ -49,13 +49,13 @@ class Fault:
 
 @define
 class Audit:
-    """Reads the lines of both outputs, and notes in the store what each is the answer to.
+    """Reads the lines of both outputs, and notes their keys in the store.
 
     Args:
-        store: Where it is looked up whether an id was asked for, unless that is `rebuilding`.
+        store: Its index knows the IDs of the input, unless it is `rebuilding`.
 
     Attributes:
-        counts: How many answers there are of each kind.
+        counts: The number of lines of each kind.
     """
 
     store: Store
@@ -63,20 +63,20 @@ class Audit:
     counts: Counter[Kind] = field(factory=Counter[Kind])
 
     def records(self, log: Log) -> Iterator[Fault]:
-        """Read records; yields what is wrong with them."""
+        """Check the records; yields what is wrong."""
         return self._faults(log, _record, "record")
 
     def letters(self, log: Log) -> Iterator[Fault]:
-        """Read dead letters; yields what is wrong with them."""
+        """Check the dead letters; yields what is wrong."""
         return self._faults(log, _letter, "dead letter")
 
     def disagreements(self, known: Counts, records: Path, letters: Path) -> Iterator[Fault]:
-        """Compare what was read with what is known of it; yields the differences."""
+        """Compare the counts with those of the checkpoint; yields the differences."""
         counts = self.counts
-        buried = counts[Kind.LETTER] + counts[Kind.RETRYABLE] + counts[Kind.INVALID]
+        failed = counts[Kind.LETTER] + counts[Kind.RETRYABLE] + counts[Kind.INVALID]
         pairs = (
             (records, "record", counts[Kind.RECORD], known.exported),
-            (letters, "dead letter", buried, known.failed + known.invalid),
+            (letters, "dead letter", failed, known.failed + known.invalid),
         )
         for path, noun, found, expected in pairs:
             if found != expected:

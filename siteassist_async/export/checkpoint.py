@@ -1,4 +1,4 @@
-"""What a run must know to go on where the last one ended."""
+"""Checkpoint: what a run must know to resume where the last one ended."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Counts:
     Attributes:
         claimed: IDs read from the input; they have their outcome, or are in flight.
         exported: Records written.
-        failed: Ids in the dead letters, invalid ones apart.
-        retryable: Those of the failed that may well succeed another time.
-        duplicates: Occurrences of an id beyond its first.
-        invalid: Ids that are no UUID.
+        failed: IDs in the dead letters, except invalid ones.
+        retryable: The failed IDs that may succeed when they are retried.
+        duplicates: Occurrences of an ID beyond its first.
+        invalid: Lines that are not a UUID; they are in the dead letters too.
     """
 
     claimed: int = 0
@@ -35,16 +35,16 @@ class Counts:
 
 @define
 class Cursor:
-    """How far a list of ids has been dealt with.
+    """How far a list of IDs has been processed.
 
-    Everything before `front` has its outcome, apart from the few positions in `open`: those in
-    flight. So its size depends on the limit, and neither on the number of ids nor on how long
-    a slow one takes.
+    Everything before `front` has its outcome, except the few positions in `open`, which are in
+    flight. So the size of a cursor depends on the concurrency, and neither on the number of IDs
+    nor on how long a slow one takes.
 
     Attributes:
-        front: The byte offset of the first line that was not taken.
+        front: The byte offset of the first line that was not claimed.
         line: That line's number.
-        open: The byte offsets of the lines taken that have no outcome yet, with their numbers.
+        open: The byte offsets of the claimed lines without an outcome, with their numbers.
     """
 
     front: int = 0
@@ -54,15 +54,14 @@ class Cursor:
 
 @frozen
 class Mark:
-    """Where a log was known to be whole, and which file it was.
+    """A log as it was known to be whole.
 
     Attributes:
         offset: Its size.
         tail: A checksum of its last bytes, which are read whenever it is opened.
-        crc: A checksum of all of it, which is read where something is strange.
+        crc: A checksum of all of it, which is compared when there is reason to.
         file: Its device and inode.
-        stamp: What the file system said of it at an orderly end: while it says the same, nobody
-            has touched the file since.
+        stamp: Its file status at an orderly end: while that is the same, nobody has touched it.
     """
 
     offset: int = 0
@@ -74,7 +73,7 @@ class Mark:
 
 @frozen
 class Prefix:
-    """The beginning of a list of ids: its size and its checksum."""
+    """The beginning of a list of IDs: its size and its checksum."""
 
     size: int = 0
     crc: int = 0
@@ -86,7 +85,7 @@ class Prefix:
 
 @frozen
 class WholeList:
-    """A list of ids in the state's folder: all of it, and how the file system described it."""
+    """A complete list of IDs in the state folder, with its file status."""
 
     prefix: Prefix
     stamp: str
@@ -94,23 +93,23 @@ class WholeList:
 
 @frozen
 class Checkpoint:
-    """One moment of an export, in which all its parts agree.
+    """A consistent snapshot of an export.
 
     Attributes:
-        cursor: How far the input, as a plain list of ids, has been dealt with.
-        prefix: That list up to the cursor's front, which must be the same when it goes on.
-        identity: What the file system says of the input. While it says the same, the input need
-            not be read again to know that it is; None for a pipe.
-        staged: What the file system says of the plain list, where one was made of the input.
-        retry: How far the ids to ask again have been dealt with, while there are some.
-        retry_list: Their list.
+        cursor: How far the input, as a plain list of IDs, has been processed.
+        prefix: That list up to the cursor's front, which must be the same when the export resumes.
+        identity: The file status of the input: while it is the same, the input need not be read
+            again to know that it has not changed. None for a pipe.
+        staged: The file status of the plain list that was staged from the input, if one was.
+        retry: How far the IDs to retry have been processed, while there are some.
+        retry_list: The list of those.
         records: The output.
         letters: The dead letters.
-        boot: Which start of the machine it is from.
+        boot: The ID of the machine's boot in which it was made.
         learned: What the pacer had learned.
-        last_answered: The last id that was answered for.
-        replaced: The dead letters that are yet to be replaced by those kept.
-        clean: The run ended here, in order: it wrote nothing after this.
+        last_answered: The last ID that was exported.
+        replaced: The old dead letters, while they are to be replaced by those that were kept.
+        clean: The run ended here, in order, and wrote nothing after this.
     """
 
     counts: Counts = field(factory=Counts)
@@ -130,7 +129,7 @@ class Checkpoint:
 
 
 def boot_id() -> str:
-    """Tell this start of the machine from all others; empty where the system does not say."""
+    """Return what identifies this boot of the machine; empty if the system does not say."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Checkpoints once a second, saved in a thread beside the work."""
+"""The checkpointer: saves a checkpoint about once a second, in a thread beside the work."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ INTERVAL = 1.0
 
 
 class Checkpointer:
-    """Saves a ledger in a thread while it goes on being written.
+    """Saves a ledger in a thread, while outcomes are still being written.
 
     Attributes:
-        store_use: Held while the store is committed; whoever reads the input holds it too.
+        store_use: Held while the store is committed, and while the input is read, which uses it.
     """
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
@@ -36,7 +36,7 @@ class Checkpointer:
         self._saving: asyncio.Task[None] | None = None
 
     def tick(self) -> None:
-        """Begin a checkpoint if it is time.
+        """Start a checkpoint if one is due.
 
         Raises:
             OutputError: The last one failed.
@@ -49,10 +49,10 @@ class Checkpointer:
             self._saving = asyncio.create_task(self._save(self._ledger.snapshot()))
 
     async def save(self, *, clean: bool = False) -> None:
-        """Make a checkpoint now; `clean` says that the run ends with it.
+        """Save a checkpoint now; `clean` says that the run ends with it.
 
         Raises:
-            OutputError: It could not be made.
+            OutputError: It could not be saved.
         """
         await self.close()
         if self._saving is not None:
@@ -60,7 +60,7 @@ class Checkpointer:
         await self._save(evolve(self._ledger.snapshot(), clean=clean))
 
     async def close(self) -> None:
-        """Wait for the end of what was begun."""
+        """Wait for the checkpoint that is being saved."""
         if self._saving is not None:
             await outlast(self._saving)
 
@@ -74,9 +74,9 @@ T = TypeVar("T")
 
 
 async def run_in_thread(call: Callable[[], T], *, on_cancel: Callable[[], None] | None = None) -> T:
-    """Call in a thread; being cancelled waits for its end, for it uses what is closed then.
+    """Call in a thread; cancellation waits for its end, because it uses files that are closed then.
 
-    `on_cancel` may make that end come sooner.
+    `on_cancel` may make it end sooner.
     """
     task = asyncio.ensure_future(asyncio.to_thread(call))
     try:
@@ -89,9 +89,9 @@ async def run_in_thread(call: Callable[[], T], *, on_cancel: Callable[[], None] 
 
 
 async def outlast(task: asyncio.Future[T]) -> None:
-    """Wait for the end of a task, however it ends and however often the waiting is cancelled."""
+    """Wait for the end of a task, however it ends and however often this is cancelled."""
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not report it
+        task.exception()  # retrieved, so that asyncio does not report it

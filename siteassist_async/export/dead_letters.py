@@ -1,4 +1,4 @@
-"""The dead letters: one JSON line for each id that could not be had, with the reason."""
+"""Dead letters: one JSON line for each ID that failed, with the reason."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ class DeadLetter:
     """One line of the dead letters.
 
     Attributes:
-        id: The id; what stands in the input, or its beginning, where that is no UUID.
-        reason: One of a few words for the kind of failure.
+        id: The ID; if it is not a UUID, the text in the input, or its beginning.
+        reason: The kind of failure, in a word or two.
         error: The class of the exception.
-        message: What it says, on one line.
-        retryable: Whether another time may well succeed.
+        message: The exception's message, on one line.
+        retryable: Whether a retry may succeed.
         attempts: Requests that were sent.
         at: When it failed, in UTC.
-        line: The line of the input; only for what is no UUID.
-        status: The answer's HTTP status, if one came.
-        code: The answer's error code, if it had one.
+        line: The line number in the input; only if the ID is not a UUID.
+        status: The response's HTTP status, if there was one.
+        code: The response's error code, if it had one.
     """
 
     id: str
@@ -91,20 +91,20 @@ class DeadLetter:
 
     @property
     def key(self) -> str | int:
-        """What tells it from all other dead letters: the id, or the line of what is none."""
+        """What identifies it among all: the ID, or the line number of an invalid one."""
         return self.id if self.line is None else self.line
 
 
 def _is_retryable(error: SiteAssistError) -> bool:
-    """Whether it may be something else another time: all but what the API says of the id."""
+    """Whether a retry may succeed: not if the API has said that this ID will always fail."""
     return not (is_own_word(error) or isinstance(error, InvalidIdError | PaymentRequiredError))
 
 
 def encode(letter: DeadLetter) -> bytes:
-    """Write a dead letter on one line."""
+    """Encode a dead letter as one line."""
     return msgspec.json.encode(letter)
 
 
 def decode(line: bytes) -> DeadLetter:
-    """Read a dead letter; raises msgspec's errors where the line is none."""
+    """Decode a dead letter; raises msgspec's errors if the line is not one."""
     return msgspec.json.decode(line, type=DeadLetter)

@@ -1,4 +1,4 @@
-"""Writing so that it lasts, opening without following links, and errors that name the path."""
+"""Disk access: durable writes, opening without following links, errors that name the path."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 _PRIVATE = 0o600  # of every new file: they hold people's conversations
 
-# What a file system says that keeps no folder open to be synced: SMB, some of FUSE.
+# The errors of file systems that cannot sync a folder: SMB, some of FUSE.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
 @contextmanager
 def writing(path: Path) -> Generator[None]:
-    """Name the path in what the operating system has against writing to it."""
+    """Turn the operating system's errors into errors that name the path."""
     try:
         yield
     except OSError as error:
@@ -29,23 +29,23 @@ def writing(path: Path) -> Generator[None]:
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
-    """Say that a file cannot be written, and why."""
+    """Return the error for a file that cannot be written."""
     return OutputError(f"cannot be written: {error.strerror or error}", path=str(path))
 
 
 def private(path: str | Path, flags: int, *, folder: int | None = None) -> int:
-    """Open a file that is no link; if it is new, no one else may read it."""
+    """Open a file, but not through a link; a new one is readable by its owner only."""
     return os.open(path, flags | os.O_NOFOLLOW, _PRIVATE, dir_fd=folder)
 
 
 def sync_file(file: BinaryIO) -> None:
-    """Make durable what was written to a file."""
+    """Make the content of a file durable."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Make durable which names a folder holds, where the file system can."""
+    """Make creations, renames and deletions in a folder durable, if the file system can."""
     with writing(path), _where_supported():
         folder = os.open(path, os.O_RDONLY)
         try:
@@ -64,22 +64,22 @@ def _where_supported() -> Generator[None]:
 
 
 def identity(status: os.stat_result) -> str:
-    """Tell a file from all others that exist at the same time."""
+    """Return what identifies a file among all that exist at the same time."""
     return f"{status.st_dev}/{status.st_ino}"
 
 
 def stamp(status: os.stat_result) -> str:
-    """Tell a file as it is now from any later state of it."""
+    """Return what identifies this version of a file."""
     return f"{identity(status)}/{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}"
 
 
 def status_of(path: str | Path, *, folder: int | None = None) -> os.stat_result | None:
-    """Look at a name itself, not at what it may link to; None if there is none."""
+    """Return the status of a path, without following a link; None if it does not exist."""
     with suppress(FileNotFoundError):
         return os.stat(path, dir_fd=folder, follow_symlinks=False)
     return None
 
 
 def plural(count: int, noun: str) -> str:
-    """Write a number of things: 1 byte, 2 bytes."""
+    """Format a number of things: 1 byte, 2 bytes."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

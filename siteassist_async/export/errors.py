@@ -1,14 +1,14 @@
-"""What can go wrong with an export's files, as opposed to its requests.
+"""Errors of an export's files, as opposed to its requests.
 
 ExportError
-├── InputError              the ids cannot be read: missing, empty, binary
-│   ├── UnknownColumnError  the input has no such column; it names those there are
-│   └── InputChangedError   what was read of the input in an earlier run is not the same now
+├── InputError              the IDs cannot be read: missing, empty, binary
+│   ├── UnknownColumnError  the input has no such column; names its columns
+│   └── InputChangedError   the part of the input that an earlier run read has changed
 └── OutputError             a file cannot be written: a full disk, a read-only folder
-    ├── OutputExistsError   a file is there that no export wrote
+    ├── OutputExistsError   a file exists that no export wrote
     ├── OutputInUseError    another run writes to this output now
     ├── OutputChangedError  someone shortened, replaced or edited what an export wrote
-    └── StateError          the state folder is damaged, or another version's
+    └── StateError          the state folder is damaged, or has another version
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ class UnknownColumnError(InputError):
 
 
 class InputChangedError(InputError):
-    """What an earlier run has read of the input is not the same now; nothing was written."""
+    """The part of the input that an earlier run read has changed; nothing was written."""
 
 
 class OutputError(ExportError):
     """A file cannot be written: a full disk, a read-only folder, a failing device.
 
-    What is on disk is whole, and the same export goes on once the cause is gone.
+    The files on disk are valid, and the same export resumes once the cause is fixed.
     """
 
 
 class OutputExistsError(OutputError):
-    """A file is there that no export wrote; it is never overwritten."""
+    """A file exists that no export wrote; it is never overwritten."""
 
 
 class OutputInUseError(OutputError):

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 BLOCK = 16384
-"""Bytes read at a time; a longer line is no id, and is not kept in memory."""
+"""Bytes read at a time; a longer line is not an ID, and is not kept in memory."""
+
+_USUAL_LINE = 37  # a UUID and its newline
 
 
 @define
@@ -32,10 +34,10 @@ class Entry:
         position: Its byte offset.
         line: Its number, from 1.
         end: The byte offset of the line after it.
-        text: The line without the white space around it, or its beginning if it is too long.
-        id: The canonical id; empty if the text is none.
-        fault: Why it is none.
-        duplicate: The id stands in an earlier line.
+        text: The line without surrounding white space, or its beginning if it is too long.
+        id: The canonical ID; empty if the text is not an ID.
+        fault: Why the text is not an ID.
+        duplicate: The ID is in an earlier line.
     """
 
     position: int
@@ -48,13 +50,13 @@ class Entry:
 
     @property
     def key(self) -> str | int:
-        """What ties it to its outcome: the id, or the line number of what is none."""
+        """What identifies its outcome: the ID, or the line number if it is not an ID."""
         return self.id or self.line
 
 
 @frozen
 class Block:
-    """Some lines in their order.
+    """Consecutive lines of a list.
 
     Attributes:
         start: The list up to the first line.
@@ -82,10 +84,10 @@ class IdList:
     Args:
         file: A file descriptor that can be read at any offset; `close` closes it.
         name: For errors.
-        whole: All of it, where nothing may ever be added.
+        whole: All of it, if nothing may ever be appended.
 
     Attributes:
-        end: Where it is taken to end, short of its real end; None for nowhere.
+        end: Read no further than this offset; None for the real end.
     """
 
     def __init__(self, file: int, name: str, whole: Prefix | None = None) -> None:
@@ -100,11 +102,11 @@ class IdList:
         return self._status().st_size
 
     def note_state(self) -> None:
-        """Note the list as it is now: it got its name after it was opened."""
+        """Note the list's status again: it was renamed after it was opened."""
         self._opened = self._status()
 
     def stamp(self) -> str:
-        """Tell the list as it was opened from any later state of it."""
+        """Return what tells the list, as it was opened, from any later version."""
         return stamp(self._opened)
 
     def block(self, start: Prefix, line: int) -> Block | None:
@@ -133,7 +135,7 @@ class IdList:
         return _entry(_text(raw, position), position, line, position + len(raw) + 1)
 
     def sample(self, count: int) -> list[Entry]:
-        """Read so many ids from all over the list, or fewer."""
+        """Read up to `count` IDs from all over the list."""
         size, found = self.size(), list[Entry]()
         for part in range(1, count + 1):
             at = size * part // (count + 1)
@@ -144,7 +146,7 @@ class IdList:
         return found
 
     def holds(self, position: int, conversation_id: str) -> bool:
-        """Tell whether a line begins at this offset and is this id."""
+        """Whether a line begins at this offset and is this ID."""
         before = self._read(position - 1)[:1] if position else b"\n"
         return before == b"\n" and self.entry(position, 0).id == conversation_id
 
@@ -165,10 +167,10 @@ class IdList:
             )
 
     def confirm(self, read: Prefix) -> None:
-        """At the end of the list, make sure that it is what was read.
+        """At the end of the list, check that it did not change while it was read.
 
         Raises:
-            InputChangedError: It was shortened or edited meanwhile.
+            InputChangedError: It was shortened or edited.
         """
         status = self._status()
         if stamp(status) == stamp(self._opened):
@@ -188,12 +190,12 @@ class IdList:
         return found
 
     def goes_on(self, known: Prefix) -> bool:
-        """Tell whether a prefix ends within a line that has been continued since."""
+        """Whether a prefix ends within a line that has been continued since."""
         around = self._read(known.size - 1)[:2] if known.size else b""
         return len(around) == 2 and around[:1] != b"\n" and around[1:] not in b"\r\n"
 
     def goes_on_error(self) -> InputChangedError:
-        """Say that the last line, as it was read, was not written to its end."""
+        """Return the error for a last line that was read before it was complete."""
         return self._changed("has been continued in its last line")
 
     def last_line(self, known: Prefix) -> tuple[Prefix, int, str]:
@@ -249,7 +251,7 @@ class IdList:
 
 @contextmanager
 def reading(name: str) -> Generator[None]:
-    """Name the input in what the operating system has against reading it."""
+    """Turn the operating system's errors into errors that name the input."""
     try:
         yield
     except OSError as error:
@@ -283,18 +285,15 @@ def _entry(text: str, position: int, line: int, end: int) -> Entry:
         return Entry(position, line, end, text, fault=error)
 
 
-_USUAL_LINE = 37  # a UUID and its line break
-
-
 @define
 class WorkQueue:
-    """Gives the ids that have no outcome yet.
+    """The IDs of a list that have no outcome yet.
 
     Attributes:
         ids: The list.
-        cursor: How far it has been dealt with.
+        cursor: How far it has been processed.
         known: The list up to the cursor's front, when the queue was opened.
-        seen: Where ids are looked up to find duplicates; None for a list that has none.
+        seen: The index that finds duplicates; None for a list without any.
     """
 
     ids: IdList
@@ -304,17 +303,17 @@ class WorkQueue:
     _block: Block | None = None
 
     def open_entries(self) -> list[Entry]:
-        """Read again what was taken and has no outcome."""
+        """Read the entries that were claimed before and have no outcome."""
         return [self.ids.entry(at, line) for at, line in sorted(self.cursor.open.items())]
 
     def blocks(self) -> Iterator[Block]:
-        """Read what was not taken, marking duplicates, and enter each block."""
-        for block in self.ahead():
+        """Read the blocks that were not claimed, mark duplicates, and enter each block."""
+        for block in self.read_ahead():
             self.enter(block)
             yield block
 
-    def ahead(self) -> Iterator[Block]:
-        """Read the blocks without entering them; each step writes to the store.
+    def read_ahead(self) -> Iterator[Block]:
+        """Read the blocks without entering them; each step adds the block's IDs to the index.
 
         Raises:
             InputChangedError: The list was shortened or edited while it was read.
@@ -328,7 +327,7 @@ class WorkQueue:
         self.ids.confirm(at)
 
     def enter(self, block: Block) -> None:
-        """Note that what is taken next stands in this block."""
+        """Note that the entries claimed next are in this block."""
         self._block = block
 
     def prefix(self) -> Prefix:
@@ -336,7 +335,7 @@ class WorkQueue:
         return self._block.prefix(self.cursor.front) if self._block else self.known
 
     def claim(self, entry: Entry) -> None:
-        """Note that the entry, the next of its list, is in flight."""
+        """Note that the entry, the next one of the list, is in flight."""
         self.cursor.open[entry.position] = entry.line
         self.cursor.front = entry.end
         self.cursor.line = entry.line + 1
@@ -346,21 +345,21 @@ class WorkQueue:
         del self.cursor.open[entry.position]
 
     def finish(self, block: Block) -> None:
-        """Note that all entries of the block were taken: what follows them is blank."""
+        """Note that all entries of the block were claimed, so that only blank lines remain."""
         self.cursor.front = block.end.size
         self.cursor.line = block.line
 
     def remaining(self) -> int:
-        """Estimate how many ids were not taken, from the length of the lines so far."""
+        """Estimate how many IDs were not claimed, from the length of the lines so far."""
         lines = self.cursor.line - 1
         length = self.cursor.front / lines if lines else _USUAL_LINE
         return round((self.ids.size() - self.cursor.front) / length)
 
     def _mark_duplicates(self, block: Block, seen: Store) -> None:
-        """Mark the entries whose id stands in an earlier line.
+        """Mark the entries whose ID is in an earlier line.
 
-        The store may know of lines that were read ahead, and edited before they were taken. So
-        it is believed only where the list agrees.
+        The index may contain lines that an earlier run read ahead, and that were edited before
+        they were claimed. So it is believed only where the list agrees.
         """
         ids = [entry for entry in block.entries if entry.id]
         if seen.add([(entry.id, entry.position) for entry in ids]):

@@ -1,4 +1,4 @@
-"""The job: from ids to a file of conversations, whatever happens on the way."""
+"""The export job: from a list of IDs to a file of conversations, resumable after any crash."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
 
 
 class ExportJob:
-    """Writes the conversation of every id in `source` to `output`, one JSON text a line.
+    """Writes the conversation of every ID in `source` to `output`, one JSON document per line.
 
-    A new job with the same source and output goes on where the last one ended, however that
-    ended. Beside `output` (`conversations.jsonl`) are the dead letters
-    (`conversations.failed.jsonl`) and the state (`.conversations.jsonl.export/`). New files can
-    be read by their owner only.
+    A new job with the same source and output resumes where the last one ended, however that
+    ended. Beside `output` (`conversations.jsonl`) are the dead letters, which are the IDs that
+    failed (`conversations.failed.jsonl`), and the state (`.conversations.jsonl.export/`). New
+    files are readable by their owner only.
 
     Args:
-        source: The ids. More may be appended between runs; what was read must stay as it is.
-        output: The records; made where it is missing, never overwritten.
-        fetch: Gives the JSON text of one conversation, without a line break, or raises a
-            `SiteAssistError`. It gets canonical ids, each once; one that failed in a way that may
-            not be its own once more; and where 20 in a row fail, one that was answered, to learn
-            whether it is the ids or the server.
-        limit: How many fetches run at once.
-        restart: Delete what earlier runs of this export wrote, and begin anew. A file that this
-            export cannot prove to have written is refused all the same.
-        retry_failed: First ask again for the ids in the dead letters that are UUIDs.
-        rebuild_state: Make the state anew first, from what is in the output and the dead letters:
-            where the state is damaged or lost, or the output was edited on purpose.
-        pacer: Its learned rate is kept with the state and given back to it.
-        wait: Seconds to wait while nothing is answered, before the run ends.
-        clock: For the time between two checkpoints, the time elapsed and the waits of an outage.
+        source: The IDs. More may be appended between runs; what was read must not change.
+        output: The file of records; created if it is missing, never overwritten.
+        fetch: Returns the JSON of one conversation, without a newline, or raises a
+            `SiteAssistError`. It is called with canonical IDs, once for each. It is called again
+            for an ID that failed for a reason that may not be its own; and after 20 failures in
+            a row for one that succeeded before, to find out whether the server is the cause.
+        limit: The maximum number of concurrent fetches.
+        restart: Delete what earlier runs of this export wrote, and start over. A file that this
+            export cannot prove to have written is an error all the same.
+        retry_failed: Retry the UUIDs in the dead letters first.
+        rebuild_state: Rebuild the state first, from the output and the dead letters: if the state
+            is damaged or lost, or the output was edited on purpose.
+        pacer: Its learned rate is saved with the state, and restored by the next run.
+        wait: Seconds to wait during an outage, before the run ends.
+        clock: For the time between two checkpoints, the elapsed time and the waits of an outage.
 
     Raises:
         ConfigurationError: The limit is not positive.
-        OutputError: The output's folder cannot be looked into.
+        OutputError: The output's folder cannot be read.
     """
 
     def __init__(  # noqa: PLR0913 - the options of an export, each by its name
@@ -95,13 +95,13 @@ class ExportJob:
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
-        """Export until the input ends, `stop` is called or nothing more can come.
+        """Export until the input ends, `stop` is called or no further request can succeed.
 
-        Being cancelled ends it at once; the next run goes on all the same.
+        Cancelling it ends it at once; the next run resumes all the same.
 
         Raises:
-            InputError: The ids cannot be read, or are others than before.
-            OutputError: A file cannot be written, is in use, or was changed by someone.
+            InputError: The IDs cannot be read, or are not those of the earlier runs.
+            OutputError: A file cannot be written, is in use, or was changed by someone else.
         """
         self._started = self._clock.now()
         with ExitStack() as stack:
@@ -126,11 +126,11 @@ class ExportJob:
         return self._summary(conclusion)
 
     def stop(self) -> None:
-        """Ask for no further ids; `run` returns once those in flight are written."""
+        """Start no further requests; `run` returns once those in flight are written."""
         self._stopping = True
 
     def progress(self) -> Progress:
-        """Tell where the job is; cheap, from the event loop at any time."""
+        """Return how far the job is; cheap, and safe to call from the event loop at any time."""
         return self._last if self._ledger is None else self._measure(self._ledger)
 
     def _is_stopped(self) -> bool:

@@ -1,4 +1,4 @@
-"""Where an export keeps its files."""
+"""The layout of an export: the names of its files."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
 
 CHECKPOINT = "checkpoint.db"
-"""In the state: the checkpoint and the index of ids, an SQLite file."""
+"""The checkpoint database, in the state folder."""
 
 _LETTERS = ".failed"
 
 
 @frozen
 class Layout:
-    """The files of one export; all names follow from the output's."""
+    """The files of one export; all names are derived from the output's."""
 
     output: Path
 
     @classmethod
     def of(cls, output: Path) -> Layout:
-        """Follow a link first, so that two names of one file share their state."""
+        """Resolve a link first, so that two names of one file share their state."""
         with writing(output):
             return cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
 
@@ -39,8 +39,8 @@ class Layout:
         """Beside conversations.jsonl: .conversations.jsonl.export, the state."""
         return self.output.with_name(f".{self.output.name}.export")
 
-    def refuse_strangers(self, *, known: bool) -> None:
-        """Raise where an output is no regular file, or, unless it is known, already holds data."""
+    def refuse_foreign_data(self, *, known: bool) -> None:
+        """Raise if an output is not a regular file, or holds data of which nothing is known."""
         for path in (self.output, self.dead_letters):
             with writing(path):
                 status = status_of(path)
@@ -49,14 +49,14 @@ class Layout:
             if not stat.S_ISREG(status.st_mode):
                 raise OutputError("is not a regular file, so it cannot be resumed", path=str(path))
             if status.st_size and not known:
-                raise stranger(path)
+                raise foreign_data(path)
 
     def refuse_other_exports(self) -> None:
-        """Raise where a file of this export is one of another export.
+        """Check that no file of this export is a file of another export.
 
         Raises:
-            OutputExistsError: The output is the other's dead letters or within its state, or the
-                dead letters are its output.
+            OutputExistsError: The output would be the other's dead letters or in its state, or the
+                dead letters would be its output.
         """
         for folder in (self.output, *self.output.absolute().parents):
             if folder.name.startswith(".") and folder.name.endswith(".export"):
@@ -76,7 +76,7 @@ class Layout:
             )
 
     def has_state(self) -> bool:
-        """Tell whether an export to this output was begun."""
+        """Whether there is a state of an export to this output."""
         with writing(self.output):
             return status_of(self.folder / CHECKPOINT) is not None
 
@@ -84,8 +84,8 @@ class Layout:
         return OutputExistsError(f"{why}; choose another output", path=str(path))
 
 
-def stranger(path: Path) -> OutputExistsError:
-    """Say that a file holds data that this export cannot prove to have written."""
+def foreign_data(path: Path) -> OutputExistsError:
+    """Return the error for a file that this export cannot prove to have written."""
     return OutputExistsError(
         "already exists and does not belong to an export that can be resumed; "
         "move it away or choose another output",

@@ -1,4 +1,4 @@
-"""The books of an export: each id that was taken, and its outcome in one log or the other."""
+"""The ledger of an export: each ID that was claimed, and its outcome in one of two logs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class RestorablePacer(Protocol):
-    """What learns a rate that is worth keeping for the next run: a pacer."""
+    """A pacer whose learned rate can be saved, and restored by the next run."""
 
     def learned(self) -> LearnedRate | None:
-        """Return what was learned; None for nothing yet."""
+        """Return what was learned; None if nothing was yet."""
         ...
 
     def restore(self, learned: LearnedRate) -> None:
-        """Begin with what an earlier run learned."""
+        """Start from what an earlier run learned."""
         ...
 
 
@@ -36,20 +36,20 @@ class RestorablePacer(Protocol):
 class Ledger:
     """An export that is open.
 
-    An outcome is written and counted in one step, without awaiting. A checkpoint is taken in one
-    step too, and so never sees the one without the other.
+    An outcome is written and counted without awaiting in between. So is a checkpoint, which
+    therefore never sees one without the other.
 
     Attributes:
         counts: The outcomes of all runs.
-        input: The ids of the input.
-        retry: The ids that are asked for again; None if there are none.
-        retry_list: Their list.
+        input: The IDs of the input.
+        retry: The failed IDs that are retried; None if there are none.
+        retry_list: The list of those.
         identity: The input file's identity; None for a pipe.
-        staged: What the file system says of the plain list, where one was made of the input.
+        staged: The file status of the plain list that was staged from the input, if one was.
         records: The conversations.
         letters: The dead letters.
         learned: What the pacer had learned when the last run ended.
-        last_answered: The last id that was answered for.
+        last_answered: The last ID that was exported.
     """
 
     counts: Counts
@@ -85,7 +85,7 @@ class Ledger:
 
     @property
     def queue(self) -> WorkQueue:
-        """What is read now: first what is asked again, then the input."""
+        """The queue that is processed now: first the retried IDs, then the input."""
         return self.retry or self.input
 
     def claim(self, entry: Entry) -> None:
@@ -94,30 +94,30 @@ class Ledger:
         self.counts.claimed += 1
 
     def record_duplicate(self, entry: Entry) -> None:
-        """Settle an entry as a duplicate."""
+        """Complete an entry as a duplicate."""
         self.queue.complete(entry)
         self.counts.duplicates += 1
 
     def record_success(self, records: Sequence[tuple[Entry, bytes]]) -> None:
-        """Settle entries by their records."""
+        """Write the records of entries, and complete these."""
         self.records.append([record for _, record in records])
         for entry, _ in records:
             self.adopt_record(entry)
 
     def record_failure(self, entry: Entry, error: SiteAssistError) -> None:
-        """Settle an entry by a dead letter."""
+        """Write a dead letter for an entry, and complete it."""
         letter = DeadLetter.of(entry, error)
         self.letters.append([encode(letter)])
         self.adopt_letter(entry, retryable=letter.retryable)
 
     def adopt_record(self, entry: Entry) -> None:
-        """Settle an entry whose record is written."""
+        """Complete an entry whose record is already written."""
         self.queue.complete(entry)
         self.counts.exported += 1
         self.last_answered = entry.id
 
     def adopt_letter(self, entry: Entry, *, retryable: bool) -> None:
-        """Settle an entry whose dead letter is written."""
+        """Complete an entry whose dead letter is already written."""
         self.queue.complete(entry)
         if entry.id:
             self.counts.failed += 1
@@ -126,17 +126,17 @@ class Ledger:
             self.counts.invalid += 1
 
     def in_flight(self) -> int:
-        """Count the entries that were taken and have no outcome."""
+        """Count the entries that were claimed and have no outcome."""
         again = len(self.retry.cursor.open) if self.retry else 0
         return len(self.input.cursor.open) + again
 
     def remaining(self) -> int:
-        """Estimate how many ids were not taken."""
+        """Estimate how many IDs were not claimed."""
         again = self.retry.remaining() if self.retry else 0
         return self.input.remaining() + again
 
     def snapshot(self) -> Checkpoint:
-        """Describe this moment; once the logs are synced, it may be committed.
+        """Return a checkpoint of this moment; it may be committed once the logs are synced.
 
         Raises:
             OutputChangedError: Someone else wrote to a log, or moved it.
@@ -162,7 +162,7 @@ class Ledger:
         self.letters.sync()
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Let the next run go on from a moment; nothing may read the input meanwhile."""
+        """Let the next run resume from a checkpoint; nothing may read the input meanwhile."""
         if checkpoint.clean:
             checkpoint = evolve(
                 checkpoint,
@@ -172,11 +172,11 @@ class Ledger:
         self.store.commit(checkpoint)
 
     def close_letters(self) -> None:
-        """Close the dead letters that there are now: asking again replaces them."""
+        """Close the current dead letters, which a retry may have replaced."""
         self.letters.close()
 
     def finish_retry(self) -> None:
-        """Go on with the input: all that was asked again has its outcome."""
+        """Go on with the input: all retried IDs have their outcome."""
         if self.retry is not None:
             self.retry.ids.close()
             self.retry = None

@@ -1,4 +1,4 @@
-"""What stands on a line of the outputs."""
+"""The lines of the outputs: reading the ID of a record, or a dead letter."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def record_id(line: bytes) -> str | None:
-    """Return the id of the conversation on a line; None where the line is no whole record."""
+    """Return the ID of the conversation on a line; None if the line is not a valid record."""
     try:
-        line.decode()  # which the decoder does only for what it keeps
+        line.decode()  # the decoder checks the encoding only of what it keeps
         return parse_id(_decode_head(line).id)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _odd_record(line)
@@ -31,7 +31,7 @@ def record_id(line: bytes) -> str | None:
 
 
 def _odd_record(line: bytes) -> str | None:
-    """Read what the fast decoder refuses and yet may be a record: one with lone surrogates."""
+    """Read a record that the fast decoder refuses, because of lone surrogates."""
     try:
         record = parse(line)
         return parse_id(record.get("id")) if _is_object(record) else None
@@ -44,7 +44,7 @@ def _is_object(value: object) -> TypeGuard[dict[str, object]]:
 
 
 def read_letter(line: bytes) -> DeadLetter | None:
-    """Read the dead letter on a line; None where the line is none."""
+    """Return the dead letter on a line; None if the line is not one."""
     try:
         return decode(line)
     except (msgspec.MsgspecError, UnicodeError):

@@ -1,4 +1,4 @@
-"""A file that only grows, by whole lines."""
+"""The log: a file that only grows, by whole lines."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ _TAIL = 1024
 _PIECE = 1 << 20
 _LONGEST_LINE = 1 << 30
 LONGEST_WRITE = 1 << 20
-"""Bytes of lines that are copied to be written together; a longer line is written alone."""
+"""Bytes of lines that are joined into one write; a longer line is written alone."""
 
 
 class Log:
-    """Appends lines; a line is there once its line break is.
+    """Appends lines; a line is complete once its newline is written.
 
-    Lines are written together, for one write each costs 2 µs more a line; nothing is held back, for
-    a buffer would lose what it holds with the process.
+    Lines are written together, because one write for each costs 2 µs more per line. Nothing is
+    buffered: a process that is killed would lose what is in a buffer.
 
     Args:
-        path: The file; made if it is missing and nothing was known of it.
+        path: The file; created if it is missing and was empty at the last checkpoint.
         known: What the last checkpoint knows of it.
 
     Raises:
-        OutputChangedError: It is shorter than what is known of it, or not the same.
+        OutputChangedError: It is shorter than it was at the checkpoint, or not the same.
 
     Attributes:
-        offset: How far the file is this export's; there may be more in it until `drop_rest`.
+        offset: The end of this export's lines; there may be more in the file until `drop_rest`.
     """
 
     def __init__(self, path: Path, known: Mark) -> None:
@@ -65,7 +65,7 @@ class Log:
             self._made = status_of(path) is None
             if self._made and known.offset:
                 raise self._changed("is missing")
-            # Not blocking: by now it may be a pipe, which nobody reads.
+            # Non-blocking: it may have been replaced by a pipe without a reader.
             flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | (_NEW if self._made else 0)
             self._file = private(path, flags)
         try:
@@ -76,7 +76,7 @@ class Log:
             raise
 
     def append(self, lines: Iterable[bytes]) -> None:
-        """Write lines; raises ValueError if one of them is more than one."""
+        """Write lines; raises ValueError if one contains a newline."""
         for text in _joined(lines):
             rest = text
             try:
@@ -92,7 +92,7 @@ class Log:
         """Describe the file as it is.
 
         Raises:
-            OutputChangedError: Someone else wrote to it, or its name leads to it no more.
+            OutputChangedError: Someone else wrote to it, or moved or replaced it.
         """
         with writing(self.path):
             status = os.fstat(self._file)
@@ -102,11 +102,11 @@ class Log:
             return Mark(self.offset, self._tail_sum(self.offset), self._crc, identity(status))
 
     def seal(self, mark: Mark) -> Mark:
-        """Add to the last mark of an orderly end what tells whether the file is touched later."""
+        """Add the file status to the last mark of a run, to detect later changes."""
         with writing(self.path):
             self._refuse_move(os.fstat(self._file))
-            # A time to the nanosecond: a later write, within the same tick of the system's clock
-            # too, changes it.
+            # To the nanosecond, so that any later write changes it, even within the same tick of
+            # the system's clock.
             now = time.time_ns()
             with suppress(OSError):
                 os.utime(self._file, ns=(now, now))
@@ -118,7 +118,7 @@ class Log:
             os.fsync(self._file)
 
     def lines(self, start: int) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole lines from `start` on, each without its line break, with its end."""
+        """Yield the whole lines from `start` on, each without its newline, and their ends."""
         with writing(self.path), os.fdopen(os.dup(self._file), "rb") as file:
             end = file.seek(start)
             while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
@@ -126,25 +126,25 @@ class Log:
                 yield line[:-1], end
 
     def own_lines(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the lines that are this export's, each with its end."""
+        """Yield this export's lines and their ends."""
         yield from takewhile(lambda found: found[1] <= self.offset, self.lines(0))
 
     def adopt(self, end: int) -> None:
-        """Take what stands there up to `end` for this export's."""
+        """Accept the content up to `end` as this export's."""
         with writing(self.path):
             self._crc = self._sum(self.offset, end, self._crc)
             self.offset = end
 
     def adopt_lines(self) -> None:
-        """Take all whole lines that stand there for this export's."""
+        """Accept all whole lines in the file as this export's."""
         ends = (end for _, end in self.lines(self.offset))
         self.adopt(max(ends, default=self.offset))
 
     def drop_rest(self) -> None:
-        """Leave nothing after what is this export's: cut a torn line, set all else aside.
+        """Remove what follows this export's lines: cut a torn line, set anything else aside.
 
         Raises:
-            OutputChangedError: There is more, in a file that may be another.
+            OutputChangedError: There is more, in a file that may not be this export's.
         """
         with writing(self.path):
             size = os.fstat(self._file).st_size
@@ -159,17 +159,17 @@ class Log:
             os.ftruncate(self._file, self.offset)
 
     def refuse_growth(self) -> None:
-        """Raise where there is more than this export wrote."""
+        """Raise if there is more than this export wrote."""
         if more := self.rest():
             raise self._changed(f"has {plural(more, 'byte')} that no export wrote")
 
     def rest(self) -> int:
-        """Return how many bytes stand after what is this export's."""
+        """Return the number of bytes after this export's lines."""
         with writing(self.path):
             return max(0, os.fstat(self._file).st_size - self.offset)
 
     def verify(self) -> None:
-        """Read all that is this export's, and compare it with what was written.
+        """Compare all of this export's lines with the checksum of what was written.
 
         Raises:
             OutputChangedError: It is not the same.
@@ -179,26 +179,26 @@ class Log:
                 raise self._changed("was edited since it was written")
 
     def remove(self) -> None:
-        """Delete the file, unless its name leads to another by now."""
+        """Delete the file, unless it was replaced by another."""
         with writing(self.path):
             if self._is_named(os.fstat(self._file)):
                 self.path.unlink()
 
     def remove_empty(self, *, made: bool = False) -> None:
-        """Delete the file if it is empty, and with `made` only if it was made here."""
+        """Delete the file if it is empty; with `made` only if this object created it."""
         with writing(self.path):
             if self._made >= made and not os.fstat(self._file).st_size:
                 self.remove()
 
     def prove(self, read: Callable[[bytes], object] | None) -> None:
-        """Make sure that nothing in the file may be another's.
+        """Check that nothing in the file can have been written by anyone else.
 
         Args:
-            read: Gives None for a line that no export writes; without it, what stands after
-                what is this export's may be anything, and is left to `drop_rest`.
+            read: Returns None for a line that no export writes. Without it, what follows this
+                export's lines may be anything, and is left to `drop_rest`.
 
         Raises:
-            OutputChangedError: Something may.
+            OutputChangedError: Something may have been.
         """
         strange = not self._is_ours
         if read is not None:
@@ -229,7 +229,7 @@ class Log:
         is_same = self._made or known.file == identity(status)
         if not is_same or (known.stamp and known.stamp != stamp(status)):
             self.verify()
-        # Having compared nothing proves nothing: then the file is ours by its identity only.
+        # If nothing was compared, only the identity of the file proves that it is this export's.
         self._is_ours = is_same or known.offset > 0
 
     def _is_named(self, status: os.stat_result) -> bool:
@@ -242,13 +242,13 @@ class Log:
             raise self._changed(f"was {what} during this run")
 
     def _take_back(self, written: int) -> None:
-        """Leave no half line; if that fails too, the next run cuts it."""
+        """Remove a partly written line; if that fails too, the next run does."""
         with suppress(OSError):
             if os.fstat(self._file).st_size == self.offset + written:
                 os.ftruncate(self._file, self.offset)
 
     def _is_torn(self) -> bool:
-        """Tell whether the rest is a record or a dead letter that was not written to its end."""
+        """Whether the rest is one record or dead letter that was not written to its end."""
         pieces = self._pieces(self.offset, os.fstat(self._file).st_size)
         begins = next(pieces)
         return begins.startswith(b"{") and all(b"\n" not in p for p in (begins, *pieces))

@@ -1,4 +1,4 @@
-"""A state made anew, from the outputs and the input."""
+"""Rebuilding the state of an export from its outputs and its input."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _SQLITE = ("-wal", "-shm", "-journal")
 
 
 def rebuild(layout: Layout, state: State, ids: IdList) -> None:
-    """Make the state of an export from what is in its outputs, and put it in place of the old one.
+    """Rebuild the state from the lines of the outputs, and replace the old state by it.
 
-    Ids that have no answer are asked for: those before the last that has one from a list of their
-    own, all others in their turn.
+    IDs without a line will be fetched: those before the last ID that has one go to the list to
+    retry, all others are left to the input's queue.
 
     Raises:
-        OutputChangedError: A line of an output is no whole answer to an id of the input, or a
-            second one. Nothing was changed.
+        OutputChangedError: An output has an invalid line, a line for an ID that is not in the
+            input, or a second line for one. Nothing was changed.
     """
     for end in ("", *_SQLITE):
         state.remove(f"{REBUILT}{end}")
@@ -47,6 +47,8 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         audit = Audit(store, rebuilding=True)
         for fault in chain(audit.records(ledger.records), audit.letters(ledger.letters)):
             raise _refused(fault.path, fault.what)
+        # The input is read twice: a queue has one front, before which every entry needs an outcome,
+        # and where it is follows from the last entry with a line, which only a first reading finds.
         last = _last_answered(ledger, audit)
         ledger.records.drop_rest()
         ledger.letters.drop_rest()
@@ -58,7 +60,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         ledger.commit(ledger.snapshot())
     for name in (KEPT_LETTERS, SEAL, *(f"{CHECKPOINT}{end}" for end in _SQLITE)):
         state.remove(name)
-    state.sync()  # first: the old file's journal must not be taken for the new one's
+    state.sync()  # first: the old database's journal must not be applied to the new one
     state.rename(REBUILT, CHECKPOINT)
     state.sync()
 
@@ -70,7 +72,7 @@ def _empty_ledger(stack: ExitStack, layout: Layout, store: Store, ids: IdList) -
 
 
 def _log(path: Path) -> Log:
-    """Open a file for what it is: whoever rebuilds a state says that it is this export's."""
+    """Open an output as it is: the user says that it belongs to this export."""
     with writing(path):
         status = status_of(path)
     log = Log(path, Mark(file=identity(status) if status else ""))
@@ -79,13 +81,13 @@ def _log(path: Path) -> Log:
 
 
 def _last_answered(ledger: Ledger, audit: Audit) -> int:
-    """Return where the last entry stands that has an answer; -1 if none has.
+    """Return the position of the last entry that has a line; -1 if none has.
 
     Raises:
-        OutputChangedError: There are answers to what is not in the input.
+        OutputChangedError: There are lines for IDs that are not in the input.
     """
     last, matched = -1, 0
-    for block in ledger.input.ahead():
+    for block in ledger.input.read_ahead():
         entries = {entry.key: entry.position for entry in block.entries if not entry.duplicate}
         answered = ledger.store.noted(entries)
         matched += len(answered)
@@ -100,7 +102,7 @@ def _last_answered(ledger: Ledger, audit: Audit) -> int:
 
 
 def _settle(ledger: Ledger, last: int) -> Iterator[str]:
-    """Give all entries up to the last answered one their answers; yields the ids without one."""
+    """Complete all entries up to the last one that has a line; yields the IDs without one."""
     for block in ledger.input.blocks():
         noted = ledger.store.noted(entry.key for entry in block.entries)
         kinds = {key: Kind(kind) for key, kind in noted.items()}

@@ -1,9 +1,12 @@
-"""What a run wrote after its last checkpoint: adopted where it is whole, else cut or set aside."""
+"""Recovery: what becomes of the lines that a killed run wrote after its last checkpoint.
+
+A checkpoint is made about once a second, while lines are written all the time. So after a kill the
+outputs hold more than the checkpoint knows of. Whole lines for IDs without an outcome are adopted,
+which saves fetching them again. Anything else was not written by this export, or not to its end.
+"""
 
 from __future__ import annotations
 
-from itertools import chain
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -23,86 +26,93 @@ if TYPE_CHECKING:
 
 
 def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
-    """Give the lines after the checkpoint their places in the input, before any new work.
+    """Adopt, cut or set aside the lines after the checkpoint, before any new work.
 
-    A line is adopted if it and all before it are whole and answer to entries that were not
-    settled. A torn line after them is cut, and anything else is set aside: whoever wrote it may
-    need it. After the machine itself failed nothing is adopted: there even a line that looks
-    whole may not be what was written.
+    A line is adopted if it and all before it are whole and belong to entries without an outcome.
+    A torn line after them is cut. Anything else is set aside in a file of its own, because whoever
+    wrote it may need it.
 
     Raises:
-        OutputChangedError: The run had ended in order, so someone else wrote the lines.
+        OutputChangedError: The last run ended in order, so someone else wrote the lines.
     """
     if checkpoint.clean:
         ledger.records.refuse_growth()
         ledger.letters.refuse_growth()
         return
+    # After a crash of the machine nothing is adopted: a file system may have kept the size of a
+    # file and lost its content, so that even a line that looks whole may not be what was written.
     if checkpoint.boot == boot_id():
-        written = list(_answers(ledger.records, record_id))
-        buried = list(_answers(ledger.letters, read_letter))
+        written = list(_lines(ledger.records, record_id))
+        failed = list(_lines(ledger.letters, read_letter))
         pending = _Pending(ledger.queue)
-        open_keys = _locate(pending, {answer.key for answer in (*written, *buried)})
+        # The entries are read twice. How far a log may be adopted is only known once all its lines
+        # have been looked up, and until then nothing may be claimed: a line for an ID that is not
+        # pending sends the search to the end of the list, and entries that were claimed on the way
+        # would all become open ones in the checkpoint, which must stay small.
+        open_keys = _locate(pending, {line.key for line in (*written, *failed)})
         kept = [
             *_keep(written, open_keys, ledger.records),
-            *_keep(buried, open_keys, ledger.letters),
+            *_keep(failed, open_keys, ledger.letters),
         ]
-        _adopt(ledger, pending, {answer.key: answer for answer in kept})
+        _adopt(ledger, pending, {line.key: line for line in kept})
     ledger.records.drop_rest()
     ledger.letters.drop_rest()
 
 
 @frozen
-class _Answer:
-    """A whole line of a log, and with a dead letter what it says."""
+class _Line:
+    """A whole line of a log, and its content if it is a dead letter."""
 
     key: Key
     end: int
     letter: DeadLetter | None
 
 
-def _answers(log: Log, read: Callable[[bytes], Key | DeadLetter | None]) -> Iterator[_Answer]:
+def _lines(log: Log, read: Callable[[bytes], Key | DeadLetter | None]) -> Iterator[_Line]:
     """Read on from the checkpoint to the first line that this package cannot have written."""
     for line, end in log.lines(log.offset):
         found = read(line)
         if found is None:
             return
         if isinstance(found, DeadLetter):
-            yield _Answer(found.key, end, found)
+            yield _Line(found.key, end, found)
         else:
-            yield _Answer(found, end, None)
+            yield _Line(found, end, None)
 
 
 HELD = 64
-"""Blocks that are not read twice: some 28,000 ids, more than come between two checkpoints."""
+"""Blocks kept from the first reading for the second: some 28,000 IDs, more than are exported
+between two checkpoints. Beyond that the list is read again from the disk."""
 
 
 class _Pending:
-    """The entries of a queue without an outcome, in the order of the input, once and once more."""
+    """The entries of a queue without an outcome, in the order of the input, to be read twice."""
 
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
         self._held: list[Block] = []
 
     def look(self) -> Iterator[Entry]:
-        """Read them; nothing is taken meanwhile."""
+        """Read the entries without claiming any."""
         yield from self._queue.open_entries()
-        for block in self._queue.ahead():
+        for block in self._queue.read_ahead():
             if len(self._held) < HELD:
                 self._held.append(block)
             yield from block.entries
 
-    def take(self) -> Iterator[Entry]:
-        """Give them again, each to be taken before the next."""
+    def claim(self) -> Iterator[Entry]:
+        """Read the entries again, each to be claimed before the next."""
         yield from self._queue.open_entries()
         for block in self._held:
             self._queue.enter(block)
             yield from block.entries
             self._queue.finish(block)
-        yield from chain.from_iterable(map(attrgetter("entries"), self._queue.blocks()))
+        for block in self._queue.blocks():
+            yield from block.entries
 
 
 def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
-    """Find which keys belong to entries without an outcome; reads no further than to the last."""
+    """Return the keys that belong to entries without an outcome; stops at the last of them."""
     found: set[Key] = set()
     for entry in pending.look():
         if len(found) == len(keys):
@@ -112,32 +122,33 @@ def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
     return found
 
 
-def _keep(answers: Iterable[_Answer], open_keys: set[Key], log: Log) -> Iterator[_Answer]:
-    """Yield the answers up to the first that answers to nothing; the log is adopted up to there."""
+def _keep(lines: Iterable[_Line], open_keys: set[Key], log: Log) -> Iterator[_Line]:
+    """Yield the lines up to the first that belongs to no open entry, and adopt the log so far.
+
+    A key is removed when its line comes, so that a second line for it is not adopted, in either
+    log.
+    """
     end = log.offset
-    for answer in answers:
-        if answer.key not in open_keys:
+    for line in lines:
+        if line.key not in open_keys:
             break
-        open_keys.remove(answer.key)
-        end = answer.end
-        yield answer
+        open_keys.remove(line.key)
+        end = line.end
+        yield line
     log.adopt(end)
 
 
-def _adopt(ledger: Ledger, pending: _Pending, answers: dict[Key, _Answer]) -> None:
-    for entry in pending.take() if answers else ():
+def _adopt(ledger: Ledger, pending: _Pending, lines: dict[Key, _Line]) -> None:
+    """Complete the entries that have a line; those before them stay open, to be fetched again."""
+    for entry in pending.claim() if lines else ():
         if entry.position not in ledger.queue.cursor.open:
             ledger.claim(entry)
         if entry.duplicate:
             ledger.record_duplicate(entry)
-        elif answer := answers.pop(entry.key, None):
-            _settle(ledger, entry, answer)
-            if not answers:
+        elif line := lines.pop(entry.key, None):
+            if line.letter is None:
+                ledger.adopt_record(entry)
+            else:
+                ledger.adopt_letter(entry, retryable=line.letter.retryable)
+            if not lines:
                 return
-
-
-def _settle(ledger: Ledger, entry: Entry, answer: _Answer) -> None:
-    if answer.letter is None:
-        ledger.adopt_record(entry)
-    else:
-        ledger.adopt_letter(entry, retryable=answer.letter.retryable)

@@ -1,4 +1,4 @@
-"""Everything that comes before the first request: check, claim, recover."""
+"""Resuming an export: everything before the first request, new export or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from siteassist_async.export.checkpoint import Checkpoint, boot_id
 from siteassist_async.export.disk import status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputChangedError, OutputError, StateError
 from siteassist_async.export.id_list import IdList, reading
-from siteassist_async.export.layout import CHECKPOINT, Layout, stranger
+from siteassist_async.export.layout import CHECKPOINT, Layout, foreign_data
 from siteassist_async.export.ledger import Ledger, RestorablePacer
 from siteassist_async.export.lines import read_letter, record_id
 from siteassist_async.export.log import Log
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 @frozen
 class Resume:
-    """Opens the ledger of an export, new or to go on with.
+    """Opens the ledger of an export, new or to be resumed.
 
-    Nothing is written to the outputs before all is checked: that the input can be read and goes
-    on where it was, that the outputs are as they were left, and that no other run is at them.
+    Nothing is written to the outputs before everything is checked: the input is readable and
+    begins as it did, the outputs are as the last run left them, and no other run is using them.
 
     Args:
         restart: Discard what earlier runs wrote.
-        retry_failed: Ask again for the ids in the dead letters.
-        rebuild_state: Make the state anew, from the outputs and the input.
-        stopped: Whether the run was stopped; asked while the input is staged.
+        retry_failed: Retry the IDs in the dead letters.
+        rebuild_state: Rebuild the state from the outputs and the input.
+        stopped: Whether the run was stopped; called while the input is staged.
     """
 
     source: Source
@@ -66,8 +66,8 @@ class Resume:
         """Open the ledger; leaving the context closes it, without a checkpoint.
 
         Raises:
-            InputError: The ids cannot be read, or are others than before.
-            OutputError: A file cannot be written, is in use, or was changed by someone.
+            InputError: The IDs cannot be read, or are not those of the earlier runs.
+            OutputError: A file cannot be written, is in use, or was changed by someone else.
             StoppedError: The run was stopped.
         """
         with ExitStack() as stack:
@@ -75,7 +75,7 @@ class Resume:
             if source.identity is not None:
                 source.inspect(source.file)
             self.layout.refuse_other_exports()
-            self.layout.refuse_strangers(known=self.rebuild_state or self.layout.has_state())
+            self.layout.refuse_foreign_data(known=self.rebuild_state or self.layout.has_state())
             state = stack.enter_context(made_state(self.layout))
             stack.enter_context(locked(self.layout, state))
             yield self._open(stack, source, state)
@@ -83,7 +83,7 @@ class Resume:
     def _open(self, stack: ExitStack, source: OpenSource, state: State) -> Ledger:
         staging = Staging(source, state, self.stopped)
         anew = self.restart or self.rebuild_state
-        # The input is brought in first, for it may turn out to be none.
+        # The input is staged first: if it turns out to be unusable, nothing is discarded.
         plain = staging.stage(staged="") if anew else None
         if self.restart:
             self._discard(state)
@@ -125,15 +125,15 @@ class Resume:
         return ledger
 
     def _discard(self, state: State) -> None:
-        """Delete what earlier runs wrote, the outputs first: without a state they are strangers.
+        """Delete what earlier runs wrote; the outputs first, which nothing could prove ours later.
 
         Raises:
-            OutputExistsError: A file is there that may not be of this export.
+            OutputExistsError: A file may not belong to this export.
         """
         if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
             with closing(Store(state.check_database(CHECKPOINT))) as store:
                 known = store.load() or Checkpoint()
-            # What a loss of power left after the checkpoint proves nothing, and is set aside.
+            # After a power failure lines beyond the checkpoint prove nothing, and are set aside.
             was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
                 logs = [
@@ -153,22 +153,22 @@ class Resume:
     def _known(self, store: Store) -> Checkpoint:
         known = store.load()
         self.layout.refuse_other_exports()
-        self.layout.refuse_strangers(known=known is not None)
+        self.layout.refuse_foreign_data(known=known is not None)
         return known or Checkpoint()
 
     def _go_on(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
         ids = ledger.input.ids
         half_line = ids.goes_on(known.prefix)
         if half_line:
-            ids.last_line(known.prefix)  # refuses an id
+            ids.last_line(known.prefix)  # raises if the line was an ID
             ids.end = known.prefix.size
         recover(ledger, known)
         if half_line:
             reopen_half_line(ledger, self.layout, state)
             ids.end = None
-        if not (ledger.records.offset and ledger.letters.offset):  # they may be new
+        if not (ledger.records.offset and ledger.letters.offset):  # the files may be new
             sync_folder(self.layout.output.parent)
-        # After a kill the last checkpoint still holds, and the next is due within a second.
+        # After a kill the last checkpoint is still valid, and the next one is due within a second.
         was_killed = known.boot and known.boot == boot_id() and not known.clean
         if not was_killed:
             ledger.sync()
@@ -180,7 +180,7 @@ class Resume:
 
 
 def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
-    """Look closer at a state that someone has touched, or copied."""
+    """Check all files, because the state was touched by someone else, or copied."""
     store.check()
     audit = Audit(store)
     faults = chain(
@@ -211,14 +211,14 @@ def _has_data(path: Path) -> bool:
 def _proven(
     stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object] | None
 ) -> Log | None:
-    """Open a file that this export wrote, and no other; None if it holds nothing."""
+    """Open an output that only this export wrote; None if it is empty."""
     if not _has_data(path):
         return None
     try:
         log = stack.enter_context(closing(Log(path, mark)))
         log.prove(read)
     except OutputChangedError as error:
-        raise stranger(path) from error
+        raise foreign_data(path) from error
     return log
 
 

@@ -1,4 +1,4 @@
-"""Dead letters that are taken back: their ids are asked for once more."""
+"""Retrying failed IDs: they move from the dead letters back into a work queue."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 
 def retry_failed(ledger: Ledger, layout: Layout, state: State) -> None:
-    """Move the ids that are UUIDs from the dead letters to before the input.
+    """Move the UUIDs in the dead letters to a queue that is processed before the input.
 
-    They have no outcome then, until they are asked for again. Does nothing where there are none,
-    or where those of an earlier time are not all asked for yet.
+    Does nothing if there are none, or if an earlier retry is not finished yet.
 
     Raises:
         OutputChangedError: The dead letters are not those that were written.
@@ -46,10 +45,10 @@ def retry_failed(ledger: Ledger, layout: Layout, state: State) -> None:
 
 
 def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
-    """Take back the dead letter of a last line that was half written when it was read.
+    """Remove the dead letter of a last line that was incomplete when it was read.
 
     Raises:
-        InputChangedError: The line that goes on now was an id, or has no dead letter.
+        InputChangedError: The line, which has been continued, was an ID or has no dead letter.
         OutputChangedError: The dead letters are not those that were written.
     """
     queue = ledger.input
@@ -68,7 +67,7 @@ def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
 
 
 def write_retry_list(state: State, ids: Iterable[str]) -> WholeList:
-    """Write the list of ids to ask again."""
+    """Write the list of IDs to retry."""
     prefix = Prefix()
     with (
         writing(state.path / RETRY_IDS),
@@ -83,10 +82,10 @@ def write_retry_list(state: State, ids: Iterable[str]) -> WholeList:
 
 
 def retry_queue(state: State, cursor: Cursor, whole: WholeList | None) -> WorkQueue:
-    """Open the list of ids to ask again; it has no duplicates.
+    """Open the list of IDs to retry, which has no duplicates.
 
     Raises:
-        StateError: It is not as it was written.
+        StateError: It was changed since it was written.
     """
     name = str(state.path / RETRY_IDS)
     if whole is None or state.status(RETRY_IDS) is None:
@@ -104,14 +103,14 @@ def retry_queue(state: State, cursor: Cursor, whole: WholeList | None) -> WorkQu
 
 
 def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) -> None:
-    """Let the kept dead letters take the place of all, if they have not yet.
+    """Move the kept dead letters into the place of the old ones, unless that is done already.
 
     Raises:
         OutputChangedError: One of the files is not the one that was written.
     """
     waiting = state.status(KEPT_LETTERS)
     if waiting is not None and _is_at(layout.dead_letters, waiting):
-        state.remove(KEPT_LETTERS)  # a loss of power amid the move left it both names
+        state.remove(KEPT_LETTERS)  # a power failure during the move left the file both names
     elif waiting is not None:
         for path, mark in ((layout.dead_letters, replaced), (state.path / KEPT_LETTERS, kept)):
             log = Log(path, mark)
@@ -120,14 +119,15 @@ def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) ->
             finally:
                 log.close()
         state.move_out(KEPT_LETTERS, layout.dead_letters)
-    sync_folder(layout.dead_letters.parent)  # first: the letters must not be in neither folder
+    # In this order, so that a power failure cannot leave the letters in neither folder.
+    sync_folder(layout.dead_letters.parent)
     state.sync()
 
 
 def _divide(
     letters: Log, state: State, *, keep: Callable[[DeadLetter], bool]
 ) -> Iterator[DeadLetter]:
-    """Write the letters to keep to another file; yields the others. All of them were verified."""
+    """Write the letters to keep to another file, and yield the others; all were verified before."""
     with (
         writing(state.path / KEPT_LETTERS),
         os.fdopen(state.create(KEPT_LETTERS), "wb") as kept,
@@ -142,8 +142,15 @@ def _divide(
 
 
 def _exchange_letters(ledger: Ledger, layout: Layout, state: State) -> None:
-    """Let the letters that were kept be all that there are, whatever happens meanwhile."""
-    ledger.sync()  # what was adopted after a kill may not be durable yet
+    """Replace the dead letters by those that were kept, so that a crash at any point is safe.
+
+    No file can be moved and no database committed in one step. So there are two commits. The first
+    one decides: it holds the new counts, the list to retry, and in `replaced` the old dead letters
+    that are still to be replaced. Before it, the kept file is garbage; after it, every run that
+    resumes finishes the move, wherever it was interrupted. The second commit drops `replaced`, so
+    that later runs do not look for a move to finish.
+    """
+    ledger.sync()  # the logs: what was adopted after a kill may not be durable yet
     old, replaced = ledger.letters, ledger.letters.mark()
     kept = Log(state.path / KEPT_LETTERS, Mark())
     kept.adopt_lines()

@@ -1,4 +1,4 @@
-"""One run over an open ledger: read ids, fetch, write, and know when to end."""
+"""One run of an export: reads IDs, fetches and writes, until the input or the run ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from siteassist_async.export.ledger import Ledger
 
 ELSEWHERE = 10
-"""So many ids from all over the list are asked for where none was ever answered."""
+"""How many IDs from all over the list are tried if none was ever answered."""
 
 
 @frozen
@@ -46,10 +46,10 @@ class Run:
     """The work of one run.
 
     Args:
-        fetch: Gives the record of an id.
-        limit: How many fetches run at once.
-        wait: Seconds to wait while nothing is answered.
-        stopped: Whether to take no further ids.
+        fetch: Returns the record of an ID.
+        limit: The maximum number of concurrent fetches.
+        wait: Seconds to wait during an outage.
+        stopped: Whether to claim no further IDs.
     """
 
     def __init__(  # noqa: PLR0913 - what a run depends on, each by its name
@@ -73,15 +73,15 @@ class Run:
 
     @property
     def outage(self) -> Outage | None:
-        """Where nothing is answered at the moment."""
+        """The current outage, if there is one."""
         return None if self._pool is None else self._pool.outage
 
     async def execute(self) -> Conclusion:
-        """Work until the input ends or something ends it before; leaves a checkpoint.
+        """Work until the input ends or something else ends the run; saves a checkpoint at the end.
 
         Raises:
-            InputError: The input cannot be read any further.
-            OutputError: A file cannot be written, or was changed by someone.
+            InputError: The input can no longer be read.
+            OutputError: A file cannot be written, or was changed by someone else.
         """
         try:
             conclusion = await self._until_end()
@@ -106,7 +106,7 @@ class Run:
         return Conclusion(Ending.STOPPED)
 
     async def _pass(self) -> bool:
-        """Ask for all ids of the list that is to be read now; whether all have their outcome."""
+        """Process the current queue; returns whether all its entries have their outcome."""
         async with aclosing(self._blocks()) as blocks:
             entries = _Entries(blocks, self._ledger, self._stopped)
             self._pool = pool = Pool(entries, self._ask, limit=self._limit, options=self._options())
@@ -133,7 +133,7 @@ class Run:
         )
 
     def _elsewhere(self) -> Sequence[Entry]:
-        """Ids from all over the list, for those at its beginning may be another project's."""
+        """IDs from all over the list: those at its beginning may belong to another project."""
         return self._ledger.queue.ids.sample(ELSEWHERE)
 
     def _write(self, outcomes: Sequence[tuple[Entry, bytes | SiteAssistError]]) -> None:
@@ -148,14 +148,14 @@ class Run:
         return self._fetch(entry.id)
 
     async def _blocks(self) -> AsyncGenerator[Sequence[Entry], None]:
-        """Yield the ids without an outcome; after each block all of it was taken."""
+        """Yield the entries without an outcome; a block is claimed before the next is read."""
         queue = self._ledger.queue
         yield queue.open_entries()
         blocks = queue.blocks()
         while block := await self._next(blocks):
             yield block.entries
             queue.finish(block)
-            await asyncio.sleep(0)  # a long stretch of duplicates must not stall the loop
+            await asyncio.sleep(0)  # many duplicates in a row must not block the event loop
 
     async def _next(self, blocks: Iterator[Block]) -> Block | None:
         async with self._checkpointer.store_use:
@@ -163,10 +163,10 @@ class Run:
 
 
 class _Entries(AsyncInput["Entry"]):
-    """The entries to ask for; duplicates and what is no id get their outcome as they are taken.
+    """The entries to fetch; duplicates and invalid lines are completed as they are claimed.
 
     Attributes:
-        cut_short: The run was stopped before the last.
+        cut_short: The run was stopped before the last entry.
     """
 
     def __init__(

@@ -31,11 +31,11 @@ _ID_AMONG_CELLS = re.compile(rb"[,;|\t] ?\"?" + _UUID + rb"|" + _UUID + rb"\"? ?
 
 @frozen
 class Source:
-    """A file of ids: text with one a line, or CSV or JSON lines with the ids in one column.
+    """A file of IDs: text with one per line, or CSV or JSON lines with the IDs in one column.
 
     Attributes:
         file: A path, or an open file descriptor: 0 is standard input.
-        column: The CSV column or the JSON lines' key that holds the ids; None for plain text.
+        column: The CSV column or JSON key that contains the IDs; None for plain text.
     """
 
     file: Path | int
@@ -43,7 +43,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What to call it in errors."""
+        """The name of the source in errors."""
         if isinstance(self.file, Path):
             return str(self.file)
         return "standard input" if self.file == 0 else f"file descriptor {self.file}"
@@ -76,8 +76,8 @@ class OpenSource:
     """A source, open.
 
     Attributes:
-        identity: Tells the column of the file from any other, and from any later state of it;
-            None for what cannot be read twice: a pipe, or a file that someone began to read.
+        identity: Identifies the file, its version and the column; None for what cannot be read
+            twice: a pipe, or a file that was already partly read.
     """
 
     name: str
@@ -86,11 +86,11 @@ class OpenSource:
     identity: str | None
 
     def inspect(self, file: int) -> None:
-        """Look at the beginning of a regular file that holds the source.
+        """Check the beginning of a regular file that contains the source.
 
         Raises:
-            InputError: It is empty or no text.
-            UnknownColumnError: The column is not there, or none was named and there are some.
+            InputError: It is empty or not text.
+            UnknownColumnError: There is no such column; or no column was named, but there are some.
         """
         with reading(self.name), os.fdopen(os.dup(file), "rb") as content:
             content.seek(0)
@@ -115,7 +115,7 @@ class OpenSource:
             raise InputError(f"is not UTF-8 text: {error}", path=self.name) from error
 
     def _refuse_rows(self, head: bytes, found: tuple[str, ...]) -> None:
-        """Raise where rows with columns were given as a list of ids."""
+        """Raise if the file has columns and none was chosen."""
         if found and _has_columns(head):
             names = ", ".join(printable(name, 40) for name in found)
             raise UnknownColumnError(
@@ -126,21 +126,21 @@ class OpenSource:
 
 
 def _open(path: Path) -> int:
-    # To open a named pipe would wait for who writes to it, deaf to signals.
+    # Opening a named pipe would block until there is a writer, and ignore signals.
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(file, True)
     return file
 
 
 def _has_columns(head: bytes) -> bool:
-    """Tell rows from plain lines by the first of them and the one that may follow a header."""
+    """Tell rows from plain lines by the first two, of which one may be a header."""
     lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
     rows = [line.strip()[:4096] for line in lines if line.strip()][:2]
     return any(row.startswith(b"{") or _ID_AMONG_CELLS.search(row) for row in rows)
 
 
 LONGEST_LINE = 1 << 24
-"""Bytes of a line; what is longer is not kept in memory."""
+"""Bytes; a longer line is not kept in memory."""
 
 _DELIMITERS = ",;\t|"
 
@@ -148,13 +148,13 @@ _DELIMITERS = ",;\t|"
 def column_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int, str]]:
     """Yield the number of each row's last line, and the row's value in the column.
 
-    A file that begins with a brace is JSON lines, every other is CSV, with the delimiter that
-    makes the column appear in its header. A JSON line without a value is itself the value, so
-    that it is named among the invalid ids.
+    A file that begins with a brace is JSON lines, any other is CSV, with the delimiter that makes
+    the column appear in its header. A JSON line without a value is itself the value, so that it
+    is reported among the invalid IDs.
 
     Raises:
         UnknownColumnError: There is no such column.
-        InputError: The CSV is broken, so that no row after it can be trusted.
+        InputError: The CSV is invalid, so that no row after it can be trusted.
     """
     if _first_line(file).startswith("{"):
         return _json_values(file, column, name)
@@ -162,7 +162,7 @@ def column_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int,
 
 
 def columns(file: BinaryIO) -> tuple[str, ...]:
-    """Name the columns of CSV or JSON lines; of a list of plain words there is only one."""
+    """Return the columns of CSV or JSON lines; a list of plain words has only one."""
     first = _first_line(file)
     if first.startswith("{"):
         return tuple(_object(first.encode("utf-8", "surrogateescape")))
@@ -171,7 +171,7 @@ def columns(file: BinaryIO) -> tuple[str, ...]:
 
 
 def _first_line(file: BinaryIO) -> str:
-    """Read the first line that is not blank, and go back to the beginning."""
+    """Return the first line that is not blank, and rewind the file."""
     file.seek(0)
     text, line = "", b"-"
     while line and not text:
@@ -189,7 +189,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _csv_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int, str]]:
-    # The module's limit is 128 KiB; beside the ids there may be texts. It is of the whole process.
+    # The limit is 128 KiB, but other columns may contain texts. It applies to the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     rows = csv.reader(_lines(file, name), delimiter=_delimiter(file, column, name), strict=True)
     index: int | None = None

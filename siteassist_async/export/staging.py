@@ -1,4 +1,4 @@
-"""Any input made into one plain list of ids, which can be read by offset and read again."""
+"""Staging: a pipe or a column is first written to a plain list of IDs, which can be reread."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _PIECE = 1 << 16
-_POLL = 200  # milliseconds in which a pipe that gives nothing notices that the run was stopped
+_POLL = 200  # milliseconds between two checks whether the run was stopped, while a pipe is idle
 
 
 class StoppedError(Exception):
-    """The run was stopped before its input was there.
+    """The run was stopped before its input was staged.
 
     Attributes:
         counts: What the export holds, unchanged.
@@ -36,7 +36,7 @@ class StoppedError(Exception):
 
 @frozen
 class Staging:
-    """Makes the plain list of a source, in the folder of the state.
+    """Writes the plain list of a source to the state folder.
 
     Args:
         stopped: Whether the run was stopped.
@@ -47,16 +47,15 @@ class Staging:
     stopped: Callable[[], bool]
 
     def stage(self, *, staged: str) -> str | None:
-        """Return the name of the plain list of the source; None where the source is one itself.
+        """Return the name of the source's plain list; None if the source is such a list itself.
 
-        `staged` is what the file system said of the list that was made of the source as it is
-        now; empty where there is none. A list that was made anew takes the place of the old one
-        by `accept`.
+        `staged` is the file status of the list that was staged from the source as it is now; empty
+        if there is none. A new list replaces the old one by `accept`.
 
         Raises:
             InputError: The source cannot be read, or is empty or binary.
             OutputError: The list cannot be written.
-            StoppedError: The run was stopped meanwhile.
+            StoppedError: The run was stopped.
         """
         self.state.remove(NEW_IDS)
         if self.source.identity is None:
@@ -70,7 +69,7 @@ class Staging:
         return NEW_IDS
 
     def accept(self) -> None:
-        """Let a list that was made anew take the place of the old one, durably."""
+        """Replace the old list by the new one, if there is one, durably."""
         if self.state.status(NEW_IDS) is not None:
             self.state.rename(NEW_IDS, IDS)
             self.state.sync()
@@ -108,14 +107,14 @@ class Staging:
         with reading(self.source.name):
             while True:
                 while not readable.poll(_POLL):
-                    yield b""  # so that it is asked whether to stop
+                    yield b""  # so that `stopped` is checked
                 piece = os.read(file, _PIECE)
                 if not piece:
                     return
                 yield piece
 
     def _lines(self, file: int, column: str) -> Generator[bytes]:
-        """Yield the list's lines; each value's number is that of its line in the source."""
+        """Yield the lines of the list; each value has the line number that it has in the source."""
         line = 1
         with reading(self.source.name), os.fdopen(os.dup(file), "rb") as content:
             content.seek(0)
@@ -125,5 +124,5 @@ class Staging:
 
 
 def _one_line(value: str) -> bytes:
-    """Write a value so that it is neither two lines nor a blank one."""
+    """Format a value so that it is one line, and not a blank one."""
     return printable(value.strip()).encode() or b'""'

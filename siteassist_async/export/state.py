@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 
 LOCK = "lock"
-"""Held by the run that writes to this output."""
+"""Locked by the run that writes to this output."""
 REBUILT = "rebuilt.db"
-"""The same, made anew from the output and the input, until it is whole."""
+"""The checkpoint database while it is rebuilt."""
 SEAL = "seal"
-"""What the file system says of the checkpoint as this package left it."""
+"""The status of the checkpoint database after this package's last write."""
 IDS = "ids.txt"
-"""The plain list of ids, where the input is another kind of file or a pipe."""
+"""The plain list of IDs, if the input is a pipe or another kind of file."""
 NEW_IDS = "ids.new"
-"""The plain list anew, until it is known to go on where the old one ends."""
+"""A new plain list, until it is known to continue the old one."""
 RECEIVED = "received.new"
-"""What came through a pipe, until its column is read."""
+"""The content of a pipe, until its column is read."""
 RETRY_IDS = "retry.txt"
-"""The plain list of the dead letters' ids, while they are asked for again."""
+"""The plain list of failed IDs, while they are retried."""
 KEPT_LETTERS = "kept.jsonl"
-"""The dead letters that stay, until they take the place of all."""
+"""The dead letters that stay when others are retried, until they replace the old file."""
 
 _SQLITE = ("", "-wal", "-shm", "-journal")
 _DATABASES = tuple(f"{name}{end}" for name in (CHECKPOINT, REBUILT) for end in _SQLITE)
 OWN = (*_DATABASES, SEAL, IDS, NEW_IDS, RECEIVED, RETRY_IDS, KEPT_LETTERS)
-"""All that an export makes in the folder, apart from the lock."""
+"""All files that an export creates in the folder, except the lock."""
 
 
 @frozen
 class State:
-    """The folder, open: whatever its name leads to later, its files are those of this folder."""
+    """The open folder: its files are the same even if it is moved or replaced."""
 
     path: Path
     folder: int
@@ -55,50 +55,50 @@ class State:
         """Open a file.
 
         Raises:
-            StateError: It is not a file of this folder alone.
+            StateError: It is a link, or has another name elsewhere.
             OSError: It cannot be opened.
         """
         self._refuse_link(name)
         return private(name, flags, folder=self.folder)
 
     def create(self, name: str) -> int:
-        """Make a file anew, to be written and read; one that was there is deleted."""
+        """Create a file, to be written and read; an existing one is deleted first."""
         self.remove(name)
         return self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
     def status(self, name: str) -> os.stat_result | None:
-        """Look at a name; None if it is not there."""
+        """Return the status of a file; None if there is none."""
         with writing(self.path / name):
             return status_of(name, folder=self.folder)
 
     def remove(self, name: str) -> None:
-        """Delete a file if it is there."""
+        """Delete a file if it exists."""
         with writing(self.path / name):
             if status_of(name, folder=self.folder) is not None:
                 os.unlink(name, dir_fd=self.folder)
 
     def rename(self, name: str, to: str) -> None:
-        """Give a file another name of this folder, in place of what had it."""
+        """Rename a file within the folder, replacing an existing one."""
         with writing(self.path / to):
             os.replace(name, to, src_dir_fd=self.folder, dst_dir_fd=self.folder)
 
     def move_out(self, name: str, to: Path) -> None:
-        """Let a file take the place of one elsewhere."""
+        """Move a file out of the folder, replacing an existing one."""
         with writing(to):
             os.replace(name, to, src_dir_fd=self.folder)
 
     def sync(self) -> None:
-        """Make durable which names the folder holds."""
+        """Make creations, renames and deletions durable."""
         sync_folder(self.path)
 
     def check_database(self, name: str) -> Path:
-        """Return the path by which SQLite may open a file, for it takes no descriptor."""
+        """Return the path of a database, checked for links: SQLite cannot open a descriptor."""
         for end in _SQLITE:
             self._refuse_link(f"{name}{end}")
         return self.path / name
 
     def discard(self) -> None:
-        """Delete what exports made here, but for the lock and a list that was just brought in."""
+        """Delete all files of the export, except the lock and a list that was just staged."""
         for name in OWN:
             if name != NEW_IDS:
                 self.remove(name)
@@ -118,7 +118,7 @@ def opened_state(layout: Layout) -> Generator[State]:
     """Open the state of an export that has one.
 
     Raises:
-        StateError: It is not a folder of this user alone.
+        StateError: It is not a folder that only this user can write to.
         FileNotFoundError: There is none.
     """
     try:
@@ -134,8 +134,8 @@ def opened_state(layout: Layout) -> Generator[State]:
 
 @contextmanager
 def made_state(layout: Layout) -> Generator[State]:
-    """Open the state of an export; made, durably, where it is missing."""
-    with writing(layout.output):  # the user knows of no other name
+    """Open the state of an export; created, durably, if it is missing."""
+    with writing(layout.output):  # the only name that the user knows
         if status_of(layout.folder) is None:
             layout.folder.mkdir(mode=0o700, exist_ok=True)
             sync_folder(layout.folder.parent)
@@ -160,10 +160,10 @@ def _refused(layout: Layout, what: str) -> StateError:
 
 @contextmanager
 def locked(layout: Layout, state: State) -> Generator[None]:
-    """Hold an output for this run; the lock ends with its process, however that ends.
+    """Lock an output for this run; the lock ends with the process, however that ends.
 
     Raises:
-        OutputInUseError: Another run holds it.
+        OutputInUseError: Another run has locked it.
     """
     with writing(state.path / LOCK):
         lock = state.open(LOCK, os.O_RDWR | os.O_CREAT)

@@ -1,4 +1,7 @@
-"""The checkpoint and the index of ids seen: one SQLite file, so that both change at once."""
+"""The checkpoint database: the checkpoint and the index of IDs, in one SQLite file.
+
+It is one file so that both change at once.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Key = str | int
-"""An id, or the line of the input of what is none."""
+"""An ID, or the line number of an invalid one."""
 
 VERSION = 3
-"""Of the tables and of the checkpoint's fields."""
+"""The version of the tables and of the checkpoint's fields."""
 
 LONGEST_LOG = 2**22
-"""Bytes of SQLite's write-ahead log that are kept: whoever opens the file next reads all of it."""
+"""The maximum size of SQLite's write-ahead log, all of which is read when the file is opened."""
 
-_BUSY = "busy"  # the seal while the file is being written to
+_BUSY = "busy"  # the content of the seal while the database is written to
 
-# The first is of statements: with ours, that a table or a column is missing.
+# The first is for statements: with ours it means that a table or a column is missing.
 _DAMAGED = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
@@ -60,20 +63,20 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-# Of this connection only; SQLite keeps it in a file of its own, so that memory does not grow.
+# A temporary table: SQLite keeps it in a file of its own, so that memory does not grow.
 _ANSWERS = """
 CREATE TEMP TABLE IF NOT EXISTS answer (key BLOB PRIMARY KEY, kind INTEGER NOT NULL) WITHOUT ROWID
 """
 
 
 class Store:
-    """One open file; calls from several threads must not overlap.
+    """The open database; calls from several threads must not overlap.
 
-    Whatever changes is written by the next `commit`, as a whole or not at all. Beside it is the
-    seal: what the file system says of the file as it was left.
+    All changes are written by the next `commit`, entirely or not at all. Beside the database is
+    the seal, a file that holds the status of the database file after the last write.
 
     Attributes:
-        is_touched: Whether someone else changed the file, or copied it, since it was left.
+        is_touched: Whether someone else changed or copied the database since the last write.
 
     Raises:
         StateError: The file is damaged, or of another version.
@@ -101,7 +104,7 @@ class Store:
         return str(self._path)
 
     def load(self) -> Checkpoint | None:
-        """Return the last checkpoint; None if there was none yet."""
+        """Return the last checkpoint; None if there is none yet."""
         with self._naming_path():
             row = self._database.execute("SELECT json, crc FROM checkpoint").fetchone()
         if row is None:
@@ -126,14 +129,14 @@ class Store:
             self._database.execute("BEGIN")
 
     def add(self, ids: Sequence[tuple[str, int]]) -> bool:
-        """Note the positions of ids that have none yet; returns whether none had one."""
+        """Add the positions of IDs that have none yet; returns whether none had one."""
         rows = [(_key(text), position) for text, position in ids]
         with self._naming_path():
             added = self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows)
             return added.rowcount == len(rows)
 
     def positions(self, ids: Sequence[str]) -> dict[str, int]:
-        """Return the positions of ids that were added."""
+        """Return the positions of IDs that were added."""
         keys = {_key(text): text for text in ids}
         query = f"SELECT id, position FROM seen WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608 - question marks only
         with self._naming_path():
@@ -143,13 +146,13 @@ class Store:
         return {keys[key]: position for key, position in rows}
 
     def unknown(self, ids: Iterable[str]) -> list[str]:
-        """Return those of some ids that were never added."""
+        """Return the IDs that were never added."""
         query = "SELECT 1 FROM seen WHERE id = ?"
         with self._naming_path():
             return [i for i in ids if not self._database.execute(query, [_key(i)]).fetchone()]
 
     def note(self, kinds: Mapping[Key, int]) -> list[Key]:
-        """Keep the kind of each answer while the store is open; returns those noted before."""
+        """Note the kind of each line while the store is open; returns the keys noted before."""
         insert = "INSERT OR IGNORE INTO answer VALUES (?, ?)"
         with self._naming_path():
             self._database.execute(_ANSWERS)
@@ -160,7 +163,7 @@ class Store:
             ]
 
     def noted(self, keys: Iterable[Key]) -> dict[Key, int]:
-        """Return the kinds of those answers that were noted."""
+        """Return the kinds of the lines that were noted."""
         query = "SELECT kind FROM answer WHERE key = ?"
         with self._naming_path():
             self._database.execute(_ANSWERS)
@@ -168,7 +171,7 @@ class Store:
             return {key: row[0] for key, row in found if row}
 
     def check(self) -> None:
-        """Read all of the file.
+        """Check the integrity of the whole file.
 
         Raises:
             StateError: It is damaged.
@@ -179,14 +182,14 @@ class Store:
             raise self._damaged(found)
 
     def move(self, text: str, position: int) -> None:
-        """Change the position of an id that was added."""
+        """Change the position of an ID that was added."""
         with self._naming_path():
             self._database.execute(
                 "UPDATE seen SET position = ? WHERE id = ?", [position, _key(text)]
             )
 
     def close(self) -> None:
-        """Forget what was not committed."""
+        """Close the database; what was not committed is lost."""
         self._database.close()
         with suppress(OutputError):
             self._write_seal()
@@ -194,7 +197,7 @@ class Store:
     def _log_size(self) -> int:
         try:
             return self._log.stat().st_size
-        except FileNotFoundError:  # the file system made SQLite keep a journal of another kind
+        except FileNotFoundError:  # SQLite uses another kind of journal on this file system
             return 0
 
     def _prepare(self) -> None:
@@ -236,7 +239,7 @@ class Store:
                 return seal.read()
 
     def _write_seal(self, text: str = "") -> None:
-        """Note the file as it is; its time is set to one that no later write has."""
+        """Write the file's status to the seal, with a modification time that no later write has."""
         with writing(self._seal):
             if not text:
                 now = time.time_ns()

@@ -1,4 +1,4 @@
-"""All of an export's files read, and compared with what is known of them."""
+"""Verification: reads all files of an export, and compares them with its state."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from siteassist_async.export.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MOST_FAULTS = 100
-"""So many are told; who has more has seen enough."""
+MAX_FAULTS = 100
+"""The maximum number of faults that are reported."""
 
 
 @frozen
@@ -30,11 +30,11 @@ class Verified:
     """What was found in the files of an export.
 
     Attributes:
-        records: Whole lines of the output, each of another id.
-        failed: Dead letters of ids.
-        invalid: Dead letters of what is no id.
-        faults: What is wrong, at most `MOST_FAULTS`.
-        unfinished: Whether the export is to be run again: its last run did not come to its end.
+        records: Valid lines of the output, each for a different ID.
+        failed: Dead letters of IDs.
+        invalid: Dead letters of invalid IDs.
+        faults: What is wrong, at most `MAX_FAULTS`.
+        unfinished: Whether the export should be run again, because its last run did not finish.
     """
 
     output: Path
@@ -46,12 +46,12 @@ class Verified:
 
 
 def verify(output: Path) -> Verified:
-    """Read an output, its dead letters and its state; nothing of them is changed.
+    """Check an output, its dead letters and its state, without changing them.
 
     Raises:
-        InputError: No export wrote to this output.
+        InputError: The output was not written by an export.
         OutputError: A file cannot be read, or is in use.
-        StateError: The state is damaged, so that there is nothing to compare with.
+        StateError: The state is damaged, so there is nothing to compare with.
     """
     layout = Layout.of(output)
     if not layout.has_state():
@@ -73,7 +73,7 @@ def verify(output: Path) -> Verified:
             _faults(letters, known.letters, audit.letters, ended=known.clean),
             audit.disagreements(known.counts, layout.output, letters),
         )
-        found = tuple(islice(faults, MOST_FAULTS))
+        found = tuple(islice(faults, MAX_FAULTS))
     return Verified(
         output=layout.output,
         records=audit.counts[Kind.RECORD],
