@@ -37,7 +37,7 @@ SiteAssistError
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from attrs import frozen
 
@@ -129,11 +129,15 @@ class ValidationDetails:
     reason: str
 
 
+Seconds = Annotated[float, "seconds"]
+"""A number of seconds, which the API may send as a string too."""
+
+
 @frozen
 class RetryDetails:
     """429 and 503: the seconds after which the API wants to be asked again."""
 
-    retry_after: float
+    retry_after: Seconds
 
 
 @frozen

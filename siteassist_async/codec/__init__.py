@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
-from siteassist_async.codec.body import structure_body
-from siteassist_async.codec.convert import MISFITS, converter
+from siteassist_async.codec.convert import MISFITS, converter, structure_body
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
 from siteassist_async.codec.text import (
@@ -58,11 +57,7 @@ def decode_conversation(body: bytes) -> Conversation:
         ResponseTooLargeError: It has more values than there are objects made of.
     """
     check_density(body)
-    conversation = _fast.decode(body)
-    if conversation is None:
-        conversation = structure_body(body, Conversation)
-        _fast.learn(conversation)
-    return conversation
+    return _fast.decode(body) or structure_body(body, Conversation)
 
 
 def encode_conversation(conversation: Conversation) -> bytes:
