@@ -16,19 +16,20 @@ from siteassist_async.codec.text import (
     excerpt,
     parse,
 )
-from siteassist_async.models import Conversation
+from siteassist_async.models import Conversation, Message
 
 if TYPE_CHECKING:
     from siteassist_async.errors import Details
 
 __all__ = [
     "ErrorBody",
+    "as_dict",
     "check_asked",
     "decode_asked",
     "decode_conversation",
     "decode_details",
     "decode_error",
-    "encode_conversation",
+    "encode",
     "record_asked",
 ]
 
@@ -60,13 +61,18 @@ def decode_conversation(body: bytes) -> Conversation:
     return _fast.decode(body) or structure_body(body, Conversation)
 
 
-def encode_conversation(conversation: Conversation) -> bytes:
-    """Write a conversation as the API would send it, on one line.
+def encode(model: Conversation | Message) -> bytes:
+    """Write a model as the API would send it, on one line.
 
     Unknown fields, values and parts are written as they came; a field that was absent is written
     with its default, and `last_interaction_at` by its documented name.
     """
-    return dump(converter.unstructure(conversation))
+    return dump(converter.unstructure(model))
+
+
+def as_dict(model: Conversation | Message) -> dict[str, object]:
+    """Give what `encode` writes as plain values; none is shared with the model."""
+    return cast("dict[str, object]", parse(encode(model)))
 
 
 @frozen
