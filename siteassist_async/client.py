@@ -113,12 +113,12 @@ class SiteAssist:
         self._concurrency = concurrency
         self._clock = clock
         self._budget = RetryBudget(retry.budget)
-        self.retry_stats = RetryStats()
-        self.pacer: Pacer = pacer or pacer_for(
+        self._retry_stats = RetryStats()
+        self._pacer: Pacer = pacer or pacer_for(
             self._base_url, hidden.value, concurrency=concurrency, max_rate=max_rate, clock=clock
         )
         self._closing = Closing()
-        self._pacing = Pacing(self.pacer, concurrency, clock, self._closing)
+        self._pacing = Pacing(self._pacer, concurrency, clock, self._closing)
         self._transport = Transport(
             connections=concurrency, session=session, tls=tls, max_body=max_body
         )
@@ -131,7 +131,7 @@ class SiteAssist:
                 options.retry,
                 self._clock,
                 budget=self._budget,
-                stats=self.retry_stats,
+                stats=self._retry_stats,
                 closing=self._closing,
             ),
             *with_meaning(options.middleware),
@@ -139,13 +139,30 @@ class SiteAssist:
             self._auth,
             decode,
         ]
-        self.conversations = Conversations(
+        self._conversations = Conversations(
             self._request,
             chain(links, self._transport),
             concurrency=self._concurrency,
             clock=self._clock,
         )
         return self
+
+    # Properties, not attributes: so `help` shows them, and `create_autospec` knows them.
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations of the project."""
+        return self._conversations
+
+    @property
+    def pacer(self) -> Pacer:
+        """What holds the requests to the rate limit: the one given, or that of this process."""
+        return self._pacer
+
+    @property
+    def retry_stats(self) -> RetryStats:
+        """How many attempts were made and repeated."""
+        return self._retry_stats
 
     def with_options(
         self,

@@ -34,6 +34,9 @@ SiteAssistError
 └── ConfigurationError             an option that cannot work (a ValueError)
 """
 
+# pyright: reportIncompatibleVariableOverride=false
+# `details` is narrower in each class; nobody sets it but `APIError.__init__`.
+
 from __future__ import annotations
 
 from http import HTTPStatus
@@ -176,6 +179,7 @@ class APIError(SiteAssistError):
 
     status: int = 0
     details_class: ClassVar[type[Details] | None] = None
+    details: Details | None
 
     def __init__(  # noqa: PLR0913 - one argument for each fact of an error answer
         self,
@@ -221,6 +225,7 @@ class BadRequestError(ClientError):
 
     status = 400
     details_class = FieldDetails
+    details: FieldDetails | None
 
 
 class AuthenticationError(ClientError):
@@ -234,6 +239,7 @@ class PaymentRequiredError(ClientError):
 
     status = 402
     details_class = PlanDetails
+    details: PlanDetails | None
 
 
 class PermissionDeniedError(ClientError):
@@ -247,6 +253,7 @@ class NotFoundError(ClientError):
 
     status = 404
     details_class = ConversationDetails
+    details: ConversationDetails | None
 
 
 class ConflictError(ClientError):
@@ -254,6 +261,7 @@ class ConflictError(ClientError):
 
     status = 409
     details_class = ConflictDetails
+    details: ConflictDetails | None
 
 
 class ValidationError(ClientError):
@@ -261,6 +269,7 @@ class ValidationError(ClientError):
 
     status = 422
     details_class = ValidationDetails
+    details: ValidationDetails | None
 
 
 class RateLimitError(ClientError):
@@ -268,6 +277,7 @@ class RateLimitError(ClientError):
 
     status = 429
     details_class = RetryDetails
+    details: RetryDetails | None
 
 
 class ServerError(APIError):
@@ -285,6 +295,7 @@ class BadGatewayError(ServerError):
 
     status = 502
     details_class = ServiceDetails
+    details: ServiceDetails | None
 
 
 class ServiceUnavailableError(ServerError):
@@ -292,6 +303,7 @@ class ServiceUnavailableError(ServerError):
 
     status = 503
     details_class = RetryDetails
+    details: RetryDetails | None
 
 
 class UnexpectedStatusError(APIError):
