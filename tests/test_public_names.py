@@ -120,8 +120,8 @@ def fits(
     h: float = e503.details.retry_after if e503.details else 0.0
 
 async def calls(client: SiteAssist) -> bytes:
-    SiteAssist(deadline=10)
-    conversation: Conversation = await client.with_options(deadline=2.5).conversations.get("id")
+    SiteAssist(timeout=5, deadline=10)
+    conversation: Conversation = await client.with_options(timeout=2.5).conversations.get("id")
     return Conversation.from_json(conversation.to_json()).to_json()
 """
 MISTAKES = {
