@@ -27,11 +27,29 @@ def bodies(messages: int) -> list[bytes]:
     return [body(conversation_id, messages) for conversation_id in some]
 
 
-def with_unknown_fields(text: bytes, name: str) -> bytes:
-    """The same conversation with a field of this name in it and in each of its messages."""
+def with_unknown_fields(text: bytes, count: int = 1) -> bytes:
+    """The same conversation with so many more fields in it and in each of its messages."""
     sent, messages = _read(text)
     for value in (sent, *messages):
-        value[name] = {"of": "tomorrow"}
+        value.update({f"x-field-{number}": {"of": "tomorrow"} for number in range(count)})
+    return msgspec.json.encode(sent)
+
+
+def with_made_up_fields(text: bytes) -> bytes:
+    """The same conversation with a field in it and in each of its messages, no two of one name."""
+    sent, messages = _read(text)
+    for number, value in enumerate((sent, *messages)):
+        value[f"field{number}"] = "of tomorrow"
+    return msgspec.json.encode(sent)
+
+
+def with_unknown_fields_within(text: bytes) -> bytes:
+    """The same conversation with a field more in each part, and in each `humanAgent`."""
+    sent, messages = _read(text)
+    for value in (sent, *messages):
+        for inner in (value["humanAgent"], *value.get("parts", [])):
+            if inner is not None:
+                inner["of"] = "tomorrow"
     return msgspec.json.encode(sent)
 
 

@@ -7,14 +7,16 @@ import ipaddress
 import math
 import os
 import re
-from typing import TYPE_CHECKING, Self
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.closing import Closing
-from siteassist_async.codec import encode
+from siteassist_async.codec import encode_body
 from siteassist_async.conversations import Conversations
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.events import Event, EventStream, Listener
@@ -30,8 +32,7 @@ from siteassist_async.version import __version__
 from siteassist_async.wire import Middleware, Operation, Request, T, Timeout, chain, path_of
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Mapping
 
     import aiohttp
 
@@ -59,7 +60,8 @@ class SiteAssist:
             one, asked at each attempt and once more after a 401. By default $SITEASSIST_TOKEN.
         base_url: By default $SITEASSIST_BASE_URL, or the API's own. Must be https, unless it is
             this machine.
-        timeout: For each attempt.
+        timeout: For each attempt. A number is the seconds that a whole attempt may take, however
+            they are spent; a `Timeout` limits its phases as well.
         retry: How often and how late a failed attempt is made again.
         deadline: Seconds for one whole call, its waits and retries included; None: no end.
         concurrency: Requests in flight at once, and connections, at most.
@@ -88,7 +90,7 @@ class SiteAssist:
         token: Token | None = None,
         *,
         base_url: str | None = None,
-        timeout: Timeout = Timeout(),  # noqa: B008 - frozen
+        timeout: Timeout | float = Timeout(),  # noqa: B008 - frozen
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         deadline: float | None = None,
         concurrency: int = 32,
@@ -105,35 +107,45 @@ class SiteAssist:
             raise ConfigurationError("no token: pass one, or set SITEASSIST_TOKEN")
         hidden = HiddenToken(os.environ["SITEASSIST_TOKEN"] if token is None else token)
         del token  # tools that report tracebacks show the locals too
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency must be at least 1, not {concurrency}")
-        if max_rate is not None and not max_rate > 0:
-            raise ConfigurationError(f"max_rate must be above 0, not {max_rate}")
+        if not (isinstance(hidden.value, str) or callable(hidden.value)):
+            wanted = "a str or an async callable"  # type: ignore[unreachable] # for whom has no checker
+            kind = type(hidden.value).__name__
+            raise ConfigurationError(f"token must be {wanted}, not of type {kind}")
+        _check(
+            base_url=base_url,
+            concurrency=concurrency,
+            max_rate=max_rate,
+            session=session,
+            tls=tls,
+            max_body=max_body,
+            on_event=on_event,
+            pacer=pacer,
+            clock=clock,
+        )
+        options = _checked_options(timeout, retry, deadline, middleware)
         if session is not None and tls is not None:
             raise ConfigurationError("with a session, tls belongs to the session's connector")
         if pacer is not None and max_rate is not None:
             raise ConfigurationError("with a pacer, max_rate is the pacer's own")
-        if max_body < SMALLEST_MAX_BODY:
-            raise ConfigurationError(f"max_body must be at least {SMALLEST_MAX_BODY} bytes")
         self._base_url = _checked(base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL)
         self._auth = Auth(hidden, self._base_url)
         self._concurrency = concurrency
         self._clock = clock
         self._budget = RetryBudget(retry.budget)
-        self.pacer: Pacer = pacer or pacer_for(
+        self._pacer: Pacer = pacer or pacer_for(
             self._base_url, hidden.value, concurrency=concurrency, max_rate=max_rate, clock=clock
         )
         self._closing = Closing()
-        self.events = ClientEvents(self.pacer)
+        self._events = ClientEvents(self._pacer)
         if on_event is not None:
-            self.events.subscribe(on_event)
+            self._events.subscribe(on_event)
         self._pacing = Pacing(
-            self.pacer, concurrency, clock, closing=self._closing, events=self.events
+            self._pacer, concurrency, clock, closing=self._closing, events=self._events
         )
         self._transport = Transport(
             connections=concurrency, session=session, tls=tls, max_body=max_body
         )
-        self._link(_Options(timeout, retry, _positive(deadline), tuple(middleware)))
+        self._link(options)
 
     def _link(self, options: _Options) -> Self:
         self._options = options
@@ -141,7 +153,7 @@ class SiteAssist:
             options.retry,
             self._clock,
             budget=self._budget,
-            events=self.events,
+            events=self._events,
             closing=self._closing,
         )
         # The first sees a request first. Below retry all is done anew for each attempt; the user's
@@ -153,22 +165,39 @@ class SiteAssist:
                 *options.middleware,
                 self._pacing,
                 self._auth,
-                RaiseForStatus(self.events, self._clock),
+                RaiseForStatus(self._events, self._clock),
             ],
             self._transport,
         )
-        self.conversations = Conversations(
+        self._conversations = Conversations(
             self.request,
             concurrency=self._concurrency,
             clock=self._clock,
-            emit=self.events.emit,
+            emit=self._events.emit,
         )
         return self
+
+    # Properties, not attributes: so `help` shows them, and `create_autospec` knows them.
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations of the project."""
+        return self._conversations
+
+    @property
+    def pacer(self) -> Pacer:
+        """What holds the requests to the rate limit: the one given, or that of this process."""
+        return self._pacer
+
+    @property
+    def events(self) -> EventStream[Event]:
+        """What the client does: `client.events.subscribe(listener)`."""
+        return self._events
 
     def with_options(
         self,
         *,
-        timeout: Timeout | None = None,
+        timeout: Timeout | float | None = None,
         retry: RetryPolicy | None = None,
         deadline: float | None = None,
         middleware: Sequence[Middleware] | None = None,
@@ -179,11 +208,12 @@ class SiteAssist:
         retry budget; closing either closes both. What is not given stays; `deadline=math.inf`
         lifts a deadline.
         """
-        options = _Options(
-            timeout or self._options.timeout,
-            retry or self._options.retry,
-            self._options.deadline if deadline is None else _positive(deadline),
-            self._options.middleware if middleware is None else tuple(middleware),
+        given = self._options
+        options = _checked_options(
+            given.timeout if timeout is None else timeout,
+            given.retry if retry is None else retry,
+            given.deadline if deadline is None else deadline,
+            given.middleware if middleware is None else middleware,
         )
         view = copy.copy(self)
         if options.retry.budget != self._options.retry.budget:
@@ -220,7 +250,7 @@ class SiteAssist:
         own = _HEADERS if headers is None else {**_HEADERS, **headers}
         body = None
         if json is not None:
-            body, own = encode(json), {**own, "Content-Type": "application/json"}
+            body, own = encode_body(json), {**own, "Content-Type": "application/json"}
         request = Request(
             operation.method,
             self._base_url + path_of(operation.path, subject, query),
@@ -238,7 +268,7 @@ class SiteAssist:
     async def close(self) -> None:
         """Close the connections; what is in flight or waits fails at once, as does what follows."""
         self._closing.close()
-        self.events.close()
+        self._events.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -286,10 +316,64 @@ class _Options:
     middleware: tuple[Middleware, ...]
 
 
-def _positive(deadline: float | None) -> float | None:
-    if deadline is not None and not deadline > 0:
-        raise ConfigurationError(f"deadline must be above 0 seconds, not {deadline}")
-    return None if deadline == math.inf else deadline
+def _checked_options(
+    timeout: Timeout | float,
+    retry: RetryPolicy,
+    deadline: float | None,
+    middleware: Sequence[Middleware],
+) -> _Options:
+    _check(timeout=timeout, retry=retry, deadline=deadline, middleware=middleware)
+    return _Options(
+        timeout if isinstance(timeout, Timeout) else Timeout(timeout, timeout, timeout),
+        retry,
+        None if deadline == math.inf else deadline,
+        tuple(middleware),
+    )
+
+
+def _is_above_0(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _are_callables(value: object) -> bool:
+    return isinstance(value, Sequence) and all(map(callable, cast("Sequence[object]", value)))
+
+
+_WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "base_url": ("a str", lambda v: v is None or isinstance(v, str)),
+    "timeout": (
+        "a Timeout, or a number of seconds above 0",
+        lambda v: isinstance(v, Timeout) or _is_above_0(v),
+    ),
+    "retry": (
+        "a RetryPolicy, as in retry=RetryPolicy(attempts=3)",
+        lambda v: isinstance(v, RetryPolicy),
+    ),
+    "deadline": ("a number of seconds above 0", lambda v: v is None or _is_above_0(v)),
+    "concurrency": ("an int of at least 1", lambda v: type(v) is int and v >= 1),
+    "max_rate": ("a number of requests above 0", lambda v: v is None or _is_above_0(v)),
+    "middleware": ("a list of callables, as in middleware=[log_requests]", _are_callables),
+    # aiohttp itself is imported by the transport only.
+    "session": ("an aiohttp.ClientSession", lambda v: v is None or hasattr(v, "connector")),
+    "tls": ("an ssl.SSLContext", lambda v: v is None or isinstance(v, ssl.SSLContext)),
+    "max_body": (
+        f"an int of at least {SMALLEST_MAX_BODY} bytes",
+        lambda v: type(v) is int and v >= SMALLEST_MAX_BODY,
+    ),
+    "on_event": ("a callable", lambda v: v is None or callable(v)),
+    "pacer": ("a Pacer", lambda v: v is None or isinstance(v, Pacer)),
+    "clock": ("a Clock", lambda v: hasattr(v, "now") and hasattr(v, "sleep")),
+}
+"""What each option must be, and whether a value is that."""
+
+
+def _check(**options: object) -> None:
+    for name, value in options.items():
+        wanted, fits = _WANTED[name]
+        if not fits(value):
+            # Only numbers are shown: anything else may be, or hold, the token.
+            got = value if isinstance(value, int | float) else f"of type {type(value).__name__}"
+            raise ConfigurationError(f"{name} must be {wanted}, not {got}")
 
 
 def _checked(base_url: str) -> str:

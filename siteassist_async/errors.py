@@ -34,10 +34,13 @@ SiteAssistError
 └── ConfigurationError             an option that cannot work (a ValueError)
 """
 
+# pyright: reportIncompatibleVariableOverride=false
+# `details` is narrower in each class; nobody sets it but `APIError.__init__`.
+
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from attrs import frozen
 
@@ -132,11 +135,15 @@ class ValidationDetails:
     reason: str
 
 
+Seconds = Annotated[float, "seconds"]
+"""A number of seconds, which the API may send as a string too."""
+
+
 @frozen
 class RetryDetails:
     """429 and 503: the seconds after which the API wants to be asked again."""
 
-    retry_after: float
+    retry_after: Seconds
 
 
 @frozen
@@ -175,6 +182,7 @@ class APIError(SiteAssistError):
 
     status: int = 0
     details_class: ClassVar[type[Details] | None] = None
+    details: Details | None
 
     def __init__(  # noqa: PLR0913 - one argument for each fact of an error answer
         self,
@@ -220,6 +228,7 @@ class BadRequestError(ClientError):
 
     status = 400
     details_class = FieldDetails
+    details: FieldDetails | None
 
 
 class AuthenticationError(ClientError):
@@ -233,6 +242,7 @@ class PaymentRequiredError(ClientError):
 
     status = 402
     details_class = PlanDetails
+    details: PlanDetails | None
 
 
 class PermissionDeniedError(ClientError):
@@ -246,6 +256,7 @@ class NotFoundError(ClientError):
 
     status = 404
     details_class = ConversationDetails
+    details: ConversationDetails | None
 
 
 class ConflictError(ClientError):
@@ -253,6 +264,7 @@ class ConflictError(ClientError):
 
     status = 409
     details_class = ConflictDetails
+    details: ConflictDetails | None
 
 
 class ValidationError(ClientError):
@@ -260,6 +272,7 @@ class ValidationError(ClientError):
 
     status = 422
     details_class = ValidationDetails
+    details: ValidationDetails | None
 
 
 class RateLimitError(ClientError):
@@ -267,6 +280,7 @@ class RateLimitError(ClientError):
 
     status = 429
     details_class = RetryDetails
+    details: RetryDetails | None
 
 
 class ServerError(APIError):
@@ -284,6 +298,7 @@ class BadGatewayError(ServerError):
 
     status = 502
     details_class = ServiceDetails
+    details: ServiceDetails | None
 
 
 class ServiceUnavailableError(ServerError):
@@ -291,6 +306,7 @@ class ServiceUnavailableError(ServerError):
 
     status = 503
     details_class = RetryDetails
+    details: RetryDetails | None
 
 
 class UnexpectedStatusError(APIError):

@@ -118,6 +118,14 @@ class Message:
         """The message's plain text: its text parts, a line break between two."""
         return "\n".join([part.text for part in self.parts if isinstance(part, TextPart)])
 
+    def to_dict(self) -> dict[str, object]:
+        """The message as the API's JSON object; see `Conversation.to_dict`."""
+        return _to_dict(self)
+
+    def to_json(self) -> bytes:
+        """The message as the API's JSON; see `Conversation.to_json`."""
+        return _to_json(self)
+
 
 @frozen(weakref_slot=False)
 class Conversation:
@@ -137,3 +145,43 @@ class Conversation:
     messages: tuple[Message, ...] = field(default=(), repr=lambda m: f"<{len(m)} messages>")
     extra: Mapping[str, object] = NOTHING
     """Fields that this version does not know, by their wire names."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The conversation as the API's JSON object, with its names and its unknown fields.
+
+        Times are strings, and a field that was absent has its default. Nothing in it is shared with
+        the conversation.
+        """
+        return _to_dict(self)
+
+    def to_json(self) -> bytes:
+        """The conversation as the API's JSON, on one line without a line break; see `to_dict`."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Conversation:
+        """Read a conversation from the API's JSON: a response, a record of an export, `to_json`.
+
+        Raises:
+            UnusableResponseError: It is not the JSON of a conversation; `path` says where.
+            ResponseTooLargeError: It has more values than objects are made of.
+        """
+        from siteassist_async.codec import decode_conversation  # noqa: PLC0415 - see `_to_dict`
+
+        # A lone surrogate is no UTF-8, which the codec says with its own error.
+        return decode_conversation(
+            text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        )
+
+
+def _to_dict(model: Conversation | Message) -> dict[str, object]:
+    # Not at the top: the codec makes the models, and takes a while to import.
+    from siteassist_async.codec import as_dict  # noqa: PLC0415 - as above
+
+    return as_dict(model)
+
+
+def _to_json(model: Conversation | Message) -> bytes:
+    from siteassist_async.codec import encode  # noqa: PLC0415 - as above
+
+    return encode(model)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -18,6 +19,7 @@ from fakes import (
     Recorder,
     Silence,
 )
+from yarl import URL
 
 from siteassist_async import (
     BadGatewayError,
@@ -59,12 +61,83 @@ def test_a_concurrency_below_one_is_refused(concurrency: int) -> None:
 @pytest.mark.parametrize("seconds", [0, -1, math.nan])
 def test_a_rate_or_a_deadline_that_is_none_is_refused(seconds: float) -> None:
     """Zero, negative and no number, on the client and on a view of it."""
-    with pytest.raises(ConfigurationError, match="max_rate must be above 0"):
+    with pytest.raises(ConfigurationError, match="max_rate must be a number of requests above 0"):
         SiteAssist(TOKEN, max_rate=seconds)
-    with pytest.raises(ConfigurationError, match="deadline must be above 0 seconds"):
+    with pytest.raises(ConfigurationError, match="deadline must be a number of seconds above 0"):
         SiteAssist(TOKEN, deadline=seconds)
-    with pytest.raises(ConfigurationError, match="deadline must be above 0 seconds"):
+    with pytest.raises(ConfigurationError, match="deadline must be a number of seconds above 0"):
         SiteAssist(TOKEN).with_options(deadline=seconds)
+
+
+WRONG: list[tuple[str, object, str]] = [
+    ("base_url", 5, "a str, not 5"),
+    ("base_url", URL("https://example.org"), "a str, not of type URL"),
+    *(
+        ("timeout", value, "a Timeout, or a number of seconds above 0, not ")
+        for value in ("5", True, 0, -1, math.nan, None, aiohttp.ClientTimeout(5))
+    ),
+    ("retry", 3, r"a RetryPolicy, as in retry=RetryPolicy\(attempts=3\), not 3"),
+    ("retry", False, "a RetryPolicy, as in "),
+    ("deadline", "5", "a number of seconds above 0, not of type str"),
+    ("deadline", True, "a number of seconds above 0, not True"),
+    ("deadline", timedelta(seconds=5), "a number of seconds above 0, not of type timedelta"),
+    *(
+        ("concurrency", value, "an int of at least 1, not ")
+        for value in ("8", True, 8.0, math.nan, None)
+    ),
+    ("max_rate", "5", "a number of requests above 0, not of type str"),
+    ("max_rate", True, "a number of requests above 0, not True"),
+    *(
+        ("middleware", value, r"a list of callables, as in middleware=\[log_requests\], not ")
+        for value in (Recorder(), None, [Recorder(), None], "log", {Recorder(): 1}, 5)
+    ),
+    ("session", "keep-alive", "an aiohttp.ClientSession, not of type str"),
+    ("session", True, "an aiohttp.ClientSession, not True"),
+    ("tls", "ca.pem", "an ssl.SSLContext, not of type str"),
+    ("max_body", "1 MB", "an int of at least 65536 bytes, not of type str"),
+    ("max_body", True, "an int of at least 65536 bytes, not True"),
+    ("pacer", 5, "a Pacer, not 5"),
+    ("clock", None, "a Clock, not of type NoneType"),
+]
+VIEWED = {"timeout", "retry", "deadline", "middleware"}
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), WRONG)
+def test_an_option_of_a_wrong_kind_is_refused(name: str, value: object, reason: str) -> None:
+    """By the client and by a view of it, saying what to write instead."""
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(ConfigurationError, match=f"^{name} must be {reason}"):
+        SiteAssist(TOKEN, **options)
+    if name in VIEWED and value is not None:
+        with pytest.raises(ConfigurationError, match=f"^{name} must be {reason}"):
+            SiteAssist(TOKEN).with_options(**options)
+
+
+@pytest.mark.parametrize("token", [5, TOKEN.encode(), [TOKEN]])
+def test_a_token_of_a_wrong_kind_is_refused(token: Any) -> None:  # noqa: ANN401 - the point
+    """At once, and it is not shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        SiteAssist(token)
+    kind = type(token).__name__
+    assert str(caught.value) == f"token must be a str or an async callable, not of type {kind}"
+
+
+def test_an_option_that_is_refused_is_not_shown() -> None:
+    """It may be the token in the wrong place."""
+    options: dict[str, Any] = {"deadline": TOKEN}
+    with pytest.raises(ConfigurationError) as caught:
+        SiteAssist(TOKEN, **options)
+    assert TOKEN not in str(caught.value)
+
+
+async def test_a_timeout_may_be_a_number(clock: FakeClock) -> None:
+    """Nothing ends an attempt before that."""
+    record = Recorder()
+    client = SiteAssist(TOKEN, timeout=5, middleware=[record], clock=clock)
+    await client.conversations.get(ID)
+    await client.with_options(timeout=400.5).conversations.get(ID)
+    timeouts = [request.timeout for request in record.requests]
+    assert timeouts == [Timeout(5, 5, 5), Timeout(400.5, 400.5, 400.5)]
 
 
 async def test_a_session_and_a_tls_context_exclude_each_other() -> None:

@@ -4,23 +4,61 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
+import pytest
 from contract_bodies import wire, wire_message
 from hypothesis import example, given
 from strategies import PROPERTY, conversations, wire_conversations
 
-from siteassist_async import codec
-
-if TYPE_CHECKING:
-    from siteassist_async.models import Conversation
+from siteassist_async import Conversation, UnusableResponseError, codec
+from siteassist_async.codec.text import parse
 
 
 @PROPERTY
 @given(conversations)
 def test_decoding_undoes_encoding(conversation: Conversation) -> None:
     """Whatever is in a model comes back from its JSON."""
-    assert codec.decode_conversation(codec.encode_conversation(conversation)) == conversation
+    assert codec.decode_conversation(codec.encode(conversation)) == conversation
+
+
+@PROPERTY
+@given(conversations)
+def test_a_conversation_can_write_and_read_itself(conversation: Conversation) -> None:
+    """As bytes, as text and as plain values, unknown fields included."""
+    text = conversation.to_json()
+    assert text == codec.encode(conversation)
+    assert Conversation.from_json(text) == Conversation.from_json(text.decode()) == conversation
+    assert conversation.to_dict() == parse(text)
+    for message in conversation.messages:
+        assert message.to_dict() == parse(message.to_json())
+    assert conversation.to_dict()["messages"] == [m.to_dict() for m in conversation.messages]
+
+
+def test_what_a_conversation_writes_is_a_copy() -> None:
+    """Whoever changes it changes no frozen value."""
+    conversation = Conversation.from_json(json.dumps(wire(tags=["a"])))
+    cast("list[str]", conversation.to_dict()["tags"]).append("b")
+    assert conversation.to_dict()["tags"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (b"", ""),
+        ("", ""),
+        ("\ud83d", ""),
+        (b"\xff", ""),
+        (json.dumps(wire(title="\ud83d"), ensure_ascii=False), ""),
+        (json.dumps(wire(title=5)), "title"),
+        (json.dumps(wire(messages=[wire_message(role=None)])), "messages[0].role"),
+    ],
+)
+def test_what_is_no_conversation_is_a_typed_error(text: bytes | str, path: str) -> None:
+    """Which says where it is wrong."""
+    with pytest.raises(UnusableResponseError) as caught:
+        Conversation.from_json(text)
+    assert caught.value.path == path
 
 
 @PROPERTY
@@ -30,7 +68,7 @@ def test_decoding_undoes_encoding(conversation: Conversation) -> None:
 def test_encoding_undoes_decoding(sent: dict[str, Any]) -> None:
     """What was sent is written, what was absent with its default, times as the same moments."""
     conversation = codec.decode_conversation(json.dumps(sent).encode())
-    written = json.loads(codec.encode_conversation(conversation))
+    written = json.loads(codec.encode(conversation))
     correct = sent.pop("lastInteractionAt", None)
     sent["lastInterationAt"] = correct or sent["lastInterationAt"]
     for key in ("closedAt", "closeReason", "humanAgent", "title"):

@@ -18,7 +18,7 @@ from contract_bodies import (
 )
 from fakes import ID, OTHER_ID
 
-from siteassist_async.codec import decode_asked, decode_conversation, encode_conversation
+from siteassist_async.codec import decode_asked, decode_conversation, encode
 from siteassist_async.contract import documented_body
 from siteassist_async.errors import UnusableResponseError, WrongConversationError
 from siteassist_async.models import Conversation, Message, OtherPart, TextPart
@@ -123,7 +123,7 @@ def test_what_is_no_time_is_refused(sent: str) -> None:
 )
 def test_times_are_written_as_the_api_writes_them(sent: str, written: str) -> None:
     """In UTC with milliseconds; with more digits, or with their offset, where they must."""
-    encoded = encode_conversation(read(wire(createdAt=sent)))
+    encoded = encode(read(wire(createdAt=sent)))
     assert json.loads(encoded)["createdAt"] == written
 
 
@@ -150,7 +150,7 @@ def test_the_documented_body() -> None:
     assert conversation == Conversation(
         ID, opened, opened, "open", last_interaction_at=opened + timedelta(minutes=5)
     )
-    assert json.loads(encode_conversation(conversation)) == {**json.loads(body), "title": None}
+    assert json.loads(encode(conversation)) == {**json.loads(body), "title": None}
 
 
 def test_what_is_unknown_survives_a_round_trip() -> None:
@@ -181,7 +181,7 @@ def test_what_is_unknown_survives_a_round_trip() -> None:
     assert conversation.extra == {"tags": ["a", {"b": None}], "extra": None}
     assert conversation.messages[0].parts[1] == OtherPart("reasoning", {"text": "b"})
     assert conversation.messages[0].text == "a"
-    assert json.loads(encode_conversation(conversation)) == sent
+    assert json.loads(encode(conversation)) == sent
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_part_without_a_tag_is_kept_whole(
     conversation = read(sent)
     assert conversation.messages[0].parts == (OtherPart("", part), TextPart("b"))
     assert conversation.messages[0].text == "b"
-    assert json.loads(encode_conversation(conversation))["messages"] == sent["messages"]
+    assert json.loads(encode(conversation))["messages"] == sent["messages"]
 
 
 @pytest.mark.parametrize(
@@ -215,13 +215,13 @@ def test_a_part_without_a_tag_is_kept_whole(
 def test_every_value_that_is_read_can_be_written(value: object) -> None:
     """Integers beyond 64 bits and lone surrogates too."""
     conversation = read(wire(new=value))
-    assert json.loads(encode_conversation(conversation))["new"] == value
+    assert json.loads(encode(conversation))["new"] == value
 
 
 def test_a_conversation_is_written_on_one_line() -> None:
     """So that it can be a line of a file."""
     conversation = read(wire(title="a\nb\u2028c", messages=[wire_message()]))
-    assert len(encode_conversation(conversation).splitlines()) == 1
+    assert len(encode(conversation).splitlines()) == 1
 
 
 def test_a_nesting_that_can_be_read_can_be_written() -> None:
@@ -232,7 +232,7 @@ def test_a_nesting_that_can_be_read_can_be_written() -> None:
         arrays, objects = [arrays], {"deeper": objects}
     deep = [wire_message(metadata=arrays), wire_message(metadata=objects)]
     conversation = read(wire(arrays=arrays, objects=objects, messages=deep))
-    assert decode_conversation(encode_conversation(conversation)) == conversation
+    assert decode_conversation(encode(conversation)) == conversation
 
 
 def test_the_right_conversation_is_returned_in_either_case() -> None:

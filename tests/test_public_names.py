@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import pickle
+import re
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import create_autospec
 
+import mypy.api
 import pytest
 
 import siteassist_async
+from siteassist_async import SiteAssist
 
 SOURCE = Path(siteassist_async.__file__)
 NAMES = [name for name in siteassist_async.__all__ if name != "__version__"]
@@ -17,7 +21,8 @@ NAMES = [name for name in siteassist_async.__all__ if name != "__version__"]
 
 def imported_for_types() -> dict[str, str]:
     """The names that a type checker sees, each with its module."""
-    (branch,) = [node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If)]
+    body = ast.parse(SOURCE.read_text()).body
+    branch = next(node for node in body if isinstance(node, ast.If))
     return {
         alias.name: node.module or ""
         for node in branch.body
@@ -47,7 +52,7 @@ def test_a_public_name_is_that_of_its_module(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     """As of any other module."""
     with pytest.raises(AttributeError, match="module 'siteassist_async' has no attribute 'Sync'"):
-        _ = siteassist_async.Sync  # pyright: ignore[reportAttributeAccessIssue] # the point
+        _ = siteassist_async.Sync  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] # the point
 
 
 def test_dir_lists_the_public_names() -> None:
@@ -92,3 +97,61 @@ def test_a_public_class_is_pickled_by_its_own_module(name: str) -> None:
 def test_the_version_is_there() -> None:
     """Without any other import."""
     assert siteassist_async.__version__ == import_module("siteassist_async.version").__version__
+
+
+PROGRAM = """\
+from siteassist_async import (
+    BadGatewayError, BadRequestError, ConflictError, Conversation, NotFoundError,
+    PaymentRequiredError, RateLimitError, ServiceUnavailableError, SiteAssist, ValidationError,
+)
+
+def fits(
+    e400: BadRequestError, e402: PaymentRequiredError, e404: NotFoundError, e409: ConflictError,
+    e422: ValidationError, e429: RateLimitError, e502: BadGatewayError,
+    e503: ServiceUnavailableError,
+) -> None:
+    a: str = e400.details.field if e400.details else ""
+    b: str = e402.details.required_plan if e402.details else ""
+    c: str = e404.details.conversation_id if e404.details else ""
+    d: str = e409.details.conflicting_field if e409.details else ""
+    e: str = e422.details.reason if e422.details else ""
+    f: float = e429.details.retry_after if e429.details else 0.0
+    g: str = e502.details.service if e502.details else ""
+    h: float = e503.details.retry_after if e503.details else 0.0
+
+async def calls(client: SiteAssist) -> bytes:
+    SiteAssist(timeout=5, deadline=10)
+    conversation: Conversation = await client.with_options(timeout=2.5).conversations.get("id")
+    return Conversation.from_json(conversation.to_json()).to_json()
+"""
+MISTAKES = {
+    "from siteassist_async import NotFoundEror": "attr-defined",
+    "import siteassist_async; siteassist_async.Sync": "attr-defined",
+    "SiteAssist(retry=3)": "arg-type",
+    "SiteAssist(concurrency='8')": "arg-type",
+    "SiteAssist(session='s')": "arg-type",
+    "PaymentRequiredError().details.plan": "union-attr",
+}
+
+
+def test_a_type_checker_finds_users_mistakes_and_nothing_else(tmp_path: Path) -> None:
+    """Misspelt names, wrong options; each error's details have their own type."""
+    source = tmp_path / "program.py"
+    source.write_text("\n".join([PROGRAM, *MISTAKES, ""]))
+    first = PROGRAM.count("\n") + 2
+    cache = f"--cache-dir={tmp_path / 'cache'}"
+    report, problem, _ = mypy.api.run(["--strict", "--no-error-summary", cache, str(source)])
+    assert problem == ""
+    found = re.findall(r"program.py:(\d+): error: .*\[([a-z-]+)\]$", report, re.MULTILINE)
+    mistakes = dict(enumerate(MISTAKES.values(), first))
+    assert {int(line): code for line, code in found} == mistakes, report
+
+
+def test_a_mock_of_the_client_knows_its_attributes() -> None:
+    """And so does `help`."""
+    client = create_autospec(SiteAssist, instance=True)
+    for name in ("conversations", "pacer", "events"):
+        assert getattr(client, name)
+        assert getattr(SiteAssist, name).__doc__
+    with pytest.raises(AttributeError):
+        _ = client.conversation

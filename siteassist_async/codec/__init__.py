@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from attrs import frozen
 
-from siteassist_async.codec.body import structure_body
-from siteassist_async.codec.convert import MISFITS, converter
+from siteassist_async.codec.convert import MISFITS, converter, structure_body
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
 from siteassist_async.codec.text import (
@@ -19,20 +18,21 @@ from siteassist_async.codec.text import (
     parse,
 )
 from siteassist_async.errors import ConfigurationError
-from siteassist_async.models import Conversation
+from siteassist_async.models import Conversation, Message
 
 if TYPE_CHECKING:
     from siteassist_async.errors import Details
 
 __all__ = [
     "ErrorBody",
+    "as_dict",
     "check_asked",
     "decode_asked",
     "decode_conversation",
     "decode_details",
     "decode_error",
     "encode",
-    "encode_conversation",
+    "encode_body",
     "record_asked",
 ]
 
@@ -61,23 +61,24 @@ def decode_conversation(body: bytes) -> Conversation:
         ResponseTooLargeError: It has more values than there are objects made of.
     """
     check_density(body)
-    conversation = _fast.decode(body)
-    if conversation is None:
-        conversation = structure_body(body, Conversation)
-        _fast.learn(conversation)
-    return conversation
+    return _fast.decode(body) or structure_body(body, Conversation)
 
 
-def encode_conversation(conversation: Conversation) -> bytes:
-    """Write a conversation as the API would send it, on one line.
+def encode(model: Conversation | Message) -> bytes:
+    """Write a model as the API would send it, on one line.
 
     Unknown fields, values and parts are written as they came; a field that was absent is written
     with its default, and `last_interaction_at` by its documented name.
     """
-    return dump(converter.unstructure(conversation))
+    return dump(converter.unstructure(model))
 
 
-def encode(value: object) -> bytes:
+def as_dict(model: Conversation | Message) -> dict[str, object]:
+    """Give what `encode` writes as plain values; none is shared with the model."""
+    return cast("dict[str, object]", parse(encode(model)))
+
+
+def encode_body(value: object) -> bytes:
     """Write what a request sends as JSON.
 
     Raises:

@@ -20,6 +20,8 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
+from siteassist_async.codec.text import excerpt, parse
+from siteassist_async.errors import Seconds, UnusableResponseError
 from siteassist_async.models import (
     Conversation,
     ConversationStatus,
@@ -40,9 +42,14 @@ Hook = Callable[[object, object], Structured]
 
 @frozen
 class Head:
-    """Of a conversation no more than its id."""
+    """What is read of a conversation where only its id matters."""
 
     id: str
+    object: str = ""
+
+
+decode_head = msgspec.json.Decoder(Head).decode
+"""Read a head fast: neither the tag nor the strings that it skips are checked."""
 
 
 _TAGS: dict[type[object], dict[str, str]] = {
@@ -58,18 +65,32 @@ MISFITS = (BaseValidationError, TypeError, ValueError)
 """What the converter raises for a value that does not fit."""
 
 
-def first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
+def structure_body(body: bytes, cls: type[Structured]) -> Structured:
+    """Read a body with cattrs.
+
+    Raises:
+        UnusableResponseError: It is no JSON text, or does not fit; nothing else is raised,
+            whatever the bytes.
+    """
+    try:
+        return converter.structure(parse(body), cls)
+    except MISFITS as error:
+        path, reason = _first_fault(error)
+        raise UnusableResponseError(reason, path=path, excerpt=excerpt(body)) from error
+
+
+def _first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
     """Follow cattrs' notes to the first fault: its path in the body, and what is wrong there."""
     if isinstance(error, ClassValidationError | IterableValidationError):
         cause, note = error.group_exceptions()[0][0]
         if isinstance(note, AttributeValidationNote):
-            name = wire_name(note.name)
-            return first_fault(cause, f"{path}.{name}" if path else name)
-        return first_fault(cause, f"{path}[{note.index}]")
+            name = _wire_name(note.name)
+            return _first_fault(cause, f"{path}.{name}" if path else name)
+        return _first_fault(cause, f"{path}[{note.index}]")
     return path, "it is missing" if isinstance(error, KeyError) else str(error)
 
 
-def wire_name(attribute: str) -> str:
+def _wire_name(attribute: str) -> str:
     """Name an attribute as the wire does."""
     if attribute == "last_interaction_at":
         return "lastInterationAt"  # misspelt in the specification
@@ -178,7 +199,7 @@ def has_tag(part: Json) -> bool:
 
 def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
     names: dict[str, Any] = {
-        a.name: override(omit=True) if a.name == "extra" else override(rename=wire_name(a.name))
+        a.name: override(omit=True) if a.name == "extra" else override(rename=_wire_name(a.name))
         for a in fields(cls)
     }
     build = make_dict_structure_fn(cls, converter, **names)
@@ -187,7 +208,7 @@ def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
 
 def _keeping_the_rest(cls: type[Structured]) -> Hook[Structured]:
     """Structure by wire names: null is as good as absent where there is a default."""
-    known = {wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
+    known = {_wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
     optional = {wire for wire, a in known.items() if a.default is not REQUIRED}
     build = _by_wire_names(cls)
 
@@ -230,7 +251,7 @@ def _class_hook(cls: type[Any]) -> Hook[Any]:
 
 
 def _class_to_wire(cls: type[Any]) -> Callable[[Any], Json]:
-    names = {a.name: wire_name(a.name) for a in fields(cls) if a.name != "extra"}
+    names = {a.name: _wire_name(a.name) for a in fields(cls) if a.name != "extra"}
     tag = _TAGS.get(cls, {})
 
     def unstructure(value: Message) -> Json:  # or any other that has `extra`
@@ -250,7 +271,7 @@ def _register() -> None:
         converter.register_structure_hook(union, _string)
         converter.register_structure_hook(union | None, _optional_string)
     converter.register_structure_hook(bool, _boolean)
-    converter.register_structure_hook(float, _seconds)
+    converter.register_structure_hook_func(lambda t: t == Seconds, _seconds)
     converter.register_structure_hook(datetime, _time)
     converter.register_structure_hook(Part, _part)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-from siteassist_async.codec.body import structure_body
-from siteassist_async.codec.convert import Head
+from siteassist_async.codec.convert import Head, decode_head, structure_body
 from siteassist_async.codec.text import BOM
 from siteassist_async.errors import WrongConversationError, printable
 
 # Raw, these end a line for str.splitlines and JavaScript; escaped they are the same JSON string.
 _LINE_ENDS = (("\u0085", rb"\u0085"), ("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"))
-
-
-class _Head(msgspec.Struct):
-    object: Literal["conversation"]
-    id: str
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def check_asked(body: bytes, conversation_id: str) -> bytes:
@@ -56,11 +45,14 @@ def wrong_conversation(got: str, asked: str) -> WrongConversationError:
 def _text_of_asked(body: bytes, conversation_id: str) -> str:
     try:
         text = body.decode()  # msgspec does not look into the strings that it skips
-        got = _decode_head(body.removeprefix(BOM)).id
+        head = decode_head(body.removeprefix(BOM))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text, head = "", Head("")
+    if head.object != "conversation":
         # A lone surrogate in a name, or really not a conversation.
-        got = structure_body(body, Head).id
+        head = structure_body(body, Head)
         text = body.decode()
+    got = head.id
     if got.lower() != conversation_id:
         raise wrong_conversation(got, conversation_id)
     return text

@@ -6,24 +6,18 @@ from typing import TypeGuard
 
 import msgspec
 
+from siteassist_async.codec.convert import decode_head
 from siteassist_async.codec.text import NotJsonError, parse
 from siteassist_async.errors import InvalidIdError
 from siteassist_async.export.dead_letters import DeadLetter, decode
 from siteassist_async.ids import parse_id
 
 
-class _Head(msgspec.Struct):
-    id: str
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
 def record_id(line: bytes) -> str | None:
     """Return the ID of the conversation on a line; None if the line is not a valid record."""
     try:
         line.decode()  # the decoder checks the encoding only of what it keeps
-        return parse_id(_decode_head(line).id)
+        return parse_id(decode_head(line).id)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _odd_record(line)
     except InvalidIdError:
