@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from siteassist_async import SiteAssist
 from siteassist_async.emulator import Emulator
+from siteassist_async.transport import aiohttp_internals
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,6 +38,16 @@ settings.load_profile("steady")
 def clock() -> FakeClock:
     """A clock that stands still until somebody sleeps."""
     return FakeClock()
+
+
+@pytest.fixture(params=[False, True], ids=["private names", "public API"])
+def public_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether aiohttp is used by its public API alone, as with a release that was not tested."""
+    if request.param:
+        monkeypatch.setattr(aiohttp_internals, "OFF_BECAUSE", "of a test")
+    elif aiohttp_internals.OFF_BECAUSE:
+        pytest.skip(aiohttp_internals.OFF_BECAUSE)
+    return bool(request.param)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 from unittest import mock
 
+import pytest
 from attrs import frozen
 
 from siteassist_async import Failed, Fetched, Request, Response, RetryPolicy, Send, SiteAssist
@@ -35,6 +36,9 @@ OTHER_ID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 
 BASE_URL = "https://api.siteassist.io/v2"
 CONVERSATION_URL = f"{BASE_URL}/conversations/{ID}"
+
+WITH_PRIVATE_NAMES = pytest.mark.parametrize("public_only", [False], indirect=True)
+"""For tests of what aiohttp's public API alone cannot do, or does in another way."""
 
 TOKEN = "sk_test_0123456789"
 

@@ -195,7 +195,7 @@ async def test_a_packet_that_unpacks_to_much_lets_others_run() -> None:
     pieces: list[bytes] = []
     response = cast("aiohttp.ClientResponse", AtOnce(gzip.compress(bytes(8 * PIECE))))
     read = getattr(body_module, "_read")  # noqa: B009 - below it the stream is aiohttp's
-    await read(response, pieces, 9 * PIECE)
+    await read(response, response.content.readany, pieces, 9 * PIECE)
     ticking.cancel()
     assert len(b"".join(pieces)) == 8 * PIECE
     assert turns >= 7

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from fakes import ID, OTHER_ID, Silence, client_of, settle
+from fakes import ID, OTHER_ID, WITH_PRIVATE_NAMES, Silence, client_of, settle
 
 from siteassist_async import (
     DisconnectedError,
@@ -23,6 +23,8 @@ from siteassist_async.emulator import (
 if TYPE_CHECKING:
     from fakes import FakeClock
     from faults.raw_server import RawServer
+
+pytestmark = pytest.mark.usefixtures("public_only")
 
 
 @pytest.mark.parametrize("whose", ["own", "users"])
@@ -44,6 +46,7 @@ async def test_a_broken_connection_is_one_request_on_the_wire(
             assert caught.value.attempts == len(raw.requests) - 1 == 4
 
 
+@WITH_PRIVATE_NAMES
 async def test_a_dead_pool_costs_one_retry_at_once(raw: RawServer, clock: FakeClock) -> None:
     """Where one idle connection was dead the others are closed, untried."""
     raw.script[OTHER_ID].append(["close"])
@@ -77,6 +80,7 @@ async def test_a_disconnect_leaves_the_requests_in_flight_alone(
             await slow
 
 
+@WITH_PRIVATE_NAMES
 async def test_close_leaves_nothing_open(emulator: Emulator, clock: FakeClock) -> None:
     """No connection, no task, no warning."""
     async with client_of(emulator, clock) as client:

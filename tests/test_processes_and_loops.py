@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 import pytest
-from fakes import ID, ONCE, OTHER_ID, TOKEN, FakePacer, Silence, settle
+from fakes import ID, ONCE, OTHER_ID, TOKEN, WITH_PRIVATE_NAMES, FakePacer, Silence, settle
 from faults.wire import GOOD
 
 from siteassist_async import ClientClosedError, ConfigurationError, SiteAssist, forks
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from faults.raw_server import RawServer
 
     from siteassist_async.transport import Transport
+
+pytestmark = pytest.mark.usefixtures("public_only")
 
 
 @pytest.fixture
@@ -100,6 +102,7 @@ def test_a_client_works_in_one_event_loop_after_another(api: Emulator) -> None:
         asyncio.run(client.conversations.get(ID))
 
 
+@WITH_PRIVATE_NAMES
 def test_a_loop_that_was_not_shut_down_is_left_behind(api: Emulator) -> None:
     """Whether it is closed or only stopped, and with requests in flight or none."""
     api.script(OTHER_ID, Silence())
@@ -185,7 +188,7 @@ async def test_a_users_session_is_left_behind_with_its_loop(emulator: Emulator) 
     """It is its owner's to close."""
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as users:
-        Home(loop, users).abandon()
+        Home(loop, users, is_the_users=True).abandon()
         assert not users.closed
     assert emulator.counters.requests == 0
 

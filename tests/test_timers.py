@@ -15,7 +15,8 @@ from fakes import ID, OTHER_ID, Silence, client_of, settle
 from yarl import URL
 
 from siteassist_async import ClientClosedError, TimedOutError, Timeout
-from siteassist_async.transport.timers import READ_SIZE, AttemptTimer, OneTimerHandler
+from siteassist_async.transport.aiohttp_internals import READ_SIZE, OneTimerHandler
+from siteassist_async.transport.timers import AttemptTimer
 
 if TYPE_CHECKING:
     from fakes import FakeClock

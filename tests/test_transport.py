@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
-from fakes import ID, ONCE, TOKEN, Silence, client_of, new_request, settle
+from fakes import ID, ONCE, TOKEN, WITH_PRIVATE_NAMES, Silence, client_of, new_request, settle
 
 from siteassist_async import (
     CertificateError,
@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
     from siteassist_async.emulator import Fault
 
+pytestmark = pytest.mark.usefixtures("public_only")
 
+
+@WITH_PRIVATE_NAMES
 async def test_a_body_over_the_limit_is_not_read(emulator: Emulator, clock: FakeClock) -> None:
     """Of a 200 it is an error, is not tried again, and closes the connection."""
     emulator.script(ID, Oversized(100_000), Oversized(100_001), Oversized(10**9, chunked=True))
@@ -160,7 +163,7 @@ async def test_a_tls_context_is_used(emulator: Emulator, clock: FakeClock) -> No
 async def test_each_request_has_the_timeouts_of_its_own() -> None:
     """Views of a client share its transport, and not its timeouts."""
     get = AsyncMock(side_effect=aiohttp.ClientPayloadError)
-    session = Mock(closed=False, _middlewares=(), _loop=None, get=get)
+    session = Mock(closed=False, _middlewares=(), _loop=None, loop=None, get=get)
     transport = Transport(connections=1, session=session)
     for seconds in (1, 2, 2, 1):
         with pytest.raises(ConnectionFailedError):

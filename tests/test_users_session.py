@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import aiohttp
 import pytest
-from fakes import ID, OTHER_ID, Silence, client_of, settle
+from fakes import ID, OTHER_ID, WITH_PRIVATE_NAMES, Silence, client_of, settle
 
 from siteassist_async import (
     DisconnectedError,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fakes import FakeClock
     from faults.raw_server import RawServer
 
+pytestmark = pytest.mark.usefixtures("public_only")
+
 
 async def test_a_disconnect_closes_nothing_of_a_users_session(
     raw: RawServer, clock: FakeClock
@@ -40,6 +42,7 @@ async def test_a_disconnect_closes_nothing_of_a_users_session(
         assert raw.connections == 3
 
 
+@WITH_PRIVATE_NAMES
 async def test_behind_a_disconnect_stands_what_broke(raw: RawServer, clock: FakeClock) -> None:
     """Whoever reads the traceback finds aiohttp's own error, over either session."""
     raw.script[ID].extend([["close"], ["close"]])
@@ -136,6 +139,7 @@ async def test_a_wait_for_a_users_small_pool_is_no_timeout(
     emulator: Emulator, clock: FakeClock
 ) -> None:
     """The limit that counts that wait is not set with a session of the user's."""
+    Watched.limits.clear()
     async with aiohttp.ClientSession(connector=Watched(limit=1)) as users:
         client = client_of(emulator, clock, session=users)
         await asyncio.gather(*[client.conversations.get(id_) for id_ in conversation_ids(6)])

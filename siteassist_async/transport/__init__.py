@@ -19,8 +19,9 @@ from siteassist_async.errors import (
 )
 from siteassist_async.forks import renew_in_children
 from siteassist_async.tracebacks import cut
+from siteassist_async.transport import aiohttp_internals
+from siteassist_async.transport.aiohttp_internals import close_idle, drop
 from siteassist_async.transport.body import LARGEST_ERROR_BODY, MAX_BODY, read_body
-from siteassist_async.transport.connections import close_idle, drop, middlewares_of
 from siteassist_async.transport.failure import failure, make_presentable
 from siteassist_async.transport.home import Home, belongs_to
 from siteassist_async.wire import Request, Response, Timeout
@@ -65,6 +66,7 @@ class Transport:
             aiohttp.ClientTimeout(),
         )
         self._origin, self._root = "", URL()
+        aiohttp_internals.announce(aiohttp_internals.OFF_BECAUSE)
         renew_in_children(self)
 
     async def __call__(self, request: Request) -> Response:
@@ -129,7 +131,7 @@ class Transport:
         if self._users is None:
             home = Home.of_the_client(loop, self._connections, self._tls)
         elif belongs_to(self._users, loop):
-            home = Home(loop, self._users)
+            home = Home(loop, self._users, is_the_users=True)
         else:
             raise ConfigurationError("the session belongs to another event loop than the call")
         self._home = home
@@ -141,29 +143,16 @@ class Transport:
     async def _send(self, home: Home, request: Request) -> Response:
         url, timeout = self._url(request.url), self._timeout(request.timeout)
         is_plain = request.method == "GET" and request.body is None
-        if is_plain and home.exchange is not None and not home.exchange.is_watched():
-            response = await home.exchange.get(url, request, timeout)
+        if is_plain and home.fast is not None and not home.fast.is_watched():
+            response = await home.fast.get(url, request, timeout)
+            body = await read_body(response, self._max_body)
         else:
             if not (request.operation.repeatable or home.is_the_users):
                 # On a connection that the server has closed since, it would fail, and nobody could
                 # tell whether it was received.
                 close_idle(home.session)
-            session = home.session
-            # Tools wrap methods of sessions, and expect a GET by `get`.
-            by = (
-                session.get if request.method == "GET" else partial(session.request, request.method)
-            )
-            response = await by(
-                url,
-                data=request.body,
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-                raise_for_status=False,  # a user's session may have it set
-                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
-                middlewares=middlewares_of(home.session),
-            )
-        body = await read_body(response, self._max_body)
+            async with home.path.send(url, request, timeout) as response:
+                body = await read_body(response, self._max_body)
         return Response(response.status, response.headers, body, partial(drop, response))
 
     def _url(self, url: str) -> URL:

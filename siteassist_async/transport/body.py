@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs
 
 from siteassist_async.errors import ResponseTooLargeError
-from siteassist_async.transport.connections import being_read, drop
+from siteassist_async.transport import aiohttp_internals
+from siteassist_async.transport.aiohttp_internals import drop, woken_by_loss
 from siteassist_async.transport.inflate import ENCODINGS, PIECE, Inflater
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Awaitable, Callable
 
 MAX_BODY = 16 * 2**20
 """Bytes, decompressed, unless told otherwise: 30 times a conversation of 1,000 messages.
@@ -26,6 +26,9 @@ else runs, less than a tenth of a second; a higher limit is a longer hold.
 
 LARGEST_ERROR_BODY = 64 * 2**10
 """Bytes, decompressed; the rest of a longer error is not read, and its status still counts."""
+
+
+_LOOK_EVERY = 0.05
 
 
 async def read_body(response: aiohttp.ClientResponse, max_body: int) -> bytes:
@@ -39,11 +42,14 @@ async def read_body(response: aiohttp.ClientResponse, max_body: int) -> bytes:
     succeeded = response.status == 200
     pieces: list[bytes] = []
     try:
-        if _is_short_and_whole(response):
+        limit = max_body if succeeded else LARGEST_ERROR_BODY
+        if aiohttp_internals.OFF_BECAUSE:
+            await _read(response, partial(_next_piece, response), pieces, limit)
+        elif _is_short_and_whole(response):
             pieces.append(response.content.read_nowait())
         else:
-            with _woken_by_loss(response):
-                await _read(response, pieces, max_body if succeeded else LARGEST_ERROR_BODY)
+            with woken_by_loss(response):
+                await _read(response, response.content.readany, pieces, limit)
     except Exception:
         drop(response)
         if succeeded:
@@ -65,11 +71,16 @@ def _is_short_and_whole(response: aiohttp.ClientResponse) -> bool:
     )
 
 
-async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: int) -> None:
+async def _read(
+    response: aiohttp.ClientResponse,
+    next_piece: Callable[[], Awaitable[bytes]],
+    pieces: list[bytes],
+    limit: int,
+) -> None:
     encoding = response.headers.get(hdrs.CONTENT_ENCODING, "").lower()
     inflater = Inflater(encoding) if encoding in ENCODINGS else None
     room = limit
-    while sent := await response.content.readany():
+    while sent := await next_piece():
         for piece in inflater.feed(sent) if inflater else (sent,):
             pieces.append(piece[:room])
             room -= len(piece)
@@ -81,32 +92,24 @@ async def _read(response: aiohttp.ClientResponse, pieces: list[bytes], limit: in
         inflater.finish()
 
 
-@contextmanager
-def _woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
-    # After a fault in the framing of a body aiohttp closes the connection, and whoever is reading
-    # the body waits for ever.
-    protocol = getattr(response.connection, "protocol", None)
-    lost: asyncio.Future[None] | None = getattr(protocol, "closed", None)
-    wake = functools.partial(_wake, response.content)
-    if lost is None:  # it is lost already
-        wake()
-        lost = asyncio.get_running_loop().create_future()
-    lost.remove_done_callback(_look)
-    lost.add_done_callback(_look)
-    lost.add_done_callback(wake)
-    being_read.add(protocol)
-    try:
-        yield
-    finally:
-        being_read.discard(protocol)
-        lost.remove_done_callback(wake)
+async def _next_piece(response: aiohttp.ClientResponse) -> bytes:
+    """Read by public names alone; as in `woken_by_loss`, nobody waits for a lost connection."""
+    is_closed = False
+    while True:
+        look = asyncio.timeout(_LOOK_EVERY)
+        try:
+            async with look:
+                return await response.content.readany()
+        except TimeoutError:
+            if not look.expired():
+                raise
+        except RuntimeError as error:  # aiohttp looks for itself, where nothing is left to read
+            raise _lost() from error
+        if is_closed:
+            raise _lost()
+        # What aiohttp has yet to pass on comes before the next look.
+        is_closed = response.connection is None or response.connection.closed
 
 
-def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None] | None = None) -> None:
-    if content.exception() is None and not content.is_eof():
-        content.set_exception(aiohttp.ClientPayloadError("the connection was closed amid it"))
-
-
-def _look(lost: asyncio.Future[None]) -> None:
-    # asyncio logs an exception that nobody has looked at.
-    _ = lost.cancelled() or lost.exception()
+def _lost() -> aiohttp.ClientPayloadError:
+    return aiohttp.ClientPayloadError("the connection was closed amid it")

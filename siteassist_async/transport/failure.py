@@ -34,6 +34,14 @@ class BrokenError(Exception):
     """A connection that broke before the headers, in a form that aiohttp does not repeat."""
 
 
+_BROKEN = (
+    BrokenError,
+    aiohttp.ClientConnectionResetError,
+    aiohttp.ClientOSError,
+    aiohttp.ServerDisconnectedError,
+)
+
+
 def is_broken(error: Exception) -> bool:
     """Whether a connection broke that had been made, before the headers.
 
@@ -41,7 +49,7 @@ def is_broken(error: Exception) -> bool:
     """
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
-    return isinstance(error, BrokenError | aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+    return isinstance(error, _BROKEN)
 
 
 _DESCRIPTORS: dict[int | None, str] = {
@@ -154,7 +162,8 @@ def make_presentable(error: BaseException, until: BaseException | None = None) -
 def _take_out_what_came(error: BaseException) -> None:
     if isinstance(error, aiohttp.ClientResponseError):
         nothing = CIMultiDictProxy(CIMultiDict[str]())
-        error.request_info = error.request_info._replace(headers=nothing)
+        of = error.request_info
+        error.request_info = aiohttp.RequestInfo(of.url, of.method, nothing, of.real_url)
         error.message, error.headers = told(error), None
         error.args = (error.status, error.message)
         error.__cause__ = error.__context__ = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from siteassist_async.transport.connections import loop_of, new_session
-from siteassist_async.transport.exchange import Exchange
+from siteassist_async.transport import aiohttp_internals
+from siteassist_async.transport.connections import SessionPath, new_session
 from siteassist_async.transport.timers import AttemptTimer
 
 if TYPE_CHECKING:
@@ -23,7 +22,9 @@ class Home:
     Attributes:
         loop: Where all of it belongs.
         session: The user's, or the client's own.
-        exchange: Sends below the session; only for one of the client's own.
+        is_the_users: Whether the session is somebody else's to close.
+        fast: Sends below the session; only for one of the client's own, where it can be used.
+        path: Sends through the session.
         timer: Ends attempts that last too long.
     """
 
@@ -31,11 +32,18 @@ class Home:
         self,
         loop: asyncio.AbstractEventLoop,
         session: aiohttp.ClientSession,
-        exchange: Exchange | None = None,
+        *,
+        is_the_users: bool,
     ) -> None:
         self.loop = loop
         self.session = session
-        self.exchange = exchange
+        self.is_the_users = is_the_users
+        self.fast = (
+            None
+            if is_the_users or aiohttp_internals.OFF_BECAUSE
+            else aiohttp_internals.FastPath(session)
+        )
+        self.path = SessionPath(session)
         self.timer = AttemptTimer()
         self._keeper = _closing_at_the_end(session)
 
@@ -44,13 +52,7 @@ class Home:
         cls, loop: asyncio.AbstractEventLoop, connections: int, tls: ssl.SSLContext | None
     ) -> Home:
         """Open a session of the client's own."""
-        session = new_session(connections, tls)
-        return cls(loop, session, Exchange(session))
-
-    @property
-    def is_the_users(self) -> bool:
-        """Whether the session is somebody else's to close."""
-        return self.exchange is None
+        return cls(loop, new_session(connections, tls), is_the_users=False)
 
     async def settle_in(self) -> None:
         """Have the session closed when the event loop is, as `asyncio.run` does it in the end."""
@@ -67,19 +69,13 @@ class Home:
 
     def abandon(self) -> None:
         """Let go of it from another event loop, once its own runs no more."""
-        if self.is_the_users:
-            return
-        # Closing waits in the session's own loop, so only what needs no waiting is done.
-        close = getattr(self.session.connector, "_close", None)
-        self.session.detach()
-        if close is not None:
-            with suppress(RuntimeError):  # the loop was closed without its tasks
-                close()
+        if not self.is_the_users:
+            aiohttp_internals.abandon(self.session)
 
 
 def belongs_to(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> bool:
     """Whether a user's session can be used in this event loop."""
-    return loop_of(session) in {None, loop}
+    return aiohttp_internals.loop_of(session) in {None, loop}
 
 
 async def _closing_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:

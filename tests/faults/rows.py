@@ -73,6 +73,12 @@ class Row:
         """This row, named as one of a category."""
         return evolve(self, name=f"{category}: {self.name}")
 
+    def without_reuse(self) -> Row:
+        """This row, where each request has a connection of its own."""
+        return evolve(
+            self, connections=self.requests, reused=None if self.reused is None else False
+        )
+
 
 def good(name: str, *steps: Step, reused: bool | None = True, **telling: object) -> Row:
     """A row whose answer is the conversation."""

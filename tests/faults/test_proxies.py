@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from .raw_server import RawServer
 
+pytestmark = pytest.mark.usefixtures("public_only")
+
 
 @pytest.mark.parametrize(
     ("status", "requests", "said"),

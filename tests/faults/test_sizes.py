@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from siteassist_async.emulator import conversation_ids
 from siteassist_async.emulator.faults import gzip_bomb
 
@@ -16,6 +18,8 @@ from .wire import BODY, JSON, answer, chunk, chunked, head
 
 if TYPE_CHECKING:
     from .raw_server import Play, RawServer
+
+pytestmark = pytest.mark.usefixtures("public_only")
 
 MEBIBYTE = b" " * 2**20
 HUGE = 300 * 2**20

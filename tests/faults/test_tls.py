@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from .raw_server import RawServer
 
+pytestmark = pytest.mark.usefixtures("public_only")
+
 AUTHORITY = trustme.CA()
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 

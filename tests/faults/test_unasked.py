@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
-from fakes import ONCE, client_of, settle
+from fakes import ONCE, WITH_PRIVATE_NAMES, client_of, settle
 
 from siteassist_async import (
     ConnectionFailedError,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fakes import FakeClock
 
     from .raw_server import Play, RawServer
+
+pytestmark = pytest.mark.usefixtures("public_only")
 
 UNASKED = {
     "the last conversation again": GOOD,
@@ -65,6 +67,7 @@ async def test_half_a_head_on_an_idle_connection_is_not_put_before_an_answer(
         assert (await client.conversations.get(OTHER_ID)).id == OTHER_ID
 
 
+@WITH_PRIVATE_NAMES
 async def test_an_answer_to_the_call_before_is_not_this_calls(
     server: RawServer, clock: FakeClock
 ) -> None:
@@ -123,6 +126,7 @@ async def test_a_call_that_is_cancelled_as_it_waits_for_the_reader_keeps_no_conn
         assert server.open == 0
 
 
+@WITH_PRIVATE_NAMES
 @pytest.mark.parametrize(
     ("greeting", "expected"),
     [
