@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -108,8 +109,10 @@ def _whole(code: str) -> Spent:
 
 
 def _run(code: str) -> str:
+    # Or nothing that is not installed by pip, as this package in a clone, would ever be compiled.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env=env
     ).stdout
 
 

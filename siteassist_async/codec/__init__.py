@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
-from attrs import frozen
 
-from siteassist_async.codec.convert import MISFITS, converter, structure_body
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
 from siteassist_async.codec.text import (
@@ -61,7 +59,12 @@ def decode_conversation(body: bytes) -> Conversation:
         ResponseTooLargeError: It has more values than there are objects made of.
     """
     check_density(body)
-    return _fast.decode(body) or structure_body(body, Conversation)
+    conversation = _fast.decode(body)
+    if conversation is None:
+        from siteassist_async.codec.convert import structure_body  # noqa: PLC0415 - see there
+
+        conversation = structure_body(body, Conversation)
+    return conversation
 
 
 def encode(model: Conversation | Message) -> bytes:
@@ -70,6 +73,8 @@ def encode(model: Conversation | Message) -> bytes:
     Unknown fields, values and parts are written as they came; a field that was absent is written
     with its default, and `last_interaction_at` by its documented name.
     """
+    from siteassist_async.codec.convert import converter  # noqa: PLC0415 - see there
+
     return dump(converter.unstructure(model))
 
 
@@ -90,8 +95,7 @@ def encode_body(value: object) -> bytes:
         raise ConfigurationError(f"json cannot be sent: {error}") from error
 
 
-@frozen
-class ErrorBody:
+class ErrorBody(NamedTuple):
     """What could be read of an error's body, whatever came."""
 
     message: str
@@ -119,6 +123,8 @@ def decode_details(raw: object, details_class: type[Details] | None) -> Details 
     """Type an error's `details` as documented for its class; None where they do not fit."""
     if details_class is None or raw is None:
         return None
+    from siteassist_async.codec.convert import MISFITS, converter  # noqa: PLC0415 - see there
+
     try:
         return converter.structure(raw, details_class)
     except MISFITS:

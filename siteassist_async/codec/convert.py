@@ -1,4 +1,8 @@
-"""Plain JSON values to models and back, strictly, with cattrs."""
+"""Plain JSON values to models and back, strictly, with cattrs.
+
+Imported when it is first needed, for bodies that keep the contract are not: cattrs takes as long to
+import as a tenth of all else.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any, TypeGuard, TypeVar, get_args
 
 import msgspec
 from attrs import NOTHING as REQUIRED
-from attrs import AttrsInstance, evolve, fields, fields_dict, frozen, has
+from attrs import AttrsInstance, evolve, fields, fields_dict, has
 from cattrs import Converter
 from cattrs.errors import (
     AttributeValidationNote,
@@ -20,7 +24,8 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from siteassist_async.codec.text import excerpt, parse
+from siteassist_async.codec.fast import Head, has_tag
+from siteassist_async.codec.text import Json, excerpt, parse
 from siteassist_async.errors import Seconds, UnusableResponseError
 from siteassist_async.models import (
     Conversation,
@@ -35,21 +40,8 @@ from siteassist_async.models import (
 )
 from siteassist_async.retry_after import seconds_from_body
 
-Json = dict[str, Any]
 Structured = TypeVar("Structured", bound=AttrsInstance)
 Hook = Callable[[object, object], Structured]
-
-
-@frozen
-class Head:
-    """What is read of a conversation where only its id matters."""
-
-    id: str
-    object: str = ""
-
-
-decode_head = msgspec.json.Decoder(Head).decode
-"""Read a head fast: neither the tag nor the strings that it skips are checked."""
 
 
 _TAGS: dict[type[object], dict[str, str]] = {
@@ -189,12 +181,6 @@ def _part(value: object, _: object) -> Part:
         return OtherPart("", rest)
     tag: str = rest.pop("type")
     return converter.structure(rest, TextPart) if tag == "text" else OtherPart(tag, rest)
-
-
-def has_tag(part: Json) -> bool:
-    """Whether a part names its kind; one that does not is kept whole, as any unknown part is."""
-    tag = part.get("type")
-    return isinstance(tag, str) and tag != ""
 
 
 def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:

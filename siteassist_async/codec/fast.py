@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import attrs
 import msgspec
 
-from siteassist_async.codec.convert import Json, has_tag
-from siteassist_async.codec.text import parse
+from siteassist_async.codec.text import Json, parse
 from siteassist_async.models import (
     NOTHING,
     Conversation,
@@ -30,6 +29,18 @@ Each costs a little in every object, and a server that makes up names would neve
 """
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+@attrs.frozen
+class Head:
+    """What is read of a conversation where only its id matters."""
+
+    id: str
+    object: str = ""
+
+
+decode_head = msgspec.json.Decoder(Head).decode
+"""Read a head fast: neither the tag nor the strings that it skips are checked."""
 
 
 class _Message(msgspec.Struct, rename="camel", gc=False):
@@ -86,11 +97,13 @@ class FastDecoder:
     """
 
     def __init__(self) -> None:
-        self._known = _Known({}, {})
+        self._known: _Known | None = None
 
     def decode(self, body: bytes) -> Conversation | None:
         """Read a body; None where cattrs has to judge."""
         known = self._known  # one value throughout: another thread's decoding may learn meanwhile
+        if known is None:  # not at import, for a millisecond of it
+            known = self._known = _Known({}, {})
         try:
             return known.decode(body)
         except _FAULTS:  # contextlib.suppress costs a fifth of a small body
@@ -99,7 +112,7 @@ class FastDecoder:
             conversation = _from_dicts(parse(body))
         except _FAULTS:
             return None
-        if known is not _NO_MORE:
+        if known.learns:
             self._known = known.with_fields_of(conversation)
         return conversation
 
@@ -111,7 +124,8 @@ _Slots = dict[str, str]
 class _Known:
     """The unknown fields that are learned, and a decoder for bodies with these or none."""
 
-    def __init__(self, of_conversation: _Slots, of_message: _Slots) -> None:
+    def __init__(self, of_conversation: _Slots, of_message: _Slots, *, learns: bool = True) -> None:
+        self.learns = learns
         self._of_conversation = of_conversation
         self._of_message = of_message
         message = _with_slots(_Message, of_message)
@@ -130,7 +144,7 @@ class _Known:
             self._of_message, [name for message in conversation.messages for name in message.extra]
         )
         if len(of_conversation) + len(of_message) > MOST_LEARNED:
-            return _NO_MORE
+            return _Known({}, {}, learns=False)
         if (of_conversation, of_message) == (self._of_conversation, self._of_message):
             return self
         return _Known(of_conversation, of_message)
@@ -166,9 +180,6 @@ def _learned(sent: msgspec.Struct, slots: _Slots) -> Mapping[str, object]:
         if value is not msgspec.UNSET:
             rest[name] = value
     return rest or NOTHING
-
-
-_NO_MORE = _Known({}, {})
 
 
 def _from_dicts(raw: Any) -> Conversation:  # noqa: ANN401 - whatever `parse` has read
@@ -288,3 +299,9 @@ def _part(sent: Json) -> Part:
     made.__class__ = TextPart
     part: TextPart = made
     return part
+
+
+def has_tag(part: Json) -> bool:
+    """Whether a part names its kind; one that does not is kept whole, as any unknown part is."""
+    tag = part.get("type")
+    return isinstance(tag, str) and tag != ""

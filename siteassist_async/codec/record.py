@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from siteassist_async.codec.convert import Head, decode_head, structure_body
+from siteassist_async.codec.fast import Head, decode_head
 from siteassist_async.codec.text import BOM
 from siteassist_async.errors import WrongConversationError, printable
 
@@ -49,6 +49,8 @@ def _text_of_asked(body: bytes, conversation_id: str) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         text, head = "", Head("")
     if head.object != "conversation":
+        from siteassist_async.codec.convert import structure_body  # noqa: PLC0415 - see there
+
         # A lone surrogate in a name, or really not a conversation.
         head = structure_body(body, Head)
         text = body.decode()

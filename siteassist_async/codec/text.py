@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
 from siteassist_async.errors import ResponseTooLargeError
+
+Json = dict[str, Any]
+"""A JSON object."""
 
 BOM = b"\xef\xbb\xbf"
 """A byte order mark, which a JSON text should not but may begin with (RFC 8259, section 8.1)."""

@@ -6,7 +6,7 @@ from typing import TypeGuard
 
 import msgspec
 
-from siteassist_async.codec.convert import decode_head
+from siteassist_async.codec.fast import decode_head
 from siteassist_async.codec.text import NotJsonError, parse
 from siteassist_async.errors import InvalidIdError
 from siteassist_async.export.dead_letters import DeadLetter, decode
