@@ -212,15 +212,13 @@ class IdList:
         entry = _entry(_text(raw, position), position, 0, known.size)
         if entry.id:
             raise self.goes_on_error()
-        return self.prefix(position), self._count_lines(position) + 1, entry.text
+        blocks = (self._read(at)[: position - at] for at in range(0, position, BLOCK))
+        line = sum(block.count(b"\n") for block in blocks) + 1
+        return self.prefix(position), line, entry.text
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
-
-    def _count_lines(self, size: int) -> int:
-        blocks = (self._read(start)[: size - start] for start in range(0, size, BLOCK))
-        return sum(block.count(b"\n") for block in blocks)
 
     def _status(self) -> os.stat_result:
         with reading(self._name):

@@ -91,7 +91,10 @@ class Resume:
             with closing(_list(source, state, plain)) as ids:
                 rebuild(self.layout, state, ids)
         store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
-        known = self._known(store)
+        checkpoint = store.load()
+        self.layout.refuse_other_exports()
+        self.layout.refuse_foreign_data(known=checkpoint is not None)
+        known = checkpoint or Checkpoint()
         unchanged = source.identity is not None and source.identity == known.identity
         if not anew:
             try:
@@ -149,12 +152,6 @@ class Resume:
                         log.remove()
             sync_folder(self.layout.output.parent)
         state.discard()
-
-    def _known(self, store: Store) -> Checkpoint:
-        known = store.load()
-        self.layout.refuse_other_exports()
-        self.layout.refuse_foreign_data(known=known is not None)
-        return known or Checkpoint()
 
     def _go_on(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
         ids = ledger.input.ids

@@ -56,7 +56,12 @@ class Source:
             InputError: It is missing or cannot be read.
         """
         with reading(self.name):
-            file = os.dup(self.file) if isinstance(self.file, int) else _open(self.file)
+            if isinstance(self.file, int):
+                file = os.dup(self.file)
+            else:
+                # Opening a named pipe would block until there is a writer, and ignore signals.
+                file = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
+                os.set_blocking(file, True)
         try:
             yield OpenSource(self.name, self.column, file, self._identity(file))
         finally:
@@ -123,13 +128,6 @@ class OpenSource:
                 path=self.name,
                 columns=found,
             )
-
-
-def _open(path: Path) -> int:
-    # Opening a named pipe would block until there is a writer, and ignore signals.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(file, True)
-    return file
 
 
 def _has_columns(head: bytes) -> bool:
