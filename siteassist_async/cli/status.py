@@ -41,19 +41,16 @@ class Attempts:
         try:
             response = await send(request)
         except SiteAssistError as error:
-            self._failed(error)
+            self.ended += 1
+            if not isinstance(error, TransportError | ServerError):
+                self.trouble = None  # a 404, like a 429, comes from a server that works
+            else:
+                since = self.trouble.since if self.trouble else self.clock.now()
+                self.trouble = Trouble(since, error)
             raise
         self.ended += 1
         self.trouble = None
         return response
-
-    def _failed(self, error: SiteAssistError) -> None:
-        self.ended += 1
-        if not isinstance(error, TransportError | ServerError):
-            self.trouble = None  # a 404, like a 429, comes from a server that works
-        else:
-            since = self.trouble.since if self.trouble else self.clock.now()
-            self.trouble = Trouble(since, error)
 
 
 @frozen

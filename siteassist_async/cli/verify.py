@@ -45,16 +45,13 @@ def _code(found: Verified) -> ExitCode:
 def _text(found: Verified) -> str:
     letters = plural(found.failed + found.invalid, "dead letter")
     counts = f"{printable(str(found.output), 1000)}: {plural(found.records, 'record')}, {letters}"
-    return f"{counts}\n{_advice(found)}"
-
-
-def _advice(found: Verified) -> str:
     if found.faults:
         return (
+            f"{counts}\n"
             "Verification failed. Restore the files; or delete the lines named above and run the "
             "export with --rebuild-state, which fetches what is missing."
         )
-    valid = "Valid: every line is complete, every ID occurs once, and the state agrees."
+    valid = f"{counts}\nValid: every line is complete, every ID occurs once, and the state agrees."
     if found.unfinished:
         return f"{valid}\nThe last run did not finish: run the export again."
     return valid

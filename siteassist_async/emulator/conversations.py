@@ -194,9 +194,11 @@ def of_user(choice: int, kind: int) -> list[dict[str, object]]:
     All parts have the forms of the Vercel AI SDK, which the service's widget renders.
     """
     text: dict[str, object] = {"type": "text", "text": phrases.QUESTIONS[choice & 31]}
-    if kind < 8:
-        return [text, _file(choice)]
-    return [text]
+    if kind >= 8:
+        return [text]
+    name = f"screenshot-{choice}.png"
+    url = f"https://example.com/uploads/{name}"
+    return [text, {"type": "file", "mediaType": "image/png", "filename": name, "url": url}]
 
 
 def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]:
@@ -206,17 +208,14 @@ def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]
     if kind >= 52:
         return [text]
     if kind < 16:
-        return [_STEP_START, _reasoning(choice), text]
+        thought = f"The visitor asks: {phrases.QUESTIONS[choice & 31]!r}"
+        return [_STEP_START, {"type": "reasoning", "text": thought, "state": "done"}, text]
     if kind < 34:
         return [text, _source_url(choice), _source_url(choice + 1)]
     if kind < 46:
         return [_STEP_START, _tool(choice), _STEP_START, text]
-    return [text, _data(detail)]
-
-
-def _reasoning(choice: int) -> dict[str, object]:
-    question = phrases.QUESTIONS[choice & 31]
-    return {"type": "reasoning", "text": f"The visitor asks: {question!r}", "state": "done"}
+    order = {"number": 10_482 + detail, "total": 19.9, "shipped": detail % 2 == 0, "note": None}
+    return [text, {"type": "data-order", "id": f"order-{detail}", "data": order}]
 
 
 def _source_url(choice: int) -> dict[str, object]:
@@ -232,19 +231,4 @@ def _tool(choice: int) -> dict[str, object]:
         "state": "output-available",
         "input": {"query": phrases.QUESTIONS[choice & 31], "limit": 3},
         "output": {"results": [{"score": 0.5 + choice / 512, "title": title, "url": url}]},
-    }
-
-
-def _data(choice: int) -> dict[str, object]:
-    order = {"number": 10_482 + choice, "total": 19.9, "shipped": choice % 2 == 0, "note": None}
-    return {"type": "data-order", "id": f"order-{choice}", "data": order}
-
-
-def _file(choice: int) -> dict[str, object]:
-    name = f"screenshot-{choice}.png"
-    return {
-        "type": "file",
-        "mediaType": "image/png",
-        "filename": name,
-        "url": f"https://example.com/uploads/{name}",
     }
