@@ -29,13 +29,10 @@ _TIMES = tuple(f"T{minutes // 60:02d}:{minutes % 60:02d}:" for minutes in range(
 _STEP_START: dict[str, object] = {"type": "step-start"}
 
 
-def _geometric_sizes(share: float, longest: int) -> tuple[int, ...]:
-    odds = ((index + 0.5) / 256 for index in range(256))
-    return tuple(min(longest, int(math.log(1 - chance) / math.log(1 - share))) for chance in odds)
-
-
-# The number of messages by the hash's first byte: 0 to 40, about 10 on average.
-_SIZES = _geometric_sizes(share=0.088, longest=40)
+# The number of messages by the hash's first byte: geometric, 0 to 40, about 10 on average.
+_SIZES = tuple(
+    min(40, int(math.log(1 - (byte + 0.5) / 256) / math.log(1 - 0.088))) for byte in range(256)
+)
 
 
 def conversation(
@@ -111,7 +108,10 @@ def messages_from(
         elif index < handover:
             _from_assistant(message, bits, at)
         else:
-            _from_human_agent(message, bits, agent)
+            message["role"] = "human_agent"
+            message["parts"] = [{"type": "text", "text": phrases.AGENT_LINES[bits[18] & 7]}]
+            message["status"] = None
+            message["humanAgent"] = agent
         sent.append(message)
     return sent, at
 
@@ -166,26 +166,17 @@ def _from_assistant(message: dict[str, object], bits: bytes, at: int) -> None:
         message["status"] = "error"
         message["error"] = "The model is overloaded, please try again."
     if bits[22] < 32:
-        message["metadata"] = _metadata(bits[23])
-
-
-def _from_human_agent(
-    message: dict[str, object], bits: bytes, agent: dict[str, object] | None
-) -> None:
-    message["role"] = "human_agent"
-    message["parts"] = [{"type": "text", "text": phrases.AGENT_LINES[bits[18] & 7]}]
-    message["status"] = None
-    message["humanAgent"] = agent
-
-
-def _metadata(bits: int) -> dict[str, object]:
-    # Beyond 2**53, and a fraction that no float of 32 bits holds: a record must keep both.
-    return {
-        "traceId": 9_007_199_254_740_993 + bits,
-        "cost": bits / 100_000,
-        "usage": {"inputTokens": 400 + bits, "outputTokens": bits, "cachedInputTokens": None},
-        "tags": ["emulated"],
-    }
+        # Beyond 2**53, and a fraction that no 32-bit float holds: a record must keep both.
+        message["metadata"] = {
+            "traceId": 9_007_199_254_740_993 + bits[23],
+            "cost": bits[23] / 100_000,
+            "usage": {
+                "inputTokens": 400 + bits[23],
+                "outputTokens": bits[23],
+                "cachedInputTokens": None,
+            },
+            "tags": ["emulated"],
+        }
 
 
 def of_user(choice: int, kind: int) -> list[dict[str, object]]:
