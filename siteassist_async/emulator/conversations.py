@@ -42,9 +42,9 @@ def conversation(
     messages: int | None = None,
     spelling: Spelling = "documented",
 ) -> dict[str, object]:
-    """Build the conversation of an id (a UUID in lower case), in the wire's form and key order.
+    """Build the conversation of an ID (a UUID in lower case), in the wire's form and key order.
 
-    A pure function: the same id and seed give the same conversation in every process.
+    A pure function: the same ID and seed give the same conversation in every process.
     `messages` asks for that many instead of the natural 0 to 40.
     """
     source = shake_128(f"{seed}:{conversation_id}".encode())

@@ -17,7 +17,7 @@ __all__ = ["Schedule", "Share"]
 
 @frozen
 class Share:
-    """A fault that a share of the ids meets: `Share(0.02, Status(503, retry_after=1))`.
+    """A fault that a share of the IDs meets: `Share(0.02, Status(503, retry_after=1))`.
 
     The seed decides which IDs, not the order of the requests. The first `times` requests for each
     of them meet the fault; later ones are served normally.
@@ -30,7 +30,7 @@ class Share:
 
 @define(eq=False)
 class Schedule:
-    """The scripted faults of single ids, then the shares."""
+    """The scripted faults of single IDs, then the shares."""
 
     seed: int
     shares: Sequence[Share]

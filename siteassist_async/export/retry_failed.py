@@ -58,7 +58,7 @@ def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
 
     ledger.letters.verify()
     if not list(_divide(ledger.letters, state, keep=keep)):
-        raise queue.ids.goes_on_error()
+        raise queue.ids.continued_error()
     queue.known, queue.cursor.front, queue.cursor.line = prefix, prefix.size, line
     ledger.counts.claimed -= 1
     ledger.counts.invalid -= 1

@@ -1,4 +1,4 @@
-"""The state folder of an export, used by one process and reached through no link, and its lock."""
+"""The state folder of an export, for one run at a time: its files and its lock."""
 
 from __future__ import annotations
 
