@@ -23,7 +23,7 @@ from siteassist_async.cli.summary import (
     Result,
     closing,
     code_of,
-    error_record,
+    error_event,
     summary_record,
     table,
 )
@@ -80,13 +80,11 @@ def run(options: ExportOptions) -> int:
     try:
         result = _export(options, console)
     except SiteAssistError as error:
-        code = exit_code(error)
         if options.json:
-            record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-            console.result(json.dumps(record))
+            console.result(json.dumps(error_event(error)))
         is_usage = isinstance(error, ConfigurationError)
         console.error(redact_words(str(error)) if is_usage else str(error))
-        return code
+        return exit_code(error)
     if result.error is not None:
         return _broken_off(result, result.error, options, console)
     if options.json:
