@@ -31,19 +31,17 @@ def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Co
     Raises:
         ConfigurationError: A file cannot be read, or there is no token.
     """
+    tls = None
+    if options.ca is not None:
+        tls = ssl.create_default_context()
+        try:
+            tls.load_verify_locations(options.ca)
+        except ssl.SSLError as error:
+            raise ConfigurationError(f"--ca {options.ca}: expected PEM certificates") from error
+        except OSError as error:
+            raise ConfigurationError(f"--ca {options.ca}: {error.strerror}") from error
     return Connection(
         base_url=options.base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL,
-        tls=None if options.ca is None else _tls_context(options.ca),
+        tls=tls,
         token=read_token(options.token_file, stdin_has_ids=stdin_has_ids),
     )
-
-
-def _tls_context(ca: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(ca)
-    except ssl.SSLError as error:
-        raise ConfigurationError(f"--ca {ca}: expected PEM certificates") from error
-    except OSError as error:
-        raise ConfigurationError(f"--ca {ca}: {error.strerror}") from error
-    return context

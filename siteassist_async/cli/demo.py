@@ -132,8 +132,11 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
         console.error("the demo ended before its export was finished")
         return code_of(result)
     seen = Seen(result, result.summary, api.counters, faults, limit, _identical(output))
-    console.result(f"{table(result)}\n\n{_report(seen)}")
-    return ExitCode.DONE if _is_complete(seen, count) else ExitCode.SOME_FAILED
+    console.result("\n".join((table(result), "", *_report(seen))))
+    counts = result.summary.counts
+    outcomes = (counts.exported, counts.failed, counts.invalid, counts.duplicates)
+    is_complete = outcomes == (count, 1, 1, 1) and seen.identical == count
+    return ExitCode.DONE if is_complete else ExitCode.SOME_FAILED
 
 
 def _folder(output: str | None) -> Path:
@@ -169,24 +172,12 @@ def _identical(output: Path) -> int:
         return sum(record == conversation(record["id"], _SEED) for record in found)
 
 
-def _is_complete(seen: Seen, count: int) -> bool:
-    counts = seen.summary.counts
-    outcomes = (counts.exported, counts.failed, counts.invalid, counts.duplicates)
-    return outcomes == (count, 1, 1, 1) and seen.identical == count
-
-
-def _report(seen: Seen) -> str:
-    return "\n".join((*_of_server(seen), "", *_of_client(seen), "", *_of_files(seen.summary)))
-
-
-def _of_server(seen: Seen) -> Iterator[str]:
+def _report(seen: Seen) -> Iterator[str]:
     yield "Requests that the emulator answered with"
     yield f"  {seen.counters.refused:>3,}  429, rate limit exceeded"
     for fault in seen.faults:
         yield f"  {fault.met:>3,}  {fault.name}"
-
-
-def _of_client(seen: Seen) -> Iterator[str]:
+    yield ""
     granted = seen.counters.requests - seen.counters.refused
     least = max(0.0, (granted - seen.limit.burst) / seen.limit.rate)
     learned = seen.result.last.pace.ceiling
@@ -197,9 +188,8 @@ def _of_client(seen: Seen) -> Iterator[str]:
         yield f"  estimated rate limit {learned:,.0f}/s, actual {seen.limit.rate:,.0f}/s"
     took = seen.summary.progress.elapsed
     yield f"  finished in {seconds(took)}; the limit allows no less than {seconds(least)}"
-
-
-def _of_files(summary: Summary) -> Iterator[str]:
+    yield ""
+    summary = seen.summary
     yield f"The first line of {printable(str(summary.output), 1000)}"
     for line in _first_lines(summary.output, 1):
         yield f"  {printable(line, _WIDEST)}"

@@ -31,7 +31,11 @@ def run(options: EmulatorOptions) -> int:
     try:
         runtime.run(_serve(api, console))
     except OSError as error:
-        console.error(_why(error, options.port))
+        if error.errno == errno.EADDRINUSE:
+            advice = "choose another with --port, or 0 for any free one"
+            console.error(f"port {options.port} is in use; {advice}")
+        else:
+            console.error(f"cannot listen on port {options.port}: {error.strerror}")
         return ExitCode.WRONG_USAGE
     console.result(served(api.counters))
     return ExitCode.DONE
@@ -59,9 +63,3 @@ def served(counters: Counters) -> str:
     by_status = sorted(counters.statuses.items())
     statuses = ", ".join(f"{count:,} with {status}" for status, count in by_status)
     return f"Responses sent: {statuses or 'none'}"
-
-
-def _why(error: OSError, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use; choose another with --port, or 0 for any free one"
-    return f"cannot listen on port {port}: {error.strerror}"

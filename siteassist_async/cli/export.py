@@ -23,7 +23,7 @@ from siteassist_async.cli.summary import (
     Result,
     closing,
     code_of,
-    error_record,
+    error_event,
     summary_record,
     table,
 )
@@ -80,7 +80,11 @@ def run(options: ExportOptions) -> int:
     try:
         result = _export(options, console)
     except SiteAssistError as error:
-        return _failed(error, options, console)
+        if options.json:
+            console.result(json.dumps(error_event(error)))
+        is_usage = isinstance(error, ConfigurationError)
+        console.error(redact_words(str(error)) if is_usage else str(error))
+        return exit_code(error)
     if result.error is not None:
         return _broken_off(result, result.error, options, console)
     if options.json:
@@ -227,12 +231,3 @@ def _broken_off(
         console.result(table(result))
     console.error(str(error))
     return code_of(result)
-
-
-def _failed(error: SiteAssistError, options: ExportOptions, console: Console) -> int:
-    code = exit_code(error)
-    if options.json:
-        record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-        console.result(json.dumps(record))
-    console.error(redact_words(str(error)) if isinstance(error, ConfigurationError) else str(error))
-    return code

@@ -41,11 +41,11 @@ class _DaemonLookups:
         """As `socket.getaddrinfo`."""
         found: Future[list[Any]] = Future()
         look_up = partial(socket.getaddrinfo, *arguments, **options)
-        Thread(target=_settle, args=(found, look_up), name="lookup", daemon=True).start()
+        Thread(target=_resolve, args=(found, look_up), name="lookup", daemon=True).start()
         return await asyncio.wrap_future(found)
 
 
-def _settle(found: Future[T], look_up: Callable[[], T]) -> None:
+def _resolve(found: Future[T], look_up: Callable[[], T]) -> None:
     found.set_running_or_notify_cancel()
     try:
         found.set_result(look_up())

@@ -42,23 +42,18 @@ class Attempts:
     def __call__(self, event: Event) -> None:
         """Note what an event says."""
         match event:
-            case AttemptEnded(error=None):
+            case AttemptEnded(error=TransportError() | ServerError() as error):
                 self.ended += 1
-                self.trouble = None
-            case AttemptEnded(error=SiteAssistError() as error):
-                self._failed(error)
+                self.trouble = Trouble(
+                    self.trouble.since if self.trouble else self.clock.now(), error
+                )
+            case AttemptEnded():
+                self.ended += 1
+                self.trouble = None  # a 404, like a 429, comes from a server that works
             case RetryScheduled():
                 self.retries += 1
             case _:
                 pass
-
-    def _failed(self, error: SiteAssistError) -> None:
-        self.ended += 1
-        if not isinstance(error, TransportError | ServerError):
-            self.trouble = None  # a 404, like a 429, comes from a server that works
-        else:
-            since = self.trouble.since if self.trouble else self.clock.now()
-            self.trouble = Trouble(since, error)
 
 
 @frozen

@@ -140,6 +140,11 @@ def summary_record(result: Result) -> dict[str, object]:
     }
 
 
+def error_event(error: SiteAssistError) -> dict[str, object]:
+    """Return the JSON event of a command that ended with an error."""
+    return {"event": "error", "exit_code": int(exit_code(error)), "error": error_record(error)}
+
+
 def error_record(error: SiteAssistError) -> dict[str, str]:
     """Return an error as values for JSON."""
     return {"type": type(error).__name__, "message": redact(str(error))}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli.console import Console
-from siteassist_async.cli.summary import error_record
+from siteassist_async.cli.summary import error_event
 from siteassist_async.errors import SiteAssistError, printable
 from siteassist_async.export import ExitCode, Verified, exit_code, verify
 from siteassist_async.export.disk import plural
@@ -22,12 +22,10 @@ def run(options: VerifyOptions) -> int:
     try:
         found = verify(Path(options.output))
     except SiteAssistError as error:
-        code = exit_code(error)
         if options.json:
-            record = {"event": "error", "exit_code": int(code), "error": error_record(error)}
-            console.result(json.dumps(record))
+            console.result(json.dumps(error_event(error)))
         console.error(str(error))
-        return code
+        return exit_code(error)
     for fault in found.faults:
         console.error(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
     console.result(json.dumps(_record(found)) if options.json else _text(found))
@@ -45,16 +43,13 @@ def _code(found: Verified) -> ExitCode:
 def _text(found: Verified) -> str:
     letters = plural(found.failed + found.invalid, "dead letter")
     counts = f"{printable(str(found.output), 1000)}: {plural(found.records, 'record')}, {letters}"
-    return f"{counts}\n{_advice(found)}"
-
-
-def _advice(found: Verified) -> str:
     if found.faults:
         return (
+            f"{counts}\n"
             "Verification failed. Restore the files; or delete the lines named above and run the "
             "export with --rebuild-state, which fetches what is missing."
         )
-    valid = "Valid: every line is complete, every ID occurs once, and the state agrees."
+    valid = f"{counts}\nValid: every line is complete, every ID occurs once, and the state agrees."
     if found.unfinished:
         return f"{valid}\nThe last run did not finish: run the export again."
     return valid

@@ -29,13 +29,10 @@ _TIMES = tuple(f"T{minutes // 60:02d}:{minutes % 60:02d}:" for minutes in range(
 _STEP_START: dict[str, object] = {"type": "step-start"}
 
 
-def _geometric_sizes(share: float, longest: int) -> tuple[int, ...]:
-    odds = ((index + 0.5) / 256 for index in range(256))
-    return tuple(min(longest, int(math.log(1 - chance) / math.log(1 - share))) for chance in odds)
-
-
-# The number of messages by the hash's first byte: 0 to 40, about 10 on average.
-_SIZES = _geometric_sizes(share=0.088, longest=40)
+# The number of messages by the hash's first byte: geometric, 0 to 40, about 10 on average.
+_SIZES = tuple(
+    min(40, int(math.log(1 - (byte + 0.5) / 256) / math.log(1 - 0.088))) for byte in range(256)
+)
 
 
 def conversation(
@@ -45,9 +42,9 @@ def conversation(
     messages: int | None = None,
     spelling: Spelling = "documented",
 ) -> dict[str, object]:
-    """Build the conversation of an id (a UUID in lower case), in the wire's form and key order.
+    """Build the conversation of an ID (a UUID in lower case), in the wire's form and key order.
 
-    A pure function: the same id and seed give the same conversation in every process.
+    A pure function: the same ID and seed give the same conversation in every process.
     `messages` asks for that many instead of the natural 0 to 40.
     """
     source = shake_128(f"{seed}:{conversation_id}".encode())
@@ -111,7 +108,10 @@ def messages_from(
         elif index < handover:
             _from_assistant(message, bits, at)
         else:
-            _from_human_agent(message, bits, agent)
+            message["role"] = "human_agent"
+            message["parts"] = [{"type": "text", "text": phrases.AGENT_LINES[bits[18] & 7]}]
+            message["status"] = None
+            message["humanAgent"] = agent
         sent.append(message)
     return sent, at
 
@@ -166,26 +166,17 @@ def _from_assistant(message: dict[str, object], bits: bytes, at: int) -> None:
         message["status"] = "error"
         message["error"] = "The model is overloaded, please try again."
     if bits[22] < 32:
-        message["metadata"] = _metadata(bits[23])
-
-
-def _from_human_agent(
-    message: dict[str, object], bits: bytes, agent: dict[str, object] | None
-) -> None:
-    message["role"] = "human_agent"
-    message["parts"] = [{"type": "text", "text": phrases.AGENT_LINES[bits[18] & 7]}]
-    message["status"] = None
-    message["humanAgent"] = agent
-
-
-def _metadata(bits: int) -> dict[str, object]:
-    # Beyond 2**53, and a fraction that no float of 32 bits holds: a record must keep both.
-    return {
-        "traceId": 9_007_199_254_740_993 + bits,
-        "cost": bits / 100_000,
-        "usage": {"inputTokens": 400 + bits, "outputTokens": bits, "cachedInputTokens": None},
-        "tags": ["emulated"],
-    }
+        # Beyond 2**53, and a fraction that no 32-bit float holds: a record must keep both.
+        message["metadata"] = {
+            "traceId": 9_007_199_254_740_993 + bits[23],
+            "cost": bits[23] / 100_000,
+            "usage": {
+                "inputTokens": 400 + bits[23],
+                "outputTokens": bits[23],
+                "cachedInputTokens": None,
+            },
+            "tags": ["emulated"],
+        }
 
 
 def of_user(choice: int, kind: int) -> list[dict[str, object]]:
@@ -194,9 +185,11 @@ def of_user(choice: int, kind: int) -> list[dict[str, object]]:
     All parts have the forms of the Vercel AI SDK, which the service's widget renders.
     """
     text: dict[str, object] = {"type": "text", "text": phrases.QUESTIONS[choice & 31]}
-    if kind < 8:
-        return [text, _file(choice)]
-    return [text]
+    if kind >= 8:
+        return [text]
+    name = f"screenshot-{choice}.png"
+    url = f"https://example.com/uploads/{name}"
+    return [text, {"type": "file", "mediaType": "image/png", "filename": name, "url": url}]
 
 
 def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]:
@@ -206,17 +199,14 @@ def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]
     if kind >= 52:
         return [text]
     if kind < 16:
-        return [_STEP_START, _reasoning(choice), text]
+        thought = f"The visitor asks: {phrases.QUESTIONS[choice & 31]!r}"
+        return [_STEP_START, {"type": "reasoning", "text": thought, "state": "done"}, text]
     if kind < 34:
         return [text, _source_url(choice), _source_url(choice + 1)]
     if kind < 46:
         return [_STEP_START, _tool(choice), _STEP_START, text]
-    return [text, _data(detail)]
-
-
-def _reasoning(choice: int) -> dict[str, object]:
-    question = phrases.QUESTIONS[choice & 31]
-    return {"type": "reasoning", "text": f"The visitor asks: {question!r}", "state": "done"}
+    order = {"number": 10_482 + detail, "total": 19.9, "shipped": detail % 2 == 0, "note": None}
+    return [text, {"type": "data-order", "id": f"order-{detail}", "data": order}]
 
 
 def _source_url(choice: int) -> dict[str, object]:
@@ -232,19 +222,4 @@ def _tool(choice: int) -> dict[str, object]:
         "state": "output-available",
         "input": {"query": phrases.QUESTIONS[choice & 31], "limit": 3},
         "output": {"results": [{"score": 0.5 + choice / 512, "title": title, "url": url}]},
-    }
-
-
-def _data(choice: int) -> dict[str, object]:
-    order = {"number": 10_482 + choice, "total": 19.9, "shipped": choice % 2 == 0, "note": None}
-    return {"type": "data-order", "id": f"order-{choice}", "data": order}
-
-
-def _file(choice: int) -> dict[str, object]:
-    name = f"screenshot-{choice}.png"
-    return {
-        "type": "file",
-        "mediaType": "image/png",
-        "filename": name,
-        "url": f"https://example.com/uploads/{name}",
     }

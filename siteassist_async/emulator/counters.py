@@ -36,7 +36,7 @@ class Counters:
     statuses: Counter[int] = field(factory=Counter[int])
     """By status; 0 counts the requests that were answered by a disconnect or raw bytes."""
     ids: Counter[str] = field(factory=Counter[str])
-    """Requests by conversation id; empty unless the emulator has `count_ids=True`."""
+    """Requests by conversation ID; empty unless the emulator has `count_ids=True`."""
     in_flight: int = 0
     most_in_flight: int = 0
     connections: int = 0

@@ -122,7 +122,7 @@ class Redirect:
 
 @frozen
 class WrongId:
-    """The conversation of another id."""
+    """The conversation of another ID."""
 
     conversation_id: str = "00000000-0000-4000-8000-000000000000"
 

@@ -55,14 +55,6 @@ class Limit(Protocol):
         ...
 
 
-def _one_second(bucket: TokenBucket) -> float:
-    return max(1.0, bucket.rate)
-
-
-def _full(bucket: TokenBucket) -> float:
-    return bucket.burst
-
-
 @define
 class TokenBucket:
     """`rate` requests per second on average, `burst` (one second's worth by default) at once.
@@ -71,8 +63,10 @@ class TokenBucket:
     """
 
     rate: float = field(validator=gt(0.0))
-    burst: float = field(validator=ge(1.0), default=Factory(_one_second, takes_self=True))
-    _tokens: float = field(init=False, default=Factory(_full, takes_self=True))
+    burst: float = field(
+        validator=ge(1.0), default=Factory(lambda self: max(1.0, self.rate), takes_self=True)
+    )
+    _tokens: float = field(init=False, default=Factory(lambda self: self.burst, takes_self=True))
     _since: float = field(init=False, default=-math.inf)
 
     def take(self, now: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -112,11 +113,7 @@ def error_response(
 def _documented_error(status: int) -> bytes:
     if status in DOCUMENTED_STATUSES:
         return msgspec.json.encode(msgspec.json.decode(documented_body(status)))
-    return msgspec.json.encode({"error": {"message": _reason(status)}})
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"Status {status}"
+    message = f"Status {status}"
+    with suppress(ValueError):
+        message = HTTPStatus(status).phrase
+    return msgspec.json.encode({"error": {"message": message}})

@@ -17,7 +17,7 @@ __all__ = ["Schedule", "Share"]
 
 @frozen
 class Share:
-    """A fault that a share of the ids meets: `Share(0.02, Status(503, retry_after=1))`.
+    """A fault that a share of the IDs meets: `Share(0.02, Status(503, retry_after=1))`.
 
     The seed decides which IDs, not the order of the requests. The first `times` requests for each
     of them meet the fault; later ones are served normally.
@@ -28,19 +28,18 @@ class Share:
     times: int = field(default=1, validator=ge(1))
 
 
-def _at_most_all(_: object, __: object, shares: Sequence[Share]) -> None:
-    if sum(share.share for share in shares) > 1:
-        raise ValueError("the shares of the faults add up to more than 1")
-
-
 @define(eq=False)
 class Schedule:
-    """The scripted faults of single ids, then the shares."""
+    """The scripted faults of single IDs, then the shares."""
 
     seed: int
-    shares: Sequence[Share] = field(validator=_at_most_all)
+    shares: Sequence[Share]
     _scripts: dict[str, deque[Fault]] = field(init=False, factory=dict[str, deque[Fault]])
     _met: dict[str, int] = field(init=False, factory=dict[str, int])
+
+    def __attrs_post_init__(self) -> None:
+        if sum(share.share for share in self.shares) > 1:
+            raise ValueError("the shares of the faults add up to more than 1")
 
     def script(self, conversation_id: str, faults: tuple[Fault, ...]) -> None:
         """Add to the faults that the next requests for an ID meet, one each."""

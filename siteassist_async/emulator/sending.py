@@ -41,7 +41,10 @@ async def _send(
         return _close(request)
     await response.prepare(request)
     if not stub.whole:
-        await _send_pieces(response, stub, sleep)
+        for piece in pieces(stub):
+            if stub.every:
+                await sleep(stub.every)
+            await response.write(piece)
     if stub.cut is not None:
         if stub.hold:
             await sleep(stub.hold)
@@ -67,13 +70,6 @@ def _response(stub: StubResponse) -> web.StreamResponse:
     if response.headers.get("Connection", "").lower() == "close":
         response.force_close()
     return response
-
-
-async def _send_pieces(response: web.StreamResponse, stub: StubResponse, sleep: Sleep) -> None:
-    for piece in pieces(stub):
-        if stub.every:
-            await sleep(stub.every)
-        await response.write(piece)
 
 
 def _write(request: web.BaseRequest, data: bytes) -> None:

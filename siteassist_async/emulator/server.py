@@ -20,7 +20,6 @@ from siteassist_async.emulator.service import Service
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from siteassist_async.emulator.responses import StubResponse
 
 __all__ = ["Emulator", "in_thread"]
 
@@ -66,7 +65,7 @@ class Emulator(Service):
     ssl_context: ssl.SSLContext | None = None
     sleep: Sleep = asyncio.sleep
     _running: _Running | None = field(init=False, default=None)
-    _flying: set[asyncio.Task[None]] = field(init=False, factory=set[asyncio.Task[None]])
+    _tasks: set[asyncio.Task[None]] = field(init=False, factory=set[asyncio.Task[None]])
 
     def __attrs_post_init__(self) -> None:
         if not (ip_address(self.host).is_loopback or self.allow_remote):
@@ -118,7 +117,7 @@ class Emulator(Service):
         # A connection that was accepted in this turn of the loop is made in the next.
         await asyncio.sleep(0)
         transports = [connection.transport for connection in running.server.connections]
-        for task in self._flying:
+        for task in self._tasks:
             task.cancel()
         running.server.pre_shutdown()
         await running.server.shutdown(_LONGEST_STOP)
@@ -157,22 +156,20 @@ class Emulator(Service):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         task = request.task
-        self._flying.add(task)
+        self._tasks.add(task)
         self.counters.started()
         try:
-            return await send(request, self._respond_to(request), self.sleep)
+            headers = request.headers.copy()
+            authorized = self.authorizes(headers.get("Authorization", ""))
+            if "Authorization" in headers:
+                headers["Authorization"] = "***"
+            received = Received(request.method, request.raw_path, headers, authorized)
+            self.counters.recent.append(received)
+            response = self.respond(request.method, request.raw_path, authorized=authorized)
+            return await send(request, response, self.sleep)
         finally:
             self.counters.in_flight -= 1
-            self._flying.discard(task)
-
-    def _respond_to(self, request: web.BaseRequest) -> StubResponse:
-        headers = request.headers.copy()
-        authorized = self.authorizes(headers.get("Authorization", ""))
-        if "Authorization" in headers:
-            headers["Authorization"] = "***"
-        received = Received(request.method, request.raw_path, headers, authorized)
-        self.counters.recent.append(received)
-        return self.respond(request.method, request.raw_path, authorized=authorized)
+            self._tasks.discard(task)
 
 
 @contextmanager

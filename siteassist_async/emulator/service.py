@@ -32,10 +32,6 @@ _NO_UUID = error_response(422, details={"field": "conversationId", "reason": "In
 _encode = msgspec.json.Encoder().encode
 
 
-def _schedule_of(service: Service) -> Schedule:
-    return Schedule(service.seed, service.faults)
-
-
 @define(eq=False, repr=False, kw_only=True)
 class Service:
     """The API's behavior; every option but `seed` and `faults` may be changed at any time.
@@ -64,7 +60,9 @@ class Service:
     wall_clock: Callable[[], float] = time.time
     counters: Counters = field(init=False, factory=Counters)
     _missing: set[str] = field(init=False, factory=set[str])
-    _schedule: Schedule = field(init=False, default=Factory(_schedule_of, takes_self=True))
+    _schedule: Schedule = field(
+        init=False, default=Factory(lambda self: Schedule(self.seed, self.faults), takes_self=True)
+    )
 
     def script(self, conversation_id: str, *faults: Fault) -> None:
         """Let the next requests for an ID meet these faults, one each.
@@ -108,14 +106,14 @@ class Service:
             return self._route(method, target)
         now = self.clock()
         wait = self.limit.take(now)
-        response = self._refuse(wait) if wait else self._route(method, target)
+        if wait:
+            self.counters.refused += 1
+            refused = refusal(wait, self.retry_after, header=self.retry_after_header)
+            response = evolve(refused, delay=_seconds(self.refusal_latency))
+        else:
+            response = self._route(method, target)
         quota = self.limit.quota(now)
         return response.with_headers(quota_headers(quota, self.quota_headers, self.wall_clock))
-
-    def _refuse(self, wait: float) -> StubResponse:
-        self.counters.refused += 1
-        response = refusal(wait, self.retry_after, header=self.retry_after_header)
-        return evolve(response, delay=_seconds(self.refusal_latency))
 
     def _route(self, method: str, target: str) -> StubResponse:
         path = target.partition("?")[0]
@@ -126,9 +124,6 @@ class Service:
         conversation_id = path[len(_CONVERSATIONS) :].lower()
         if not UUID.fullmatch(conversation_id):
             return _NO_UUID
-        return self._get(conversation_id)
-
-    def _get(self, conversation_id: str) -> StubResponse:
         if self.count_ids:
             self.counters.ids[conversation_id] += 1
         response = self._found(conversation_id)

@@ -81,7 +81,10 @@ class DeadLetter:
             reason=next((reason for kind, reason in _REASONS if isinstance(error, kind)), "failed"),
             error=type(error).__name__,
             message=printable(str(error), 500),
-            retryable=_is_retryable(error),
+            # Not if the API has said that this ID will always fail.
+            retryable=not (
+                is_own_word(error) or isinstance(error, InvalidIdError | PaymentRequiredError)
+            ),
             attempts=error.attempts,
             at=datetime.now(UTC).replace(microsecond=0),
             line=None if entry.id else entry.line,
@@ -93,11 +96,6 @@ class DeadLetter:
     def key(self) -> str | int:
         """What identifies it among all: the ID, or the line number of an invalid one."""
         return self.id if self.line is None else self.line
-
-
-def _is_retryable(error: SiteAssistError) -> bool:
-    """Whether a retry may succeed: not if the API has said that this ID will always fail."""
-    return not (is_own_word(error) or isinstance(error, InvalidIdError | PaymentRequiredError))
 
 
 def encode(letter: DeadLetter) -> bytes:

@@ -46,21 +46,16 @@ def sync_file(file: BinaryIO) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make creations, renames and deletions in a folder durable, if the file system can."""
-    with writing(path), _where_supported():
-        folder = os.open(path, os.O_RDONLY)
+    with writing(path):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-@contextmanager
-def _where_supported() -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
+            folder = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise
 
 
 def identity(status: os.stat_result) -> str:

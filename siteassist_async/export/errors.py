@@ -34,7 +34,7 @@ class ExportError(SiteAssistError):
 
 
 class InputError(ExportError):
-    """The ids cannot be read: the input is missing, empty, binary or unreadable."""
+    """The IDs cannot be read: the input is missing, empty, binary or unreadable."""
 
 
 class UnknownColumnError(InputError):

@@ -106,7 +106,7 @@ class IdList:
         self._opened = self._status()
 
     def stamp(self) -> str:
-        """Return what tells the list, as it was opened, from any later version."""
+        """Return what identifies the list as it was opened, among later versions."""
         return stamp(self._opened)
 
     def block(self, start: Prefix, line: int) -> Block | None:
@@ -115,8 +115,8 @@ class IdList:
         Raises:
             InputChangedError: The prefix ended within a line, which has been continued.
         """
-        if self.goes_on(start):
-            raise self.goes_on_error()
+        if self.is_continued(start):
+            raise self.continued_error()
         data = self._read(start.size)
         if not data:
             return None
@@ -189,12 +189,12 @@ class IdList:
             found = found.plus(data)
         return found
 
-    def goes_on(self, known: Prefix) -> bool:
+    def is_continued(self, known: Prefix) -> bool:
         """Whether a prefix ends within a line that has been continued since."""
         around = self._read(known.size - 1)[:2] if known.size else b""
         return len(around) == 2 and around[:1] != b"\n" and around[1:] not in b"\r\n"
 
-    def goes_on_error(self) -> InputChangedError:
+    def continued_error(self) -> InputChangedError:
         """Return the error for a last line that was read before it was complete."""
         return self._changed("has been continued in its last line")
 
@@ -202,25 +202,23 @@ class IdList:
         """Describe a prefix without its last line; returns that line's number and text too.
 
         Raises:
-            InputChangedError: The line is an id.
+            InputChangedError: The line is an ID.
         """
         start = max(0, known.size - BLOCK)
         _, line_break, raw = self._read(start)[: known.size - start].rpartition(b"\n")
-        if start and not line_break:  # too long for an id, and for its beginning
-            raise self.goes_on_error()
+        if start and not line_break:  # too long for an ID, or for the beginning of one
+            raise self.continued_error()
         position = known.size - len(raw)
         entry = _entry(_text(raw, position), position, 0, known.size)
         if entry.id:
-            raise self.goes_on_error()
-        return self.prefix(position), self._count_lines(position) + 1, entry.text
+            raise self.continued_error()
+        blocks = (self._read(at)[: position - at] for at in range(0, position, BLOCK))
+        line = sum(block.count(b"\n") for block in blocks) + 1
+        return self.prefix(position), line, entry.text
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
-
-    def _count_lines(self, size: int) -> int:
-        blocks = (self._read(start)[: size - start] for start in range(0, size, BLOCK))
-        return sum(block.count(b"\n") for block in blocks)
 
     def _status(self) -> os.stat_result:
         with reading(self._name):

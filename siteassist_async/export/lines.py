@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import cast
 
 import msgspec
 
@@ -28,13 +28,10 @@ def _odd_record(line: bytes) -> str | None:
     """Read a record that the fast decoder refuses, because of lone surrogates."""
     try:
         record = parse(line)
-        return parse_id(record.get("id")) if _is_object(record) else None
+        is_object = isinstance(record, dict)
+        return parse_id(cast("dict[str, object]", record).get("id")) if is_object else None
     except (NotJsonError, InvalidIdError):
         return None
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
 
 
 def read_letter(line: bytes) -> DeadLetter | None:

@@ -254,7 +254,8 @@ class Log:
         return begins.startswith(b"{") and all(b"\n" not in p for p in (begins, *pieces))
 
     def _set_aside(self, size: int) -> None:
-        to = self._free_name()
+        names = (self.path.with_name(f"{self.path.name}.aside-{number}") for number in count(1))
+        to = next(name for name in names if status_of(name) is None)
         with writing(to), os.fdopen(private(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as out:
             for piece in self._pieces(self.offset, size):
                 out.write(piece)
@@ -267,10 +268,6 @@ class Log:
             plural(size - self.offset, "byte"),
             to,
         )
-
-    def _free_name(self) -> Path:
-        names = (self.path.with_name(f"{self.path.name}.aside-{number}") for number in count(1))
-        return next(name for name in names if status_of(name) is None)
 
     def _sum(self, start: int, end: int, crc: int) -> int:
         for piece in self._pieces(start, end):

@@ -43,7 +43,9 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         state.remove(f"{REBUILT}{end}")
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(state.check_database(REBUILT))))
-        ledger = _empty_ledger(stack, layout, store, ids)
+        records = stack.enter_context(closing(_log(layout.output)))
+        letters = stack.enter_context(closing(_log(layout.dead_letters)))
+        ledger = Ledger.of(Checkpoint(), ids, store, records, letters)
         audit = Audit(store, rebuilding=True)
         for fault in chain(audit.records(ledger.records), audit.letters(ledger.letters)):
             raise _refused(fault.path, fault.what)
@@ -52,7 +54,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         last = _last_answered(ledger, audit)
         ledger.records.drop_rest()
         ledger.letters.drop_rest()
-        ledger.retry_list = write_retry_list(state, _settle(ledger, last))
+        ledger.retry_list = write_retry_list(state, _complete(ledger, last))
         if ledger.retry_list.prefix.size:
             ledger.retry = retry_queue(state, Cursor(), ledger.retry_list)
         stack.callback(ledger.finish_retry)
@@ -63,12 +65,6 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
     state.sync()  # first: the old database's journal must not be applied to the new one
     state.rename(REBUILT, CHECKPOINT)
     state.sync()
-
-
-def _empty_ledger(stack: ExitStack, layout: Layout, store: Store, ids: IdList) -> Ledger:
-    records = stack.enter_context(closing(_log(layout.output)))
-    letters = stack.enter_context(closing(_log(layout.dead_letters)))
-    return Ledger.of(Checkpoint(), ids, store, records, letters)
 
 
 def _log(path: Path) -> Log:
@@ -101,7 +97,7 @@ def _last_answered(ledger: Ledger, audit: Audit) -> int:
     return last
 
 
-def _settle(ledger: Ledger, last: int) -> Iterator[str]:
+def _complete(ledger: Ledger, last: int) -> Iterator[str]:
     """Complete all entries up to the last one that has a line; yields the IDs without one."""
     for block in ledger.input.blocks():
         noted = ledger.store.noted(entry.key for entry in block.entries)
@@ -110,7 +106,7 @@ def _settle(ledger: Ledger, last: int) -> Iterator[str]:
             if entry.position > last:
                 return
             if entry.duplicate or entry.fault is not None or entry.key in kinds:
-                _settle_entry(ledger, entry, kinds.get(entry.key))
+                _complete_entry(ledger, entry, kinds.get(entry.key))
             else:
                 ledger.input.claim(entry)
                 ledger.input.complete(entry)
@@ -118,7 +114,7 @@ def _settle(ledger: Ledger, last: int) -> Iterator[str]:
         ledger.input.finish(block)
 
 
-def _settle_entry(ledger: Ledger, entry: Entry, kind: Kind | None) -> None:
+def _complete_entry(ledger: Ledger, entry: Entry, kind: Kind | None) -> None:
     ledger.claim(entry)
     if entry.duplicate:
         ledger.record_duplicate(entry)

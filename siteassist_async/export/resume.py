@@ -82,24 +82,29 @@ class Resume:
 
     def _open(self, stack: ExitStack, source: OpenSource, state: State) -> Ledger:
         staging = Staging(source, state, self.stopped)
-        anew = self.restart or self.rebuild_state
+        fresh = self.restart or self.rebuild_state
         # The input is staged first: if it turns out to be unusable, nothing is discarded.
-        plain = staging.stage(staged="") if anew else None
+        plain = staging.stage(staged="") if fresh else None
         if self.restart:
             self._discard(state)
         elif self.rebuild_state:
             with closing(_list(source, state, plain)) as ids:
                 rebuild(self.layout, state, ids)
         store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
-        known = self._known(store)
+        checkpoint = store.load()
+        self.layout.refuse_other_exports()
+        self.layout.refuse_foreign_data(known=checkpoint is not None)
+        known = checkpoint or Checkpoint()
         unchanged = source.identity is not None and source.identity == known.identity
-        if not anew:
+        if not fresh:
             try:
                 plain = staging.stage(staged=known.staged if unchanged else "")
             except StoppedError as stopped:
                 stopped.counts = known.counts
                 raise
         ids = stack.enter_context(closing(_list(source, state, plain)))
+        # A list whose file status has changed is first read up to the cursor, and only then from
+        # there on: if what earlier runs read is not the same, its offsets mean other IDs now.
         if not unchanged or plain not in {None, IDS}:
             ids.verify(known.prefix)
         staging.accept()
@@ -120,7 +125,7 @@ class Resume:
                 ledger.retry = retry_queue(state, known.retry, known.retry_list)
             if store.is_touched:
                 _refuse_damage(known, store, ledger)
-            self._go_on(ledger, known, state)
+            self._catch_up(ledger, known, state)
             new.pop_all()
         return ledger
 
@@ -150,15 +155,10 @@ class Resume:
             sync_folder(self.layout.output.parent)
         state.discard()
 
-    def _known(self, store: Store) -> Checkpoint:
-        known = store.load()
-        self.layout.refuse_other_exports()
-        self.layout.refuse_foreign_data(known=known is not None)
-        return known or Checkpoint()
-
-    def _go_on(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
+    def _catch_up(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
         ids = ledger.input.ids
-        half_line = ids.goes_on(known.prefix)
+        # The last run may have read a last line before it was complete, and recorded it as invalid.
+        half_line = ids.is_continued(known.prefix)
         if half_line:
             ids.last_line(known.prefix)  # raises if the line was an ID
             ids.end = known.prefix.size

@@ -18,7 +18,6 @@ from siteassist_async.export.state import KEPT_LETTERS, RETRY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from siteassist_async.export.layout import Layout
     from siteassist_async.export.ledger import Ledger
@@ -59,7 +58,7 @@ def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
 
     ledger.letters.verify()
     if not list(_divide(ledger.letters, state, keep=keep)):
-        raise queue.ids.goes_on_error()
+        raise queue.ids.continued_error()
     queue.known, queue.cursor.front, queue.cursor.line = prefix, prefix.size, line
     ledger.counts.claimed -= 1
     ledger.counts.invalid -= 1
@@ -109,7 +108,9 @@ def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) ->
         OutputChangedError: One of the files is not the one that was written.
     """
     waiting = state.status(KEPT_LETTERS)
-    if waiting is not None and _is_at(layout.dead_letters, waiting):
+    with writing(layout.dead_letters):
+        there = status_of(layout.dead_letters)
+    if waiting is not None and there is not None and os.path.samestat(there, waiting):
         state.remove(KEPT_LETTERS)  # a power failure during the move left the file both names
     elif waiting is not None:
         for path, mark in ((layout.dead_letters, replaced), (state.path / KEPT_LETTERS, kept)):
@@ -162,12 +163,6 @@ def _exchange_letters(ledger: Ledger, layout: Layout, state: State) -> None:
     replace_letters(layout, state, replaced, moved.letters)
     ledger.commit(moved)
     kept.path = layout.dead_letters
-
-
-def _is_at(path: Path, status: os.stat_result) -> bool:
-    with writing(path):
-        found = status_of(path)
-    return found is not None and os.path.samestat(found, status)
 
 
 def _damaged(name: str) -> StateError:

@@ -22,12 +22,10 @@ if TYPE_CHECKING:
         AsyncIterator,
         Awaitable,
         Callable,
-        Iterator,
         Sequence,
     )
 
     from siteassist_async.clock import Clock
-    from siteassist_async.export.id_list import Block
     from siteassist_async.export.ledger import Ledger
 
 ELSEWHERE = 10
@@ -109,7 +107,12 @@ class Run:
         """Process the current queue; returns whether all its entries have their outcome."""
         async with aclosing(self._blocks()) as blocks:
             entries = _Entries(blocks, self._ledger, self._stopped)
-            self._pool = pool = Pool(entries, self._ask, limit=self._limit, options=self._options())
+            self._pool = pool = Pool(
+                entries,
+                lambda entry: self._fetch(entry.id),
+                limit=self._limit,
+                options=self._options(),
+            )
             try:
                 pool.fill()
                 while await pool.has_outcomes():
@@ -127,14 +130,11 @@ class Run:
             wait=self._wait,
             strict=True,
             proven=None if proven is None else Entry(-1, 0, 0, proven, proven),
-            elsewhere=self._elsewhere,
+            # Not only from its beginning, whose IDs may belong to another project.
+            elsewhere=lambda: self._ledger.queue.ids.sample(ELSEWHERE),
             stopped=self._stopped,
             clock=self._clock,
         )
-
-    def _elsewhere(self) -> Sequence[Entry]:
-        """IDs from all over the list: those at its beginning may belong to another project."""
-        return self._ledger.queue.ids.sample(ELSEWHERE)
 
     def _write(self, outcomes: Sequence[tuple[Entry, bytes | SiteAssistError]]) -> None:
         self._ledger.record_success(
@@ -144,22 +144,19 @@ class Run:
             if not isinstance(outcome, bytes):
                 self._ledger.record_failure(entry, outcome)
 
-    def _ask(self, entry: Entry) -> Awaitable[bytes]:
-        return self._fetch(entry.id)
-
     async def _blocks(self) -> AsyncGenerator[Sequence[Entry], None]:
         """Yield the entries without an outcome; a block is claimed before the next is read."""
         queue = self._ledger.queue
         yield queue.open_entries()
         blocks = queue.blocks()
-        while block := await self._next(blocks):
+        while True:
+            async with self._checkpointer.store_use:
+                block = next(blocks, None)
+            if block is None:
+                return
             yield block.entries
             queue.finish(block)
             await asyncio.sleep(0)  # many duplicates in a row must not block the event loop
-
-    async def _next(self, blocks: Iterator[Block]) -> Block | None:
-        async with self._checkpointer.store_use:
-            return next(blocks, None)
 
 
 class _Entries(AsyncInput["Entry"]):

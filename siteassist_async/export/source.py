@@ -56,7 +56,12 @@ class Source:
             InputError: It is missing or cannot be read.
         """
         with reading(self.name):
-            file = os.dup(self.file) if isinstance(self.file, int) else _open(self.file)
+            if isinstance(self.file, int):
+                file = os.dup(self.file)
+            else:
+                # Opening a named pipe would block until there is a writer, and ignore signals.
+                file = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
+                os.set_blocking(file, True)
         try:
             yield OpenSource(self.name, self.column, file, self._identity(file))
         finally:
@@ -115,28 +120,19 @@ class OpenSource:
             raise InputError(f"is not UTF-8 text: {error}", path=self.name) from error
 
     def _refuse_rows(self, head: bytes, found: tuple[str, ...]) -> None:
-        """Raise if the file has columns and none was chosen."""
-        if found and _has_columns(head):
+        """Raise if the file has columns and none was chosen.
+
+        Rows are told from plain lines by the first two, of which one may be a header.
+        """
+        lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
+        rows = [line.strip()[:4096] for line in lines if line.strip()][:2]
+        if found and any(row.startswith(b"{") or _ID_AMONG_CELLS.search(row) for row in rows):
             names = ", ".join(printable(name, 40) for name in found)
             raise UnknownColumnError(
                 f"has columns; choose the one that contains the IDs: {names}",
                 path=self.name,
                 columns=found,
             )
-
-
-def _open(path: Path) -> int:
-    # Opening a named pipe would block until there is a writer, and ignore signals.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(file, True)
-    return file
-
-
-def _has_columns(head: bytes) -> bool:
-    """Tell rows from plain lines by the first two, of which one may be a header."""
-    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    rows = [line.strip()[:4096] for line in lines if line.strip()][:2]
-    return any(row.startswith(b"{") or _ID_AMONG_CELLS.search(row) for row in rows)
 
 
 LONGEST_LINE = 1 << 24

@@ -119,10 +119,7 @@ class Staging:
         with reading(self.source.name), os.fdopen(os.dup(file), "rb") as content:
             content.seek(0)
             for number, value in column_values(content, column, self.source.name):
-                yield b"\n" * (number - line) + _one_line(value) + b"\n"
+                # One line, and not a blank one, whatever the value contains.
+                text = printable(value.strip()).encode() or b'""'
+                yield b"\n" * (number - line) + text + b"\n"
                 line = number + 1
-
-
-def _one_line(value: str) -> bytes:
-    """Format a value so that it is one line, and not a blank one."""
-    return printable(value.strip()).encode() or b'""'

@@ -1,4 +1,4 @@
-"""The state folder of an export, used by one process and reached through no link, and its lock."""
+"""The state folder of an export, for one run at a time: its files and its lock."""
 
 from __future__ import annotations
 
@@ -126,7 +126,11 @@ def opened_state(layout: Layout) -> Generator[State]:
     except NotADirectoryError as error:
         raise _refused(layout, "is a link or not a folder") from error
     try:
-        _refuse_others(os.fstat(folder), layout)
+        status = os.fstat(folder)
+        if status.st_uid != os.geteuid():
+            raise _refused(layout, "belongs to another user")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise _refused(layout, "is writable by other users")
         yield State(layout.folder, folder)
     finally:
         os.close(folder)
@@ -141,13 +145,6 @@ def made_state(layout: Layout) -> Generator[State]:
             sync_folder(layout.folder.parent)
     with opened_state(layout) as state:
         yield state
-
-
-def _refuse_others(status: os.stat_result, layout: Layout) -> None:
-    if status.st_uid != os.geteuid():
-        raise _refused(layout, "belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _refused(layout, "is writable by other users")
 
 
 def _refused(layout: Layout, what: str) -> StateError:
@@ -168,19 +165,15 @@ def locked(layout: Layout, state: State) -> Generator[None]:
     with writing(state.path / LOCK):
         lock = state.open(LOCK, os.O_RDWR | os.O_CREAT)
     try:
-        _hold(lock, layout)
+        with writing(layout.folder / LOCK):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
+                raise OutputInUseError(
+                    f"another run is writing to it: process {holder}", path=str(layout.output)
+                ) from None
+            os.pwrite(lock, b"%-20d" % os.getpid(), 0)
         yield
     finally:
         os.close(lock)
-
-
-def _hold(lock: int, layout: Layout) -> None:
-    with writing(layout.folder / LOCK):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
-            raise OutputInUseError(
-                f"another run is writing to it: process {holder}", path=str(layout.output)
-            ) from None
-        os.pwrite(lock, b"%-20d" % os.getpid(), 0)

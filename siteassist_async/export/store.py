@@ -115,7 +115,7 @@ class Store:
         return msgspec.json.decode(json, type=Checkpoint)
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint and all ids seen, durably."""
+        """Write the checkpoint and all IDs seen, durably."""
         json = msgspec.json.encode(checkpoint)
         with self._naming_path():
             self._database.execute(

@@ -1,4 +1,4 @@
-"""When a checkpoint is made, and what is waited for."""
+"""The checkpointer: when it saves, what it waits for, and its calls in threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeClock, settle
 
 from siteassist_async.export.checkpoint import Checkpoint
-from siteassist_async.export.checkpointer import INTERVAL, Checkpointer
+from siteassist_async.export.checkpointer import INTERVAL, Checkpointer, outlast, run_in_thread
 from siteassist_async.export.errors import OutputError
 
 if TYPE_CHECKING:
@@ -113,3 +113,51 @@ async def test_a_checkpoint_that_failed_ends_the_run(
     with pytest.raises(OutputError, match="is full"):
         await checkpointer.save() if last else checkpointer.tick()
     assert ledger.done == ["snapshot"]
+
+
+async def test_a_cancelled_call_is_waited_for() -> None:
+    """The files that it uses are closed only when it is over."""
+    begun, go_on, over = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait()
+        over.set()
+        raise OSError
+
+    waiting = asyncio.create_task(run_in_thread(call))
+    await begun.wait()
+    for _ in range(3):
+        waiting.cancel()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert over.is_set()
+
+
+async def test_a_call_can_be_told_that_it_is_cancelled() -> None:
+    """So that it need not go on to its natural end."""
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait()
+
+    waiting = asyncio.create_task(run_in_thread(call, on_cancel=go_on.set))
+    await begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_a_task_that_is_cancelled_itself_is_over() -> None:
+    """There is nothing to wait for then, and no error to see."""
+    task = asyncio.ensure_future(asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    task.cancel()
+    await outlast(task)
+    assert task.cancelled()
