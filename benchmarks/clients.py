@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
@@ -56,6 +57,15 @@ def by_workers(fetch: Callable[[str], Awaitable[object]], at_once: int) -> Fetch
 async def our_get(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
     """`conversations.get`, in the same loops as the others."""
     async with _ours(site, at_once) as client:
+        yield by_workers(client.conversations.get, at_once)
+
+
+@asynccontextmanager
+async def our_get_listened_to(site: Site, at_once: int) -> AsyncGenerator[FetchAll]:
+    """`conversations.get` with a listener that counts events."""
+    events = itertools.count()
+    async with _ours(site, at_once) as client:
+        client.events.subscribe(lambda _: next(events))
         yield by_workers(client.conversations.get, at_once)
 
 
@@ -231,12 +241,14 @@ def _session(site: Site, at_once: int, total: float | None = 300) -> aiohttp.Cli
 PLAIN = Client("plain aiohttp loop", "dicts", plain_loop)
 TYPED = Client("plain aiohttp loop + cattrs", "objects", plain_loop_and_cattrs)
 GET = Client("siteassist_async, get", "objects", our_get)
+HEARD = Client("siteassist_async, get with a listener", "objects", our_get_listened_to)
 HTTPX = Client("httpx + tenacity", "dicts", httpx_and_tenacity, ("httpx",))
 OPENAI = Client("OpenAI-style client", "objects", openai_style, ("openai",))
 
 CLIENTS = (
     PLAIN,
     GET,
+    HEARD,
     Client("siteassist_async, session", "objects", our_get_by_a_session),
     Client("siteassist_async, get_many", "objects", our_get_many),
     Client("siteassist_async, get_record", "bytes", our_get_record),

@@ -1,4 +1,4 @@
-"""What the README shows runs."""
+"""What the README and the pages of docs/ show runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,30 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["siteassist_async.emulator.pytest_plugin"]
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{page.name} {number}")
+    for page in PAGES
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    )
+]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Those to files, from where the page is."""
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    """What it is and how to begin; the rest is in docs/."""
+    assert len(PAGES[0].read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_run(
     block: str, siteassist_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -29,14 +48,14 @@ def test_python_blocks_run(
 
 def test_the_map_names_what_is_there() -> None:
     """Every path of the map exists, and no module or folder of the package's top is missing."""
-    root = Path(__file__).parent.parent
-    the_map = README[README.index("## The map") :]
+    design = (ROOT / "docs" / "design.md").read_text()
+    the_map = design[design.index("## The map") :]
     named = set(re.findall(r"`([a-z_/.]+)`", the_map))
     paths = {name for name in named if "/" in name}
-    assert {path for path in paths if not (root / path).exists()} == set()
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
     here = {
         f"{path.name}/" if path.is_dir() else path.name
-        for path in (root / "siteassist_async").iterdir()
+        for path in (ROOT / "siteassist_async").iterdir()
         if path.suffix == ".py" or (path.is_dir() and path.name.isidentifier())
     }
     hidden = {"__init__.py", "__pycache__/", "version.py"}

@@ -71,7 +71,7 @@ def test_the_readme_names_every_command_and_option() -> None:
     """The README has each command and each option, and none that there is not."""
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert all(f"siteassist {name}" in readme for name in commands())
-    section = readme.partition("## The command line")[2].partition("\n## ")[0]
+    section = readme.partition("## Command line")[2].partition("\n## ")[0]
     options = {option for parser in commands().values() for option in parser._option_string_actions}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section))
     long = {option for option in options if option.startswith("--")}
