@@ -18,7 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from fakes import ID, OTHER_ID, TOKEN, client_of
 
 from siteassist_async import DisconnectedError, SiteAssist
-from siteassist_async.transport import aiohttp_internals, connections
+from siteassist_async.transport import aiohttp_internals
 from siteassist_async.transport.aiohttp_internals import PURE_PYTHON, announce, why_off
 
 if TYPE_CHECKING:
@@ -202,16 +202,3 @@ async def test_a_users_session_that_hides_its_middlewares_keeps_them(
             await client.conversations.get(OTHER_ID)
     assert seen == ["close", "close"]
     assert len(raw.requests) == 2
-
-
-async def test_a_request_that_waits_for_a_descriptor_and_is_cancelled_is_passed_over() -> None:
-    """The end of a request wakes one that still waits."""
-    async with aiohttp.ClientSession() as session:
-        path = connections.SessionPath(session)
-        waiting = [asyncio.create_task(path._until_one_ends()) for _ in range(2)]
-        await asyncio.sleep(0)
-        waiting[0].cancel()
-        path._wake_one()
-        await asyncio.wait(waiting)
-        assert [task.cancelled() for task in waiting] == [True, False]
-        path._wake_one()
