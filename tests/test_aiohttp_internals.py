@@ -17,7 +17,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from fakes import ID, OTHER_ID, TOKEN, client_of
 
-from siteassist_async import DisconnectedError, SiteAssist
+from siteassist_async import ConnectionFailedError, DisconnectedError, SiteAssist
 from siteassist_async.transport import aiohttp_internals
 from siteassist_async.transport.aiohttp_internals import PURE_PYTHON, announce, why_off
 
@@ -202,3 +202,20 @@ async def test_a_users_session_that_hides_its_middlewares_keeps_them(
             await client.conversations.get(OTHER_ID)
     assert seen == ["close", "close"]
     assert len(raw.requests) == 2
+
+
+@pytest.mark.usefixtures("off")
+async def test_whoever_reads_looks_whether_the_connection_is_lost(
+    raw: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing public wakes them, and another release may not either."""
+
+    async def asleep(_: object) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(aiohttp.StreamReader, "readany", asleep)
+    raw.script[ID].append([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "close"])
+    async with client_of(raw, clock) as client:
+        with pytest.raises(ConnectionFailedError, match="broke off: the connection was closed"):
+            await client.conversations.get(ID)
