@@ -163,6 +163,47 @@ def test_a_library_stays_in_its_rooms(library: str, rooms: set[str]) -> None:
     assert users <= rooms
 
 
+INTERNALS = "siteassist_async.transport.aiohttp_internals"
+"""Where aiohttp's private names are."""
+
+PUBLIC = {"aiohttp", "aiohttp.hdrs", "aiohttp.http", "aiohttp.web"}
+"""The modules of aiohttp that others import."""
+
+
+def private_names(tree: ast.Module) -> Iterator[str]:
+    """What a module takes from others by a private name, and aiohttp's classes that it extends."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls" | "super")):
+                pass
+            case ast.Attribute(attr=name) if name.startswith("_") and not name.endswith("__"):
+                yield name
+            case ast.Call(
+                func=ast.Name(id="getattr" | "setattr" | "hasattr" | "delattr"),
+                args=[_, ast.Constant(value=str(name)), *_],
+            ) if name.startswith("_"):
+                yield name
+            case ast.ClassDef(bases=bases):
+                yield from (base for base in map(ast.unparse, bases) if "aiohttp." in base)
+            case ast.Call(func=ast.Attribute(attr="connect" | "set_response_params" as name)):
+                yield name
+            case _:
+                pass
+
+
+def test_aiohttps_private_names_are_in_one_file() -> None:
+    """One switch turns all of them off."""
+    imports = [
+        found for found in IMPORTS if found.imported.split(".")[0] == "aiohttp" and found.runs
+    ]
+    assert INTERNALS in {found.importer for found in imports}
+    assert [*private_names(MODULES[INTERNALS])] != []
+    others = [found for found in imports if found.importer != INTERNALS]
+    assert {found.imported for found in others} <= PUBLIC
+    for name in {found.importer for found in others}:
+        assert [*private_names(MODULES[name])] == [], name
+
+
 def test_only_the_cli_prints() -> None:
     """A library does not speak to its user's terminal."""
     printing = {

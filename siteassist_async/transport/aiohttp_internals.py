@@ -11,6 +11,7 @@ them is used: every request then goes through the public API, over a connection 
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
 import math
@@ -23,8 +24,6 @@ import aiohttp
 import aiohttp.http
 from attrs import evolve
 from multidict import CIMultiDict
-
-from siteassist_async.transport.failure import is_out_of_descriptors
 
 if TYPE_CHECKING:
     import ssl
@@ -265,6 +264,13 @@ class OneTimerHandler(ResponseHandler):
     def _disarm(self) -> None:
         super()._drop_timeout()
         self._due = math.inf
+
+
+def is_out_of_descriptors(error: aiohttp.ClientConnectorError) -> bool:
+    """Whether the system refused a socket, and not the server a connection."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return False  # it has no error of the system
+    return error.os_error.errno in {errno.EMFILE, errno.ENFILE}
 
 
 SCARCE_FOR = 10.0

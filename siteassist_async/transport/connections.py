@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from siteassist_async.transport import aiohttp_internals
-from siteassist_async.transport.failure import (
-    BrokenError,
-    is_broken,
-    is_out_of_descriptors,
-    told,
-)
+from siteassist_async.transport.aiohttp_internals import is_out_of_descriptors
+from siteassist_async.transport.failure import BrokenError, is_broken, told
 
 if TYPE_CHECKING:
     import ssl

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from siteassist_async.errors import (
@@ -21,10 +22,14 @@ from siteassist_async.errors import (
     TransportError,
 )
 from siteassist_async.tracebacks import behind
+from siteassist_async.transport import aiohttp_internals
+from siteassist_async.transport.aiohttp_internals import is_out_of_descriptors
 from siteassist_async.transport.inflate import EncodingError
 
 if TYPE_CHECKING:
     from siteassist_async.wire import Timeout
+
+_OF_A_PARSER = (aiohttp.ClientResponseError, HttpProcessingError)
 
 # What came may repeat the request's token, whole or cut, so none of it is told.
 _WHAT_CAME = re.compile(r":?\s*(b['\"]|bytearray\()")
@@ -60,13 +65,6 @@ _DESCRIPTORS: dict[int | None, str] = {
 }
 
 
-def is_out_of_descriptors(error: aiohttp.ClientConnectorError) -> bool:
-    """Whether the system refused a socket, and not the server a connection."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return False  # it has no error of the system
-    return error.os_error.errno in _DESCRIPTORS
-
-
 # No network raises these: an option that clashes with another, a header that cannot be sent, a
 # fault in a tool that listens. Trying again is no help.
 _OF_A_PROGRAM = (
@@ -99,7 +97,7 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
             return DisconnectedError(f"the connection broke before an answer came: {reason}")
         case aiohttp.ClientResponseError():
             return ConnectionFailedError(f"what came is not HTTP: {reason}")
-        case aiohttp.ClientPayloadError() | EncodingError():
+        case aiohttp.ClientPayloadError() | HttpProcessingError() | EncodingError():
             return ConnectionFailedError(f"the response is truncated: {reason}")
         case _ if isinstance(error, _OF_A_PROGRAM) and not isinstance(error, OSError):
             return ConfigurationError(f"the request cannot be sent: {_named(error)}")
@@ -129,12 +127,14 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> TransportError:
     return ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
 
 
-def told(error: BaseException) -> str:
+def told(error: BaseException) -> str:  # noqa: PLR0911 - one a kind
     """What an error of aiohttp says, on one line."""
     if isinstance(error, aiohttp.ClientPayloadError) and error.__cause__ is not None:
         return told(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed it"
+    if aiohttp_internals.OFF_BECAUSE and isinstance(error, _OF_A_PARSER):
+        return "it cannot be parsed"  # other parsers repeat what came, and not as bytes only
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return "the proxy refused"  # its own words may be any
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -166,6 +166,10 @@ def _take_out_what_came(error: BaseException) -> None:
         error.request_info = aiohttp.RequestInfo(of.url, of.method, nothing, of.real_url)
         error.message, error.headers = told(error), None
         error.args = (error.status, error.message)
+        error.__cause__ = error.__context__ = None
+    elif isinstance(error, HttpProcessingError):
+        error.message, error.headers = told(error), None
+        error.args = (error.message,)
         error.__cause__ = error.__context__ = None
     elif isinstance(error, aiohttp.ServerDisconnectedError):
         error.message = told(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from siteassist_async import ConnectionFailedError, UnusableResponseError
 
 from .raw_server import Again, Step
-from .rows import Row, fails
+from .rows import TOKEN, Row, fails
 from .wire import BODY, GOOD, JSON, LAST_CHUNK, answer, chunk, head
 
 TE = "Transfer-Encoding: chunked"
@@ -58,6 +58,14 @@ LENGTHS = [
 
 CHUNKS = [
     not_http("chunk size of nonsense", CHUNKED + b"zz\r\n" + BODY),
+    not_http("the token in a chunk size", CHUNKED + TOKEN.encode() + b"\r\n" + BODY),
+    broken_off(
+        "the token in a chunk size amid the body",
+        CHUNKED + chunk(BODY[:9]),
+        "pause",
+        TOKEN.encode() + b"\r\n",
+        "silence",
+    ),
     not_http("chunk size negative", CHUNKED + b"-5\r\n" + BODY),
     not_http("chunk size with 0x", CHUNKED + b"0x140\r\n" + BODY),
     not_http("chunk size of 72 bits", CHUNKED + b"f" * 18 + b"\r\n" + BODY),
@@ -108,6 +116,7 @@ STATUS_LINES = [
         "http/1.1 200 OK",
         " HTTP/1.1 200 OK",
         "ICY 200 OK",
+        f"{TOKEN} 200 OK",
         "200 OK",
     )
 ]
@@ -116,6 +125,8 @@ HEADERS = [
     not_http(name, answer(BODY, headers=[header]))
     for name, header in (
         ("header without a colon", "Nonsense"),
+        ("the token in place of a header", TOKEN),
+        ("the token in a header's name", f"{TOKEN} : 1"),
         ("header without a name", ": 1"),
         ("header with a space before the colon", "X-A : 1"),
         ("NUL in a header's name", "X\0A: 1"),

@@ -298,6 +298,29 @@ async def test_too_few_descriptors_are_made_do_with(
         assert server.connections == 8
 
 
+async def test_whoever_waits_for_a_descriptor_and_is_cancelled_holds_up_nobody(
+    server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one in the queue gets it."""
+    Descriptors(monkeypatch, 1, errno.EMFILE)
+    server.script[ID].append(["silence"])
+    async with SiteAssist(
+        TOKEN, base_url=server.url, clock=clock, retry=ONCE, pacer=FakePacer()
+    ) as client:
+        holding = asyncio.create_task(client.conversations.get(ID))
+        await server.until(lambda: bool(server.requests))
+        cancelled, last = [
+            asyncio.create_task(client.conversations.get(OTHER_ID)) for _ in range(2)
+        ]
+        await settle()
+        for call in (cancelled, holding):
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        assert (await last).id == OTHER_ID
+    assert len(server.requests) == 2
+
+
 async def test_no_descriptor_at_all_is_a_connection_error_that_names_the_limit(
     server: RawServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

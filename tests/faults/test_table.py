@@ -26,6 +26,7 @@ from . import (
     error_bodies,
     framing,
     good_answers,
+    pure_python,
     redirects,
     slow,
     statuses,
@@ -51,7 +52,9 @@ CATEGORIES = {
     "time": slow.ROWS,
     "redirect": redirects.ROWS,
 }
-TABLE = [row.of(category) for category, rows in CATEGORIES.items() for row in rows]
+TABLE = [
+    pure_python.as_read(row.of(category)) for category, rows in CATEGORIES.items() for row in rows
+]
 
 
 @pytest.fixture(params=["below", "by", "public"])
@@ -99,7 +102,8 @@ def test_what_is_tolerated_is_one_error_in_development_mode() -> None:
     run = subprocess.run(
         [*command, "-p", "no:cacheprovider", __file__], capture_output=True, text=True, check=False
     )
-    assert re.search(r"\b15 passed\b", run.stdout), run.stdout
+    passed = 5 if aiohttp_internals.OFF_BECAUSE else 15
+    assert re.search(rf"\b{passed} passed\b", run.stdout), run.stdout
 
 
 BEFORE_AND_AMID = [
@@ -182,7 +186,9 @@ async def test_the_frames_of_what_a_caller_handles_stay(
 
 def test_the_table_is_long() -> None:
     """No two rows have the same name."""
-    assert len({row.name for row in TABLE}) == len(TABLE) > 150
+    names = {row.name for row in TABLE}
+    assert len(names) == len(TABLE) > 150
+    assert names > pure_python.OUTCOMES.keys()
 
 
 def new_client(
