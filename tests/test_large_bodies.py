@@ -203,7 +203,7 @@ async def test_a_packet_that_unpacks_to_much_lets_others_run() -> None:
 
 async def test_a_limit_of_its_own(raw: RawServer, clock: FakeClock) -> None:
     """`max_body` replaces the default, and is a whole number of bytes that makes sense."""
-    with pytest.raises(ConfigurationError, match="max_body must be an int of at least 65536"):
+    with pytest.raises(ConfigurationError, match="max_body must be an int of at least 65536 bytes"):
         SiteAssist(TOKEN, max_body=SMALLEST_MAX_BODY - 1)
     body = BODY + b" " * SMALLEST_MAX_BODY
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
