@@ -24,9 +24,10 @@ import logging
 from collections.abc import Callable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
 from siteassist_async.errors import SiteAssistError
+from siteassist_async.immutable import immutable
 
 _LOG = logging.getLogger("siteassist_async.events")
 
@@ -34,7 +35,7 @@ WaitReason: TypeAlias = Literal["pace", "gate", "slots", "retry_after"]
 """The learned rate, a pause that the API asked for, a free slot, or the pause of this id alone."""
 
 
-@frozen
+@immutable
 class CallStarted:
     """A call has begun.
 
@@ -51,7 +52,7 @@ class CallStarted:
     bulk: bool
 
 
-@frozen
+@immutable
 class CallEnded:
     """A call has its result, was given up or cancelled.
 
@@ -70,7 +71,7 @@ class CallEnded:
     error: BaseException | None = field(repr=False)
 
 
-@frozen
+@immutable
 class AttemptStarted:
     """A request is about to be sent.
 
@@ -86,7 +87,7 @@ class AttemptStarted:
     url: str
 
 
-@frozen
+@immutable
 class AttemptEnded:
     """A response was read to its end, or the attempt has failed.
 
@@ -109,7 +110,7 @@ class AttemptEnded:
     error: BaseException | None = field(repr=False)
 
 
-@frozen
+@immutable
 class WaitStarted:
     """An attempt cannot start at once.
 
@@ -126,7 +127,7 @@ class WaitStarted:
     expected: float
 
 
-@frozen
+@immutable
 class WaitEnded:
     """The attempt starts, or its wait was given up.
 
@@ -142,7 +143,7 @@ class WaitEnded:
     duration: float
 
 
-@frozen
+@immutable
 class RetryScheduled:
     """An attempt has failed, and another will be made.
 
@@ -160,7 +161,7 @@ class RetryScheduled:
     error: SiteAssistError = field(repr=False)
 
 
-@frozen
+@immutable
 class GateClosed:
     """No request starts for `seconds` from now.
 
@@ -171,7 +172,7 @@ class GateClosed:
     asked: bool = True
 
 
-@frozen
+@immutable
 class RateChanged:
     """A refusal or a restored rate set the rate to `rate` requests per second.
 
@@ -181,14 +182,14 @@ class RateChanged:
     rate: float
 
 
-@frozen
+@immutable
 class WindowChanged:
     """At most `limit` requests are in flight from now on."""
 
     limit: int
 
 
-@frozen
+@immutable
 class OutageStarted:
     """Nothing is answered any more: a bulk call pauses and probes.
 
@@ -201,7 +202,7 @@ class OutageStarted:
     wait: float
 
 
-@frozen
+@immutable
 class OutageEnded:
     """Requests are answered again: the bulk call goes on."""
 

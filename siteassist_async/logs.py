@@ -15,6 +15,7 @@ Every record has the fields of its event as `extra`: `operation`, `subject`, `at
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
@@ -29,6 +30,9 @@ from siteassist_async.events import (
     WaitStarted,
     WindowChanged,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOTICEABLE = 1.0
 """Seconds: a wait that is longer is logged at INFO where it begins."""
@@ -51,60 +55,78 @@ REASONS = {
 
 def log_call(event: Event) -> None:
     """Write what a call, or many, do."""
-    match event:
-        case AttemptEnded(error=None):
-            text = "%s %s: %s in %.3f s (%d bytes, attempt %d)"
-            a = event
-            _write(
-                HTTP,
-                logging.DEBUG,
-                a,
-                text,
-                a.method,
-                a.url,
-                a.status,
-                a.duration,
-                a.size,
-                a.attempt,
-            )
-        case AttemptEnded():
-            text = "%s %s: failed after %.3f s (attempt %d): %r"
-            a = event
-            _write(HTTP, logging.DEBUG, a, text, a.method, a.url, a.duration, a.attempt, a.error)
-        case RetryScheduled():
-            text = "%s %s: retrying in %.2f s after: %s"
-            r = event
-            _write(_RETRY, logging.INFO, r, text, r.operation, r.subject, r.delay, r.error)
-        case WaitStarted():
-            is_noticed = event.expected > NOTICEABLE and not event.bulk
-            level = logging.INFO if is_noticed else logging.DEBUG
-            text = "%s %s: waiting about %.2f s %s"
-            w = event
-            reason = REASONS[w.reason]
-            _write(_PACING, level, w, text, w.operation, w.subject, w.expected, reason)
-        case OutageStarted():
-            text = "no request is answered, pausing for up to %g s: %s"
-            _write(_BULK, logging.WARNING, event, text, event.wait, event.error)
-        case OutageEnded():
-            text = "requests are answered again after %.0f s"
-            _write(_BULK, logging.WARNING, event, text, event.duration)
-        case _:
-            pass
+    write = _OF_CALLS.get(type(event))
+    if write is not None:
+        write(event)
 
 
 def log_pace(event: Event) -> None:
     """Write what a pacer does."""
-    match event:
-        case GateClosed():
-            level = logging.INFO if event.seconds > NOTICEABLE else logging.DEBUG
-            who = "the API asked to wait" if event.asked else "the API refuses, and names no time"
-            _write(_PACING, level, event, "all requests pause for %.2f s: %s", event.seconds, who)
-        case RateChanged():
-            _write(_PACING, logging.DEBUG, event, "%.3g requests per second", event.rate)
-        case WindowChanged():
-            _write(_PACING, logging.DEBUG, event, "at most %d requests in flight", event.limit)
-        case _:
-            pass
+    write = _OF_PACERS.get(type(event))
+    if write is not None:
+        write(event)
+
+
+def _attempt_ended(a: AttemptEnded) -> None:
+    if not HTTP.isEnabledFor(logging.DEBUG):
+        return
+    if a.error is None:
+        text = "%s %s: %s in %.3f s (%d bytes, attempt %d)"
+        args: tuple[object, ...] = a.method, a.url, a.status, a.duration, a.size, a.attempt
+    else:
+        text = "%s %s: failed after %.3f s (attempt %d): %r"
+        args = a.method, a.url, a.duration, a.attempt, a.error
+    HTTP.debug(text, *args, extra=_extra(a))
+
+
+def _retry_scheduled(r: RetryScheduled) -> None:
+    text = "%s %s: retrying in %.2f s after: %s"
+    _write(_RETRY, logging.INFO, r, text, r.operation, r.subject, r.delay, r.error)
+
+
+def _wait_started(w: WaitStarted) -> None:
+    level = logging.INFO if w.expected > NOTICEABLE and not w.bulk else logging.DEBUG
+    text = "%s %s: waiting about %.2f s %s"
+    _write(_PACING, level, w, text, w.operation, w.subject, w.expected, REASONS[w.reason])
+
+
+def _outage_started(outage: OutageStarted) -> None:
+    text = "no request is answered, pausing for up to %g s: %s"
+    _write(_BULK, logging.WARNING, outage, text, outage.wait, outage.error)
+
+
+def _outage_ended(outage: OutageEnded) -> None:
+    text = "requests are answered again after %.0f s"
+    _write(_BULK, logging.WARNING, outage, text, outage.duration)
+
+
+def _gate_closed(gate: GateClosed) -> None:
+    level = logging.INFO if gate.seconds > NOTICEABLE else logging.DEBUG
+    why = "the API asked to wait" if gate.asked else "the API refuses, and names no time"
+    _write(_PACING, level, gate, "all requests pause for %.2f s: %s", gate.seconds, why)
+
+
+def _rate_changed(change: RateChanged) -> None:
+    _write(_PACING, logging.DEBUG, change, "%.3g requests per second", change.rate)
+
+
+def _window_changed(change: WindowChanged) -> None:
+    _write(_PACING, logging.DEBUG, change, "at most %d requests in flight", change.limit)
+
+
+# By the class, for a listener is called at each event.
+_OF_CALLS: dict[type, Callable[[Any], None]] = {
+    AttemptEnded: _attempt_ended,
+    RetryScheduled: _retry_scheduled,
+    WaitStarted: _wait_started,
+    OutageStarted: _outage_started,
+    OutageEnded: _outage_ended,
+}
+_OF_PACERS: dict[type, Callable[[Any], None]] = {
+    GateClosed: _gate_closed,
+    RateChanged: _rate_changed,
+    WindowChanged: _window_changed,
+}
 
 
 def _write(logger: logging.Logger, level: int, event: Event, text: str, *args: object) -> None:

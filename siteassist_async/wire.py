@@ -5,19 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from attrs import define, field, fields, frozen
 
 from siteassist_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from attrs import frozen as value
-else:
-    # Type checkers see to it that nobody changes a request or a response. At run time a frozen
-    # class of attrs takes three times as long to make, and each attempt makes three.
-    from attrs import define as value
+from siteassist_async.immutable import immutable
 
 
 @frozen
@@ -89,7 +83,7 @@ class Tally:
     token: str = field(default="", repr=False)
 
 
-@value
+@immutable
 class Request:
     """One request, as middleware sees it.
 
@@ -137,7 +131,7 @@ class Request:
         )
 
 
-@value
+@immutable
 class Response:
     """One response, read to its end; it holds no connection.
 

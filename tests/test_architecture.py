@@ -32,6 +32,7 @@ FLOORS = (
         "contract",
         "errors",
         "forks",
+        "immutable",
         "models",
         "parking",
         "retry_after",
