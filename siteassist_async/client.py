@@ -9,10 +9,8 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
-
-from attrs import frozen
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.closing import Closing
@@ -306,8 +304,7 @@ class ClientEvents(EventStream[Event]):
             self._end = None
 
 
-@frozen
-class _Options:
+class _Options(NamedTuple):
     """What differs between the views of one client."""
 
     timeout: Timeout

@@ -22,12 +22,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field
 
-from siteassist_async.errors import SiteAssistError
 from siteassist_async.immutable import immutable
+
+if TYPE_CHECKING:
+    from siteassist_async.errors import SiteAssistError
 
 _LOG = logging.getLogger("siteassist_async.events")
 

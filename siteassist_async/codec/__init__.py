@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
+from attrs import fields, resolve_types
 
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
@@ -14,9 +15,11 @@ from siteassist_async.codec.text import (
     dump,
     excerpt,
     parse,
+    wire_name,
 )
-from siteassist_async.errors import ConfigurationError
+from siteassist_async.errors import ConfigurationError, Seconds
 from siteassist_async.models import Conversation, Message
+from siteassist_async.retry_after import seconds_from_body
 
 if TYPE_CHECKING:
     from siteassist_async.errors import Details
@@ -121,14 +124,19 @@ def decode_error(body: bytes) -> ErrorBody:
 
 def decode_details(raw: object, details_class: type[Details] | None) -> Details | None:
     """Type an error's `details` as documented for its class; None where they do not fit."""
-    if details_class is None or raw is None:
+    if details_class is None:
         return None
-    from siteassist_async.codec.convert import MISFITS, converter  # noqa: PLC0415 - see there
+    values = {
+        field.name: _read(_member(raw, wire_name(field.name)), field.type)
+        for field in fields(resolve_types(details_class))
+    }
+    return None if None in values.values() else details_class(**values)
 
-    try:
-        return converter.structure(raw, details_class)
-    except MISFITS:
-        return None
+
+def _read(value: object, declared: object) -> Any:  # noqa: ANN401 - of the declared type, or None
+    if declared == Seconds:
+        return seconds_from_body(value)
+    return value if isinstance(value, str) else None
 
 
 def _member(value: object, key: str) -> object:

@@ -1,7 +1,6 @@
 """Plain JSON values to models and back, strictly, with cattrs.
 
-Imported when it is first needed, for bodies that keep the contract are not: cattrs takes as long to
-import as a tenth of all else.
+Imported when a body turns out to be faulty, or a model is written: most programs start without it.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, override
 
 from siteassist_async.codec.fast import Head, has_tag
-from siteassist_async.codec.text import Json, excerpt, parse
-from siteassist_async.errors import Seconds, UnusableResponseError
+from siteassist_async.codec.text import Json, excerpt, parse, wire_name
+from siteassist_async.errors import UnusableResponseError
 from siteassist_async.models import (
     Conversation,
     ConversationStatus,
@@ -38,7 +37,6 @@ from siteassist_async.models import (
     Role,
     TextPart,
 )
-from siteassist_async.retry_after import seconds_from_body
 
 Structured = TypeVar("Structured", bound=AttrsInstance)
 Hook = Callable[[object, object], Structured]
@@ -76,18 +74,10 @@ def _first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
     if isinstance(error, ClassValidationError | IterableValidationError):
         cause, note = error.group_exceptions()[0][0]
         if isinstance(note, AttributeValidationNote):
-            name = _wire_name(note.name)
+            name = wire_name(note.name)
             return _first_fault(cause, f"{path}.{name}" if path else name)
         return _first_fault(cause, f"{path}[{note.index}]")
     return path, "it is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _wire_name(attribute: str) -> str:
-    """Name an attribute as the wire does."""
-    if attribute == "last_interaction_at":
-        return "lastInterationAt"  # misspelt in the specification
-    first, *rest = attribute.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _kind(value: object) -> str:
@@ -123,13 +113,6 @@ def _boolean(value: object, _: object) -> bool:
     if isinstance(value, bool):
         return value
     raise TypeError(f"expected a boolean, not {_kind(value)}")
-
-
-def _seconds(value: object, _: object) -> float:
-    seconds = seconds_from_body(value)
-    if seconds is None:
-        raise ValueError("expected a number of seconds")
-    return seconds
 
 
 def _time(value: object, _: object) -> datetime:
@@ -185,7 +168,7 @@ def _part(value: object, _: object) -> Part:
 
 def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
     names: dict[str, Any] = {
-        a.name: override(omit=True) if a.name == "extra" else override(rename=_wire_name(a.name))
+        a.name: override(omit=True) if a.name == "extra" else override(rename=wire_name(a.name))
         for a in fields(cls)
     }
     build = make_dict_structure_fn(cls, converter, **names)
@@ -194,7 +177,7 @@ def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
 
 def _keeping_the_rest(cls: type[Structured]) -> Hook[Structured]:
     """Structure by wire names: null is as good as absent where there is a default."""
-    known = {_wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
+    known = {wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
     optional = {wire for wire, a in known.items() if a.default is not REQUIRED}
     build = _by_wire_names(cls)
 
@@ -237,7 +220,7 @@ def _class_hook(cls: type[Any]) -> Hook[Any]:
 
 
 def _class_to_wire(cls: type[Any]) -> Callable[[Any], Json]:
-    names = {a.name: _wire_name(a.name) for a in fields(cls) if a.name != "extra"}
+    names = {a.name: wire_name(a.name) for a in fields(cls) if a.name != "extra"}
     tag = _TAGS.get(cls, {})
 
     def unstructure(value: Message) -> Json:  # or any other that has `extra`
@@ -257,7 +240,6 @@ def _register() -> None:
         converter.register_structure_hook(union, _string)
         converter.register_structure_hook(union | None, _optional_string)
     converter.register_structure_hook(bool, _boolean)
-    converter.register_structure_hook_func(lambda t: t == Seconds, _seconds)
     converter.register_structure_hook(datetime, _time)
     converter.register_structure_hook(Part, _part)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)

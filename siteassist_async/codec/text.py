@@ -68,6 +68,14 @@ def parse(text: bytes) -> object:
     raise NotJsonError(why)
 
 
+def wire_name(attribute: str) -> str:
+    """Name an attribute as the wire does."""
+    if attribute == "last_interaction_at":
+        return "lastInterationAt"  # misspelt in the specification
+    first, *rest = attribute.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 def dump(value: object) -> bytes:
     """Write plain values on one line; lone surrogates are escaped."""
     try:
