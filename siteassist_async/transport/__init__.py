@@ -146,8 +146,11 @@ class Transport:
             response = await home.fast.get(url, request, timeout)
             body = await read_body(response, self._max_body)
         else:
-            async with home.path.get(url, request.headers, timeout) as response:
+            try:
+                response = await home.path.get(url, request.headers, timeout)
                 body = await read_body(response, self._max_body)
+            finally:
+                home.path.end()
         return Response(response.status, response.headers, body, partial(drop, response))
 
     def _url(self, url: str) -> URL:
