@@ -115,7 +115,8 @@ def test_a_release_that_is_not_tested_is_one_line_in_the_log(
 
 def test_the_pure_python_parser_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the page that says what changes, and whoever made the client."""
-    monkeypatch.setattr(aiohttp_internals, "OFF_BECAUSE", PURE_PYTHON)
+    monkeypatch.setattr(aiohttp.http, "HttpResponseParser", Pure)
+    monkeypatch.setattr(aiohttp_internals, "OFF_BECAUSE", why_off())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(3):

@@ -12,6 +12,7 @@ from fakes import ID, ONCE, TOKEN, WITH_PRIVATE_NAMES, Silence, client_of, new_r
 
 from siteassist_async import (
     CertificateError,
+    ClientClosedError,
     ConnectionFailedError,
     DisconnectedError,
     NotFoundError,
@@ -171,3 +172,11 @@ async def test_each_request_has_the_timeouts_of_its_own() -> None:
     given = [call.kwargs["timeout"] for call in get.call_args_list]
     assert [timeout.sock_connect for timeout in given] == [1, 2, 2, 1]
     assert [timeout.sock_read for timeout in given] == [1, 2, 2, 1]
+
+
+async def test_a_closed_transport_opens_nothing() -> None:
+    """Whatever stands above it has let through."""
+    transport = Transport(connections=1)
+    await transport.close()
+    with pytest.raises(ClientClosedError):
+        await transport(new_request())

@@ -151,8 +151,11 @@ class Transport:
                 # On a connection that the server has closed since, it would fail, and nobody could
                 # tell whether it was received.
                 close_idle(home.session)
-            async with home.path.send(url, request, timeout) as response:
+            try:
+                response = await home.path.send(url, request, timeout)
                 body = await read_body(response, self._max_body)
+            finally:
+                home.path.end()
         return Response(response.status, response.headers, body, partial(drop, response))
 
     def _url(self, url: str) -> URL:

@@ -82,9 +82,13 @@ def why_off() -> str:
     ]
     if missing:
         return f"aiohttp {aiohttp.__version__} has no {', '.join(missing)}"
-    if aiohttp.http.HttpResponseParser.__module__ == "aiohttp.http_parser":
-        return PURE_PYTHON
-    return ""
+    return PURE_PYTHON if parses_in_python() else ""
+
+
+def parses_in_python() -> bool:
+    """Whether aiohttp has no compiled parser, or was told not to use it."""
+    parser = getattr(aiohttp.http, "HttpResponseParser", None)
+    return getattr(parser, "__module__", "") == "aiohttp.http_parser"
 
 
 def _makes(owner: type, name: str) -> bool:
@@ -104,14 +108,14 @@ OFF_BECAUSE = why_off()
 @functools.cache
 def announce(reason: str) -> None:
     """Say once why it goes slower, to whoever makes a client."""
-    if reason == PURE_PYTHON:
+    if parses_in_python():
         warnings.warn(
-            f"{reason}: requests are slower, and some malformed responses are read differently"
+            f"{PURE_PYTHON}: requests are slower, and some malformed responses are read differently"
             ' (PROMISES.md, "Without aiohttp\'s compiled parser")',
             RuntimeWarning,
             stacklevel=4,  # who calls SiteAssist()
         )
-    elif reason:
+    if reason not in {"", PURE_PYTHON}:
         _LOG.warning(
             "%s: requests use its public API only, with a new connection for each, and are slower",
             reason,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from siteassist_async.transport.failure import BrokenError, is_broken, told
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import Iterator
 
     from yarl import URL
 
@@ -44,36 +43,30 @@ class SessionPath:
         self._busy = 0  # requests, but for those that wait
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
     async def send(
         self,
         url: URL,
         request: Request,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Send it once, and wait for the head of the response; the block reads the body."""
+    ) -> aiohttp.ClientResponse:
+        """Send it once, and wait for the head of the response; `end` must follow in any case."""
         self._busy += 1
-        try:
-            while (response := await self._send_unless_scarce(url, request, timeout)) is None:
-                await self._until_one_ends()
-            yield response
-        finally:
-            self._busy -= 1
-            self._wake_one()
+        while True:
+            try:
+                return await self._send(url, request, timeout)
+            except aiohttp.ClientConnectorError as error:
+                if not (is_out_of_descriptors(error) and self._busy > 1):
+                    raise
+            await self._until_one_ends()
 
-    async def _send_unless_scarce(
-        self,
-        url: URL,
-        request: Request,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
-    ) -> aiohttp.ClientResponse | None:
-        """Send it; None where the process may open no more files until another request ends."""
-        try:
-            return await self._send(url, request, timeout)
-        except aiohttp.ClientConnectorError as error:
-            if not (is_out_of_descriptors(error) and self._busy > 1):
-                raise
-            return None
+    def end(self) -> None:
+        """Let the next one that waits for a file descriptor try again; the body has been read."""
+        self._busy -= 1
+        while self._waiting:
+            ended = self._waiting.popleft()
+            if not ended.done():
+                ended.set_result(None)
+                return
 
     async def _send(
         self,
@@ -119,13 +112,6 @@ class SessionPath:
             await ended
         finally:
             self._busy += 1
-
-    def _wake_one(self) -> None:
-        while self._waiting:
-            ended = self._waiting.popleft()
-            if not ended.done():
-                ended.set_result(None)
-                return
 
 
 async def _without_hidden_repeat(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aiohttp.http
 from attrs import evolve
 
 from siteassist_async import (
@@ -16,13 +15,12 @@ from siteassist_async import (
     UnexpectedStatusError,
     UnusableResponseError,
 )
+from siteassist_async.transport.aiohttp_internals import parses_in_python
 
 from .slow import TWICE
 
 if TYPE_CHECKING:
     from .rows import Row
-
-IS_USED = aiohttp.http.HttpResponseParser.__module__ == "aiohttp.http_parser"
 
 TAKES = [
     "framing: Content-Length twice, the same",
@@ -74,7 +72,7 @@ OUTCOMES: dict[str, type[SiteAssistError] | None] = {
 
 def as_read(row: Row) -> Row:
     """The row as it is read by the parser that is used."""
-    if not IS_USED or row.name not in OUTCOMES:
+    if not parses_in_python() or row.name not in OUTCOMES:
         return row
     error = OUTCOMES[row.name]
     is_retried = error not in {None, UnusableResponseError, UnexpectedStatusError}
