@@ -153,7 +153,7 @@ def _folder(output: str | None) -> Path:
 
 
 def _ids(count: int) -> Iterator[str]:
-    """Yield the IDs to export, one that does not exist, one that is no UUID, and a duplicate."""
+    """Yield the IDs to export, one that does not exist, one that is not a UUID, and a duplicate."""
     for number, conversation_id in enumerate(conversation_ids(count, _SEED)):
         yield conversation_id
         if number == 0:

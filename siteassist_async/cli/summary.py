@@ -103,7 +103,7 @@ def closing(result: Result, command_line: Sequence[str]) -> str:
                 f"Stopped: no usable responses from the server: {summary.error}\n"
                 "Run the same command again later to resume."
             )
-        case Ending.BLOCKED:
+        case _:  # BLOCKED
             advice = [text for kind, text in _ADVICE.items() if isinstance(summary.error, kind)]
             return (
                 f"Stopped: every further request would fail: {summary.error}\n"

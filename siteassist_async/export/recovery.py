@@ -7,6 +7,7 @@ which saves fetching them again. Anything else was not written by this export, o
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -107,8 +108,7 @@ class _Pending:
             self._queue.enter(block)
             yield from block.entries
             self._queue.finish(block)
-        for block in self._queue.blocks():
-            yield from block.entries
+        yield from chain.from_iterable(block.entries for block in self._queue.blocks())
 
 
 def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
