@@ -75,7 +75,7 @@ def test_the_readme_names_every_command_and_option() -> None:
     options = {option for parser in commands().values() for option in parser._option_string_actions}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section))
     long = {option for option in options if option.startswith("--")}
-    assert named == long - {"--version", "--help"}
+    assert named == long - {"--version"}
 
 
 def test_help_is_shown_by_any_terminal() -> None:
