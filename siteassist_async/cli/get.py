@@ -48,7 +48,7 @@ def run(options: GetOptions) -> int:
     try:
         conversation_id = parse_id(options.id)
         target = connection(options)
-        body = runtime.run(_fetch(conversation_id, target, options, _reporting(console)))
+        body = runtime.run(_fetch(conversation_id, target, options, reporting(console)))
     except SiteAssistError as error:
         console.error(redact_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
@@ -89,7 +89,7 @@ async def _fetch(
         return await client.conversations.get_record(conversation_id)
 
 
-def _reporting(console: Console) -> Listener:
+def reporting(console: Console) -> Listener:
     """Show a user why there is no response yet."""
 
     def report(event: Event) -> None:

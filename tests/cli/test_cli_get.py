@@ -15,7 +15,8 @@ from command import siteassist
 
 from siteassist_async import errors
 from siteassist_async.cli import main
-from siteassist_async.cli.get import code_of, for_terminal
+from siteassist_async.cli.console import Console
+from siteassist_async.cli.get import code_of, for_terminal, reporting
 from siteassist_async.emulator import (
     Disconnect,
     Emulator,
@@ -24,6 +25,7 @@ from siteassist_async.emulator import (
     conversation,
     in_thread,
 )
+from siteassist_async.events import WaitStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -321,3 +323,17 @@ def test_a_broken_pipe(api: Emulator) -> None:
 def pointing_to(api: Emulator) -> dict[str, str]:
     """The environment of somebody who uses this emulator."""
     return {"SITEASSIST_TOKEN": api.token, "SITEASSIST_BASE_URL": api.url}
+
+
+@pytest.mark.parametrize(
+    ("expected", "shown"),
+    [(3.0, "siteassist: waiting about 3.0 s for the rate limit\n"), (0.9, "")],
+)
+def test_a_wait_that_someone_would_notice_is_shown(
+    expected: float, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no shorter one."""
+    about = 1, "conversations.get", ID
+    report = reporting(Console.of_process())
+    report(WaitStarted(*about, bulk=False, reason="pace", expected=expected))
+    assert capsys.readouterr().err == shown
