@@ -113,6 +113,11 @@ class Request:
     bulk: bool = False
     tally: Tally = field(factory=Tally, eq=False, repr=False)
 
+    @property
+    def conversation_id(self) -> str:
+        """The subject, by the name that it had in middleware of earlier versions."""
+        return self.subject
+
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """The same request, these headers set besides its own."""
         # attrs.evolve costs twice as much, and this runs at each attempt.

@@ -278,6 +278,7 @@ async def test_a_request_of_middleware_is_whole(clock: FakeClock) -> None:
         await client.request(RATE, OTHER_ID, json={"feedback": None}, bulk=True)
     (request,) = record.requests
     assert (request.method, request.operation, request.subject) == ("POST", RATE, OTHER_ID)
+    assert request.conversation_id == OTHER_ID
     assert request.body == b'{"feedback":null}'
     assert request.bulk
     assert "Authorization" not in request.headers
