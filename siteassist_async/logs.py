@@ -7,6 +7,8 @@
 | `siteassist_async.pacing` | INFO    | a call, or all, wait for longer than a second; else DEBUG |
 | `siteassist_async.bulk`   | WARNING | an outage has begun or ended                              |
 | `siteassist_async.events` | ERROR   | an event listener raised                                  |
+| `siteassist_async.http`   | WARNING | requests are slower with this release of aiohttp          |
+| `siteassist_async.export` | WARNING | a file of somebody else was found and kept under a name   |
 
 Every record has the fields of its event as `extra`: `operation`, `subject`, `attempt`, `status`,
 `duration`, `delay`, `reason`, …; an exception comes as `error`, its class's name.

@@ -35,10 +35,11 @@ class Timeout:
 
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @frozen
-class Operation(Generic[T]):
+class Operation(Generic[T_co]):
     """An endpoint: what is sent, and what its answer means.
 
     A constant of the resource that offers it, so that a new endpoint is one more of these:
@@ -61,7 +62,7 @@ class Operation(Generic[T]):
     name: str
     method: str
     path: str
-    read: Callable[[Response, str], T]
+    read: Callable[[Response, str], T_co]
     repeatable: bool = True
     statuses: tuple[int, ...] = (200,)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_LOG = logging.getLogger("siteassist_async")
+_LOG = logging.getLogger("siteassist_async.export")
 
 _NEW = os.O_CREAT | os.O_EXCL
 _TAIL = 1024

@@ -42,7 +42,7 @@ else:
     except ImportError:
         ResponseHandler = object  # the self-check turns all of it off
 
-_LOG = logging.getLogger("siteassist_async")
+_LOG = logging.getLogger("siteassist_async.http")
 
 TESTED = "3.14."
 """Releases of aiohttp that these names were tested with, by how their versions begin."""
