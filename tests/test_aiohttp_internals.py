@@ -109,7 +109,7 @@ def test_a_release_that_is_not_tested_is_one_line_in_the_log(
     for _ in range(3):
         SiteAssist(TOKEN)
     (record,) = caplog.records
-    assert (record.name, record.levelno) == ("siteassist_async", logging.WARNING)
+    assert (record.name, record.levelno) == ("siteassist_async.http", logging.WARNING)
     assert record.getMessage().startswith("aiohttp 4.0 is not tested: requests use its public API")
 
 
