@@ -173,7 +173,7 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
         f"Finished: the conversations are in {output}\n"
         f"Failed: {lost:,}, each with its reason in {printable(str(summary.dead_letters), 1000)}"
     )
-    if not summary.counts.retryable:
+    if not summary.retryable:
         return said  # a conversation that does not exist will not exist next time either
     again = [word for word in command_line if word not in _ONCE]
     command = printable(redact(shlex.join((*again, "--retry-failed"))), 1000)
@@ -181,4 +181,4 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
 
 
 def _lost(summary: Summary) -> int:
-    return summary.counts.failed + summary.counts.invalid
+    return summary.failed + summary.counts.invalid

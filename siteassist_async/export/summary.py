@@ -88,6 +88,21 @@ class Summary:
         """The outcomes of all runs of this export."""
         return self.progress.counts
 
+    @property
+    def exported(self) -> int:
+        """Records that this run has written."""
+        return self.progress.exported
+
+    @property
+    def failed(self) -> int:
+        """IDs that are in the dead letters."""
+        return self.counts.failed
+
+    @property
+    def retryable(self) -> int:
+        """Of these, those that `retry_failed` may export."""
+        return self.counts.retryable
+
 
 class ExitCode(IntEnum):
     """The exit code of an export, for schedulers."""

@@ -125,16 +125,16 @@ class Workbench:
 
     def audit(self, summary: Summary) -> None:
         """Check a summary against itself and the files."""
-        parts = summary.progress.exported, summary.progress.already_there, summary.counts.failed
+        parts = summary.exported, summary.progress.already_there, summary.failed
         assert (
             summary.progress.asked
             == sum(parts) + summary.counts.duplicates + summary.counts.invalid
         )
-        assert len(self.records()) == summary.progress.exported + summary.progress.already_there
+        assert len(self.records()) == summary.exported + summary.progress.already_there
         letters = self.letters()
-        assert sum(letter["reason"] != "invalid id" for letter in letters) == summary.counts.failed
+        assert sum(letter["reason"] != "invalid id" for letter in letters) == summary.failed
         assert sum(letter["reason"] == "invalid id" for letter in letters) == summary.counts.invalid
-        assert sum(letter["retryable"] for letter in letters) == summary.counts.retryable
+        assert sum(letter["retryable"] for letter in letters) == summary.retryable
         assert self.dead_letters.exists() == bool(letters)
         if summary.ending is Ending.FINISHED:
             assert exit_code(summary) is (ExitCode.SOME_FAILED if letters else ExitCode.DONE)

@@ -39,7 +39,7 @@ async def test_every_id_becomes_a_record_as_it_was_sent(bench: Workbench) -> Non
     summary = await bench.finish()
     assert bench.output.read_bytes() == b"".join(record_of(i) + b"\n" for i in bench.api.asked)
     assert sorted(bench.api.asked) == sorted(ids)
-    assert (summary.progress.asked, summary.progress.exported, exit_code(summary)) == (
+    assert (summary.progress.asked, summary.exported, exit_code(summary)) == (
         100,
         100,
         ExitCode.DONE,
@@ -54,8 +54,8 @@ async def test_a_summary_tells_every_outcome(bench: Workbench) -> None:
     bench.write([*ids, ids[0], ids[3].upper(), "no id", "", ids[9]])
     bench.api.errors = {ids[4]: missing(ids[4]), ids[5]: TimedOutError("too slow")}
     summary = await bench.finish()
-    assert (summary.progress.asked, summary.progress.exported, summary.counts.failed) == (14, 8, 2)
-    assert (summary.counts.duplicates, summary.counts.invalid, summary.counts.retryable) == (
+    assert (summary.progress.asked, summary.exported, summary.failed) == (14, 8, 2)
+    assert (summary.counts.duplicates, summary.counts.invalid, summary.retryable) == (
         3,
         1,
         1,
@@ -138,7 +138,7 @@ async def test_a_refusal_that_ends_all_ends_the_run(
 
     bench.api.each = end
     summary = await bench.run()
-    assert (summary.ending, summary.error, summary.counts.failed) == (Ending.BLOCKED, error, 0)
+    assert (summary.ending, summary.error, summary.failed) == (Ending.BLOCKED, error, 0)
     assert exit_code(summary) is ExitCode.ACT
     assert len(bench.api.asked) < 30
     bench.api.each = lambda _: None
@@ -230,6 +230,6 @@ async def test_a_dead_letter_file_is_an_input(bench: Workbench) -> None:
         fetch=bench.api.fetch,
     )
     summary = await other.run()
-    assert (summary.progress.exported, summary.counts.invalid) == (2, 1)
+    assert (summary.exported, summary.counts.invalid) == (2, 1)
     lines = (bench.folder / "second.jsonl").read_text().splitlines()
     assert {json.loads(line)["id"] for line in lines} == set(ids[1:])

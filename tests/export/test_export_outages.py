@@ -68,7 +68,7 @@ async def test_a_server_that_answers_for_no_id_ends_the_run(
     summary = await bench.run()
     assert (summary.ending, summary.error) == (Ending.UNREACHABLE, error)
     assert exit_code(summary) is ExitCode.RUN_AGAIN
-    assert (summary.progress.asked, summary.counts.failed) == (0, 0)
+    assert (summary.progress.asked, summary.failed) == (0, 0)
     assert 300 <= summary.progress.elapsed <= 301
     assert len(bench.api.asked) <= 20 + 4 + 11 + PROBES
     bench.api.otherwise = None
@@ -99,7 +99,7 @@ async def test_a_500_is_about_its_id_where_others_are_answered(bench: Workbench)
     bench.write(IDS)
     bench.api.errors = dict.fromkeys(IDS[::2], InternalServerError("boom"))
     summary = await bench.finish()
-    assert (summary.counts.failed, summary.counts.retryable) == (100, 100)
+    assert (summary.failed, summary.retryable) == (100, 100)
     counts = Counter(bench.api.asked)
     assert all(counts[id_] == 2 for id_ in IDS[::2])
 
@@ -109,7 +109,7 @@ async def test_a_list_that_begins_with_another_project_s_ids_is_exported(bench: 
     bench.write(IDS)
     bench.api.errors = dict.fromkeys(IDS[:100], FORBIDDEN)
     summary = await bench.finish()
-    assert (summary.counts.failed, summary.progress.exported) == (100, 100)
+    assert (summary.failed, summary.exported) == (100, 100)
     bench.check(IDS)
 
 
@@ -118,7 +118,7 @@ async def test_403s_among_other_answers_are_each_their_own(bench: Workbench) -> 
     bench.write(IDS)
     bench.api.errors = dict.fromkeys(IDS[:19] + IDS[50:150], FORBIDDEN)
     summary = await bench.finish()
-    assert (summary.counts.failed, summary.progress.exported) == (119, 81)
+    assert (summary.failed, summary.exported) == (119, 81)
     bench.check(IDS)
 
 
@@ -146,7 +146,7 @@ async def test_a_token_that_loses_its_rights_ends_the_run(bench: Workbench) -> N
     bench.append(IDS[1:])
     bench.api.otherwise = FORBIDDEN
     summary = await bench.run()
-    assert (summary.ending, summary.error, summary.counts.failed) == (Ending.BLOCKED, FORBIDDEN, 0)
+    assert (summary.ending, summary.error, summary.failed) == (Ending.BLOCKED, FORBIDDEN, 0)
     assert exit_code(summary) is ExitCode.ACT
 
 
@@ -157,7 +157,7 @@ async def test_ids_without_an_answer_are_told_from_a_server_without_one(
     bench.write(IDS)
     bench.api.errors = dict.fromkeys(IDS[50:], GONE)
     summary = await bench.finish()
-    assert (summary.counts.failed, summary.counts.retryable, summary.progress.exported) == (
+    assert (summary.failed, summary.retryable, summary.exported) == (
         150,
         150,
         50,
@@ -200,7 +200,7 @@ async def test_any_other_answer_to_what_was_answered_is_an_outage(
     bench.api.each = change
     summary = await bench.run()
     assert summary.ending is not Ending.FINISHED
-    assert (summary.error, summary.counts.failed) == (answer, 0)
+    assert (summary.error, summary.failed) == (answer, 0)
 
 
 @pytest.mark.parametrize("count", [100, 195])
@@ -214,7 +214,7 @@ async def test_a_server_that_goes_away_ends_the_run(bench: Workbench, count: int
 
     bench.api.each = go_away
     summary = await bench.run()
-    assert (summary.ending, summary.error, summary.counts.failed) == (Ending.UNREACHABLE, GONE, 0)
+    assert (summary.ending, summary.error, summary.failed) == (Ending.UNREACHABLE, GONE, 0)
     assert len(bench.api.asked) <= count + 20 + 4 + PROBES
     asked = len(bench.api.asked)
     assert (await bench.run()).ending is Ending.UNREACHABLE
@@ -242,7 +242,7 @@ async def test_a_server_that_comes_back_in_time_costs_no_id(
 
     bench.api.each = go_away
     summary = await job.run()
-    assert (summary.ending, summary.progress.exported) == (Ending.FINISHED, 200)
+    assert (summary.ending, summary.exported) == (Ending.FINISHED, 200)
     bench.check(IDS)
     assert told[-1][1] is GONE
     assert told[-1][0] >= seconds
@@ -287,7 +287,7 @@ async def test_an_id_that_is_never_answered_ends_no_run_for_ever(bench: Workbenc
         await bench.job(limit=1).run()
     bench.api.each = lambda _: None
     summary = await bench.finish()
-    assert (summary.progress.already_there, summary.counts.failed) == (9, 1)
+    assert (summary.progress.already_there, summary.failed) == (9, 1)
 
 
 async def test_a_token_that_ends_meanwhile_is_found_by_the_question_too(bench: Workbench) -> None:
@@ -321,7 +321,7 @@ async def test_a_stopped_run_does_not_judge(bench: Workbench, error: SiteAssistE
 
     bench.api.each = stop
     summary = await job.run()
-    assert (summary.ending, summary.counts.failed, summary.progress.asked) == (Ending.STOPPED, 0, 0)
+    assert (summary.ending, summary.failed, summary.progress.asked) == (Ending.STOPPED, 0, 0)
     bench.api.otherwise = None
     await bench.finish()
     bench.check(IDS)
@@ -339,7 +339,7 @@ async def test_a_run_that_is_stopped_in_an_outage_ends_within_a_second(bench: Wo
 
     bench.api.each = stop
     summary = await job.run()
-    assert (summary.ending, summary.counts.failed, summary.progress.asked) == (Ending.STOPPED, 0, 0)
+    assert (summary.ending, summary.failed, summary.progress.asked) == (Ending.STOPPED, 0, 0)
     assert len(bench.api.asked) == 40
     assert max(bench.clock.slept) <= 1.0
 
@@ -356,7 +356,7 @@ async def test_a_stopped_run_asks_for_nothing_again(bench: Workbench) -> None:
 
     bench.api.each = stop
     summary = await job.run()
-    assert (summary.ending, summary.counts.failed, summary.progress.exported) == (
+    assert (summary.ending, summary.failed, summary.exported) == (
         Ending.STOPPED,
         0,
         2,
@@ -375,7 +375,7 @@ async def test_a_run_is_stopped_though_all_that_it_asked_for_was_answered(
     job = bench.job(limit=limit)
     bench.api.each = lambda id_: job.stop() if id_ == IDS[7] else None
     summary = await job.run()
-    assert (summary.ending, summary.progress.exported) == (Ending.STOPPED, 8)
+    assert (summary.ending, summary.exported) == (Ending.STOPPED, 8)
     await bench.finish()
     bench.check(IDS)
 
@@ -396,4 +396,4 @@ async def test_a_stop_after_the_last_id_was_taken_depends_on_what_came(
     bench.api.before = stop
     summary = await job.run()
     assert summary.ending is (Ending.STOPPED if error else Ending.FINISHED)
-    assert (summary.progress.exported, summary.counts.failed) == (2 if error else 3, 0)
+    assert (summary.exported, summary.failed) == (2 if error else 3, 0)

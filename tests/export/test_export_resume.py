@@ -186,7 +186,7 @@ async def test_ids_may_be_appended(bench: Workbench) -> None:
     bench.append([*IDS[5:20], IDS[2]])
     summary = await bench.finish()
     assert (
-        summary.progress.exported,
+        summary.exported,
         summary.progress.already_there,
         summary.counts.duplicates,
     ) == (10, 10, 6)
@@ -309,7 +309,7 @@ async def test_a_column_is_read_once(bench: Workbench) -> None:
     assert (bench.state / "ids.txt").stat().st_ino == made
     bench.input.write_text("\n".join(["id,x", *(f"{i},1" for i in IDS)]))
     summary = await bench.run(source)
-    assert (summary.progress.exported, summary.progress.already_there) == (20, 10)
+    assert (summary.exported, summary.progress.already_there) == (20, 10)
     with pytest.raises(InputChangedError):
         await bench.run(Source(bench.input, "x"))
     (bench.state / "ids.txt").unlink()
@@ -452,7 +452,7 @@ async def test_a_restart_begins_anew(bench: Workbench) -> None:
     await bench.finish()
     bench.write(IDS[:3])
     summary = await bench.finish(restart=True)
-    assert (summary.progress.asked, summary.progress.exported, summary.progress.already_there) == (
+    assert (summary.progress.asked, summary.exported, summary.progress.already_there) == (
         3,
         3,
         0,

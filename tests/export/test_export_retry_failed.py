@@ -23,7 +23,7 @@ async def failed(bench: Workbench) -> Workbench:
     bench.write([*IDS[:20], "none", *IDS[20:], "", "also none"])
     bench.api.errors = {i: BadGatewayError("gone") for i in IDS[10:20]}
     summary = await bench.finish()
-    assert (summary.counts.failed, summary.counts.retryable, summary.counts.invalid) == (10, 10, 2)
+    assert (summary.failed, summary.retryable, summary.counts.invalid) == (10, 10, 2)
     bench.api.asked.clear()
     return bench
 
@@ -33,12 +33,12 @@ async def test_what_failed_is_asked_again_and_leaves_the_dead_letters(failed: Wo
     failed.api.errors = {IDS[12]: missing(IDS[12])}
     summary = await failed.finish(retry_failed=True)
     assert sorted(failed.api.asked) == sorted(IDS[10:20])
-    assert (summary.progress.asked, summary.progress.exported, summary.progress.already_there) == (
+    assert (summary.progress.asked, summary.exported, summary.progress.already_there) == (
         32,
         9,
         20,
     )
-    assert (summary.counts.failed, summary.counts.retryable, summary.counts.invalid) == (1, 0, 2)
+    assert (summary.failed, summary.retryable, summary.counts.invalid) == (1, 0, 2)
     assert [letter["reason"] for letter in failed.letters()] == [
         "invalid id",
         "invalid id",
@@ -51,7 +51,7 @@ async def test_what_is_no_id_is_not_asked_again(failed: Workbench) -> None:
     """It stays in the dead letters as it is, for it can never succeed."""
     failed.api.errors.clear()
     summary = await failed.finish(retry_failed=True)
-    assert (summary.counts.failed, summary.counts.invalid) == (0, 2)
+    assert (summary.failed, summary.counts.invalid) == (0, 2)
     assert exit_code(summary) is ExitCode.SOME_FAILED
     failed.api.asked.clear()
     await failed.finish(retry_failed=True)
@@ -64,7 +64,7 @@ async def test_the_input_goes_on_after_what_failed(failed: Workbench) -> None:
     failed.append([*new, IDS[10]])
     failed.api.errors.clear()
     summary = await failed.finish(retry_failed=True)
-    assert (summary.progress.exported, summary.counts.duplicates) == (13, 1)
+    assert (summary.exported, summary.counts.duplicates) == (13, 1)
     assert sorted(failed.api.asked[-3:]) == sorted(new)
 
 
@@ -80,7 +80,7 @@ async def test_asking_again_goes_on_after_a_stop(failed: Workbench) -> None:
     failed.api.each = stop
     summary = await job.run()
     failed.audit(summary)
-    assert (summary.ending, summary.progress.exported) == (Ending.STOPPED, 4)
+    assert (summary.ending, summary.exported) == (Ending.STOPPED, 4)
     await failed.finish(retry_failed=True)
     assert sorted(failed.api.asked) == sorted(IDS[10:20])
 
@@ -90,7 +90,7 @@ async def test_asking_again_while_the_server_is_gone_gives_up_nothing(failed: Wo
     failed.api.errors.clear()
     failed.api.otherwise = ConnectionFailedError("gone")
     summary = await failed.run(retry_failed=True)
-    assert (summary.ending, summary.counts.failed, summary.progress.asked) == (
+    assert (summary.ending, summary.failed, summary.progress.asked) == (
         Ending.UNREACHABLE,
         0,
         22,
@@ -98,10 +98,10 @@ async def test_asking_again_while_the_server_is_gone_gives_up_nothing(failed: Wo
     failed.api.otherwise = None
     failed.api.errors = {i: ConnectionFailedError("broke") for i in IDS[10:15]}
     summary = await failed.finish()
-    assert (summary.progress.exported, summary.counts.failed, summary.counts.retryable) == (5, 5, 5)
+    assert (summary.exported, summary.failed, summary.retryable) == (5, 5, 5)
     failed.api.errors = {i: ConnectionFailedError("broke") for i in IDS[10:12]}
     summary = await failed.finish(retry_failed=True)
-    assert (summary.progress.exported, summary.counts.failed) == (3, 2)
+    assert (summary.exported, summary.failed) == (3, 2)
 
 
 async def test_dead_letters_that_were_edited_are_not_asked_again(failed: Workbench) -> None:
@@ -120,5 +120,5 @@ async def test_an_id_for_which_no_token_could_be_had_is_retryable(bench: Workben
     bench.write(IDS)
     bench.api.errors = {IDS[3]: TokenError("the token callable raised OSError")}
     summary = await bench.finish()
-    assert (summary.counts.failed, summary.counts.retryable) == (1, 1)
+    assert (summary.failed, summary.retryable) == (1, 1)
     assert b'"reason":"no token"' in bench.dead_letters.read_bytes()
