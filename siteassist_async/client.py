@@ -124,9 +124,13 @@ class SiteAssist:
         )
         options = _checked_options(timeout, retry, deadline, middleware)
         if session is not None and tls is not None:
-            raise ConfigurationError("with a session, tls belongs to the session's connector")
+            raise ConfigurationError(
+                "session and tls exclude each other: set TLS on the session's connector"
+            )
         if pacer is not None and max_rate is not None:
-            raise ConfigurationError("with a pacer, max_rate is the pacer's own")
+            raise ConfigurationError(
+                "pacer and max_rate exclude each other: set the rate on the pacer"
+            )
         self._base_url = _checked(base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL)
         self._auth = Auth(hidden, self._base_url)
         self._concurrency = concurrency
@@ -380,7 +384,7 @@ def _checked(base_url: str) -> str:
     """Refuse a base URL that would send the token in the clear, or to nowhere."""
     if _NO_BASE_URL.search(base_url):  # not shown, for it may hold a password
         raise ConfigurationError(
-            "base URL: neither credentials, query, fragment, spaces nor non-ASCII belong there"
+            "base_url must not contain credentials, a query, a fragment, spaces or non-ASCII text"
         )
     try:
         parts = urlsplit(base_url)
@@ -391,7 +395,7 @@ def _checked(base_url: str) -> str:
         raise ConfigurationError(f"base URL {base_url!r}: expected https://host/path")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise ConfigurationError(
-            f"base URL {base_url!r}: must be https, or the token is in the clear"
+            f"base URL {base_url!r}: must be https, because http exposes the token"
         )
     return base_url.rstrip("/")
 

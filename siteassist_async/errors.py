@@ -352,7 +352,7 @@ class ProxyError(ConnectionFailedError):
 
     def _summary(self) -> str:
         phrase = HTTPStatus(self.status).phrase if self.status in _KNOWN_STATUSES else ""
-        return f"the proxy refused the way to the server: {self.status} {phrase}".rstrip()
+        return f"the proxy refused the connection to the server: {self.status} {phrase}".rstrip()
 
 
 class TimedOutError(TransportError, TimeoutError):
@@ -363,11 +363,11 @@ class DeadlineExceededError(SiteAssistError, TimeoutError):
     """The call's deadline passed before an answer came."""
 
 
-_HELD_FOR = {
-    "pace": "the rate limit leaves no room",
+_WAIT_REASONS = {
+    "pace": "the rate limit is reached",
     "gate": "the API asked all requests to wait",
     "slots": "all of the client's connections are in use",
-    "retry_after": "the API asked to wait before this conversation is requested again",
+    "retry_after": "the API asked to retry this conversation later",
 }
 
 
@@ -392,8 +392,8 @@ class ThrottledError(SiteAssistError):
     def _summary(self) -> str:
         if self.args[0]:
             return super()._summary()
-        how_long = f" for {self.wait:.3g} s" if self.wait else ""
-        return f"not sent: {_HELD_FOR[self.reason]}{how_long}, which is too late"
+        wait = f"wait of {self.wait:.3g} s" if self.wait else "wait"
+        return f"not sent: {_WAIT_REASONS[self.reason]}; the {wait} would be too long"
 
 
 class OutageError(SiteAssistError):
@@ -412,7 +412,7 @@ class OutageError(SiteAssistError):
         self.seconds = seconds
 
     def _summary(self) -> str:
-        return f"nothing was answered for {self.seconds:.0f} s; the last error: {self.error}"
+        return f"no usable response for {self.seconds:.0f} s; last error: {self.error}"
 
 
 class UnusableResponseError(SiteAssistError):
@@ -435,7 +435,7 @@ class UnusableResponseError(SiteAssistError):
     def _context(self) -> list[str]:
         context = super()._context()
         if self.excerpt:
-            context.append(f"the body begins {self.excerpt[:60]!r}")
+            context.append(f"body starts with {self.excerpt[:60]!r}")
         return context
 
 

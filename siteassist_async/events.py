@@ -268,7 +268,7 @@ class EventStream(Generic[E]):
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - the listener is the user's, the request goes on
-                _LOG.exception("an event listener failed at %r", event)
+                _LOG.exception("an event listener failed on %r", event)
 
 
 def next_call() -> int:

@@ -43,9 +43,9 @@ logging.getLogger("siteassist_async").addHandler(logging.NullHandler())
 
 REASONS = {
     "pace": "for the rate limit",
-    "gate": "because the API asked all to wait",
+    "gate": "because the API paused all requests",
     "slots": "for a free slot",
-    "retry_after": "because the API asked to wait for this id",
+    "retry_after": "because the API asked to retry this id later",
 }
 
 
@@ -83,10 +83,10 @@ def log_call(event: Event) -> None:
             reason = REASONS[w.reason]
             _write(_PACING, level, w, text, w.operation, w.subject, w.expected, reason)
         case OutageStarted():
-            text = "no request is answered, pausing for up to %g s: %s"
+            text = "no usable responses, pausing for up to %g s: %s"
             _write(_BULK, logging.WARNING, event, text, event.wait, event.error)
         case OutageEnded():
-            text = "requests are answered again after %.0f s"
+            text = "usable responses again after %.0f s"
             _write(_BULK, logging.WARNING, event, text, event.duration)
         case _:
             pass
@@ -97,8 +97,8 @@ def log_pace(event: Event) -> None:
     match event:
         case GateClosed():
             level = logging.INFO if event.seconds > NOTICEABLE else logging.DEBUG
-            who = "the API asked to wait" if event.asked else "the API refuses, and names no time"
-            _write(_PACING, level, event, "all requests pause for %.2f s: %s", event.seconds, who)
+            who = "requested by the API" if event.asked else "throttled without a Retry-After"
+            _write(_PACING, level, event, "pausing all requests for %.2f s: %s", event.seconds, who)
         case RateChanged():
             _write(_PACING, logging.DEBUG, event, "%.3g requests per second", event.rate)
         case WindowChanged():

@@ -195,7 +195,7 @@ async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCapture
     seen: Outcomes = []
     outcomes = each(range(500), api, limit=4, options=Options(wait=300.0, clock=api.clock))
     began = api.clock.now()
-    with pytest.raises(OutageError, match=r"nothing was answered for 300 s.*gone") as caught:
+    with pytest.raises(OutageError, match=r"no usable response for 300 s.*gone") as caught:
         await take(outcomes, seen)
     assert caught.value.error is caught.value.__cause__ is gone
     assert 300 <= api.clock.now() - began <= 301
@@ -203,7 +203,7 @@ async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCapture
     assert max(api.asked) < 130
     assert len(api.asked) < 160
     assert [record.getMessage() for record in caplog.records] == [
-        "no request is answered, pausing for up to 300 s: gone"
+        "no usable responses, pausing for up to 300 s: gone"
     ]
     assert len(asyncio.all_tasks()) == 1
 

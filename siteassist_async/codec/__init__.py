@@ -92,7 +92,7 @@ def encode_body(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"json cannot be sent: {error}") from error
+        raise ConfigurationError(f"json cannot be serialized: {error}") from error
 
 
 class ErrorBody(NamedTuple):

@@ -79,7 +79,7 @@ def _first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
             name = _wire_name(note.name)
             return _first_fault(cause, f"{path}.{name}" if path else name)
         return _first_fault(cause, f"{path}[{note.index}]")
-    return path, "it is missing" if isinstance(error, KeyError) else str(error)
+    return path, "missing" if isinstance(error, KeyError) else str(error)
 
 
 def _wire_name(attribute: str) -> str:

@@ -41,7 +41,7 @@ def check_density(body: bytes) -> None:
     """
     if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise ResponseTooLargeError(
-            f"the body has more than {MOST_VALUES:,} values; get_raw gives its bytes"
+            f"the body has more than {MOST_VALUES:,} values; use get_raw for its bytes"
         )
 
 

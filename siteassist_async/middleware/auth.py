@@ -38,7 +38,7 @@ class Auth:
     def __init__(self, token: HiddenToken, base_url: str) -> None:
         if isinstance(token.value, str) and not _SENDABLE.fullmatch(token.value):
             raise ConfigurationError(
-                "the token is empty or has characters that a header cannot carry"
+                "the token is empty or has characters that a header must not contain"
             )
         self._token = token.value
         self._within = f"{base_url}/"
@@ -47,7 +47,9 @@ class Auth:
         """Send with the token."""
         # A link may have changed the URL, and aiohttp writes a line break in it as it is.
         if not request.url.startswith(self._within) or not _SENDABLE.fullmatch(request.url):
-            raise ConfigurationError(f"the token is for {self._within} only, not {request.url}")
+            raise ConfigurationError(
+                f"refusing to send the token outside base_url {self._within}: {request.url}"
+            )
         if isinstance(self._token, str):
             return send(_signed(request, self._token))
         return _send_with(self._token, request, send)
@@ -84,9 +86,9 @@ async def _ask(provider: Callable[[], Awaitable[str]], seconds: float) -> str:
         raise TokenError("the token callable was cancelled") from error
     except Exception as error:
         if limit.expired():
-            raise TokenError(f"the token callable gave none within {seconds:g} s") from error
+            raise TokenError(f"the token callable did not return within {seconds:g} s") from error
         raise TokenError(f"the token callable raised {type(error).__name__}") from error
     if not isinstance(token, str) or not _SENDABLE.fullmatch(token):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
         del token  # tools that report tracebacks show the locals too
-        raise TokenError("the token callable gave none that a header can carry")
+        raise TokenError("the token callable must return a str that a header can contain")
     return token

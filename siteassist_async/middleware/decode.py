@@ -136,7 +136,7 @@ def _judge(
         response.close_connection()
     elif not isinstance(error, ResponseTooLargeError) and _ends_early(response.body):
         response.close_connection()
-        return ConnectionFailedError("the response is truncated: its JSON ends early")
+        return ConnectionFailedError("the response is truncated: incomplete JSON")
     return error
 
 

@@ -107,7 +107,7 @@ class Permit:
 
 
 def _settled_before() -> RuntimeError:
-    return RuntimeError("this permit is settled already")
+    return RuntimeError("this permit is already settled")
 
 
 def _ignore(reason: WaitReason, expected: float) -> None:

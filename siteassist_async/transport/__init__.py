@@ -184,4 +184,6 @@ def _closed() -> SiteAssistError:
 
 
 def _in_use() -> SiteAssistError:
-    return ConfigurationError("the client is in use in another event loop: make one for each")
+    return ConfigurationError(
+        "the client is in use in another event loop: create one client per loop"
+    )

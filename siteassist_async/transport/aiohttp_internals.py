@@ -199,7 +199,7 @@ def woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
 
 def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None] | None = None) -> None:
     if content.exception() is None and not content.is_eof():
-        content.set_exception(aiohttp.ClientPayloadError("the connection was closed amid it"))
+        content.set_exception(aiohttp.ClientPayloadError("connection closed mid-response"))
 
 
 def _look(lost: asyncio.Future[None]) -> None:
@@ -341,7 +341,7 @@ class QuietConnector(FrugalConnector):
             if protocol.read_timeout is None:  # it is new, and so would be the next
                 if lost:
                     raise aiohttp.ServerDisconnectedError
-                raise aiohttp.ClientConnectionError("the server spoke before it was asked")
+                raise aiohttp.ClientConnectionError("the server sent data before the request")
 
 
 def new_connector(connections: int, tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:

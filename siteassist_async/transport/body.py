@@ -112,4 +112,4 @@ async def _next_piece(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _lost() -> aiohttp.ClientPayloadError:
-    return aiohttp.ClientPayloadError("the connection was closed amid it")
+    return aiohttp.ClientPayloadError("connection closed mid-response")

@@ -94,9 +94,9 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
         case aiohttp.ClientHttpProxyError():
             return ProxyError(error.status)
         case _ if is_broken(error):
-            return DisconnectedError(f"the connection broke before an answer came: {reason}")
+            return DisconnectedError(f"connection closed before a response: {reason}")
         case aiohttp.ClientResponseError():
-            return ConnectionFailedError(f"what came is not HTTP: {reason}")
+            return ConnectionFailedError(f"invalid HTTP response: {reason}")
         case aiohttp.ClientPayloadError() | HttpProcessingError() | EncodingError():
             return ConnectionFailedError(f"the response is truncated: {reason}")
         case _ if isinstance(error, _OF_A_PROGRAM) and not isinstance(error, OSError):
@@ -108,9 +108,9 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
 def _timed_out(error: TimeoutError, timeout: Timeout) -> SiteAssistError:
     match error:
         case aiohttp.SocketTimeoutError():
-            return TimedOutError(f"the server was silent for {timeout.read:g} s")
+            return TimedOutError(f"no data received for {timeout.read:g} s")
         case _:
-            return TimedOutError(f"no whole answer within {timeout.total:g} s")
+            return TimedOutError(f"no complete response within {timeout.total:g} s")
 
 
 def _unsent(error: TransportError) -> TransportError:
@@ -124,7 +124,7 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> TransportError:
         return CertificateError(f"the server's certificate cannot be trusted: {reason}")
     if is_out_of_descriptors(error):
         return ConnectionFailedError(f"no connection: {_DESCRIPTORS[error.os_error.errno]}")
-    return ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
+    return ConnectionFailedError(f"cannot connect to {error.host}:{error.port}: {reason}")
 
 
 def told(error: BaseException) -> str:  # noqa: PLR0911 - one a kind
@@ -132,11 +132,11 @@ def told(error: BaseException) -> str:  # noqa: PLR0911 - one a kind
     if isinstance(error, aiohttp.ClientPayloadError) and error.__cause__ is not None:
         return told(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed it"
+        return "closed by the server"
     if aiohttp_internals.OFF_BECAUSE and isinstance(error, _OF_A_PARSER):
-        return "it cannot be parsed"  # other parsers repeat what came, and not as bytes only
+        return "malformed response"  # other parsers repeat what came, and not as bytes only
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "the proxy refused"  # its own words may be any
+        return "refused by the proxy"  # its own words may be any
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(getattr(error.certificate_error, "verify_message", error))
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -59,12 +59,12 @@ class Inflater:
             EncodingError: It has not.
         """
         if self._members and not self._stream.eof:
-            raise EncodingError(f"the {self._encoding} body ends early")
+            raise EncodingError(f"the {self._encoding} body is incomplete")
 
     def _begin(self, data: bytes) -> None:
         self._members += 1
         if self._members > (1 if self._encoding == "deflate" else _MOST_MEMBERS):
-            raise EncodingError(f"the {self._encoding} body goes on after its end")
+            raise EncodingError(f"the {self._encoding} body has data after its end")
         window = ENCODINGS[self._encoding]
         if self._encoding == "deflate" and data[0] & 0x0F != 8:
             window = -window  # without the zlib header that RFC 9110 asks for, as some send it

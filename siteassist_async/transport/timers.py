@@ -22,7 +22,7 @@ class AttemptTimer:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
-            raise RuntimeError("requests are sent from tasks only")
+            raise RuntimeError("requests must be sent from a task")
         ends = loop.time() + seconds
         self._attempts[task] = ends, task.cancelling()
         if self._timer is None or ends < self._timer.when():
