@@ -1,15 +1,15 @@
-"""Log records of what happens, by the standard library's logging.
+"""Log records of events, through the standard library's logging.
 
 | logger                    | level   | when                                                      |
 |---------------------------|---------|-----------------------------------------------------------|
-| `siteassist_async.http`   | DEBUG   | an attempt has ended                                      |
+| `siteassist_async.http`   | DEBUG   | an attempt ended                                          |
 | `siteassist_async.retry`  | INFO    | a failed attempt is retried                               |
-| `siteassist_async.pacing` | INFO    | a call, or all, wait for longer than a second; else DEBUG |
-| `siteassist_async.bulk`   | WARNING | an outage has begun or ended                              |
+| `siteassist_async.pacing` | INFO    | one call or all wait for more than a second; else DEBUG   |
+| `siteassist_async.bulk`   | WARNING | an outage started or ended                                |
 | `siteassist_async.events` | ERROR   | an event listener raised                                  |
 
 Every record has the fields of its event as `extra`: `operation`, `subject`, `attempt`, `status`,
-`duration`, `delay`, `reason`, …; an exception comes as `error`, its class's name.
+`duration`, `delay`, `reason` and so on; `error` is the name of the exception's class.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from siteassist_async.events import (
 )
 
 NOTICEABLE = 1.0
-"""Seconds: a wait that is longer is logged at INFO where it begins."""
+"""Seconds: a longer wait is logged at INFO when it starts."""
 
 HTTP = logging.getLogger("siteassist_async.http")
 _RETRY = logging.getLogger("siteassist_async.retry")
 _PACING = logging.getLogger("siteassist_async.pacing")
 _BULK = logging.getLogger("siteassist_async.bulk")
 
-# Without it Python would print warnings of a library whose user has set up no logging.
+# Without it, Python prints a library's warnings to stderr if the user has not set up logging.
 logging.getLogger("siteassist_async").addHandler(logging.NullHandler())
 
 REASONS = {
@@ -50,7 +50,7 @@ REASONS = {
 
 
 def log_call(event: Event) -> None:
-    """Write what a call, or many, do."""
+    """Log the event of a call or of bulk work."""
     match event:
         case AttemptEnded(error=None):
             text = "%s %s: %s in %.3f s (%d bytes, attempt %d)"
@@ -93,7 +93,7 @@ def log_call(event: Event) -> None:
 
 
 def log_pace(event: Event) -> None:
-    """Write what a pacer does."""
+    """Log the event of a pacer."""
     match event:
         case GateClosed():
             level = logging.INFO if event.seconds > NOTICEABLE else logging.DEBUG

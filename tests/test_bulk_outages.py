@@ -41,7 +41,7 @@ from siteassist_async import (
     ValidationError,
 )
 from siteassist_async.bulk import MOST_PARKED, UNPROVEN, Options, each
-from siteassist_async.outage import WINDOW, is_final, is_own_word, needs_a_person
+from siteassist_async.outage import WINDOW, is_final, is_specific_to_id, needs_a_person
 from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
@@ -795,8 +795,8 @@ async def test_tasks_may_be_eager() -> None:
 
 def test_what_the_errors_say() -> None:
     """An own word has its documented code; only a missing id and none at all are final."""
-    assert all(map(is_own_word, [*OWN_WORD, MISSING, ConflictError(code="CONFLICT")]))
-    assert not any(map(is_own_word, ANYONES))
+    assert all(map(is_specific_to_id, [*OWN_WORD, MISSING, ConflictError(code="CONFLICT")]))
+    assert not any(map(is_specific_to_id, ANYONES))
     assert not any(map(is_final, [*OWN_WORD, *ANYONES]))
     assert [type(error) for error in [*OWN_WORD, *ANYONES] if needs_a_person(error)] == [
         PermissionDeniedError,
