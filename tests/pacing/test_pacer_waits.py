@@ -59,7 +59,7 @@ def lookers() -> int:
 
 def queues(pacer: AdaptivePacer) -> int:
     """The event loops in which somebody waits."""
-    return len(pacer._lanes)  # pyright: ignore[reportPrivateUsage] # nothing else tells
+    return len(pacer._queues)  # pyright: ignore[reportPrivateUsage] # nothing else tells
 
 
 def lock_of(pacer: AdaptivePacer) -> threading.RLock:
