@@ -1,4 +1,4 @@
-"""Many awaits at once, bounded, one outcome a key."""
+"""Bulk work: fetch many keys concurrently, with bounded memory and one outcome per key."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from siteassist_async.outage import (
     Guard,
     Held,
     Job,
-    ends_all,
+    ends_bulk_work,
     is_final,
-    is_own_word,
     is_refusal_of_all,
+    is_specific_to_id,
     needs_a_person,
     probe_delays,
 )
@@ -43,28 +43,28 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MOST_BYTES = 2**26
-"""Bytes that may wait for a slow caller; those in flight come on top."""
+"""Bytes of results that may wait for a slow caller, not counting requests in flight."""
 
 MOST_PARKED = 1000
-"""Keys that may wait for their own sake at once, beside those in flight."""
+"""Keys that may be parked at once (waiting because of their own `Retry-After`), besides those in
+flight."""
 
 UNPROVEN = 5
-"""So many times as many failures in a row are needed where nothing was ever answered: those further
-on in the input may be."""
+"""Factor on the outage threshold while no key has succeeded yet: later keys may be fine."""
 
 
 @frozen
 class Options(Generic[K]):
-    """How bulk work deals with trouble.
+    """How bulk work handles failures.
 
     Attributes:
-        wait: Seconds to wait while nothing is answered, before giving up.
-        strict: Let no failure be an outcome before anything was answered, not of a few keys
-            either: it may be the token's or the URL's.
-        proven: A key that was answered by an earlier run.
-        elsewhere: Gives keys from all over the input, to be asked where none was ever answered.
-        stopped: Whether to begin nothing more.
-        emit: Hears of outages.
+        wait: Seconds to wait through an outage before giving up.
+        strict: Accept no failure as an outcome before any key has succeeded, not even for a
+            handful of keys: the token or the base URL may be wrong.
+        proven: A key that succeeded in an earlier run; used to probe.
+        elsewhere: Returns keys sampled from the whole input, to probe while none has succeeded.
+        stopped: Returns True once no further work should start.
+        emit: Receives OutageStarted and OutageEnded.
     """
 
     wait: float = WAIT
@@ -77,12 +77,12 @@ class Options(Generic[K]):
 
 
 class Input(Protocol[K]):
-    """Where keys come from, one at a time.
+    """A source of keys, read one at a time.
 
     Attributes:
-        key: The one taken last.
-        exhausted: No more will come.
-        fault: What reading them raised.
+        key: The key that was taken last.
+        exhausted: Whether there are no more keys.
+        fault: The exception that reading the input raised, if any.
     """
 
     key: K
@@ -90,25 +90,29 @@ class Input(Protocol[K]):
     fault: Exception | None
 
     def begin(self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]) -> None:
-        """Call `wake` from now on where there are keys again, or no more; `ended` with a task."""
+        """Start reading.
+
+        `wake` is called when keys become available and when the input ends; `ended` is called with
+        the task that reads, if there is one, when it finishes.
+        """
         ...
 
     def take(self) -> bool:
-        """Take the next key, if there is one at the moment."""
+        """Take the next key into `key`; False if none is available at the moment."""
         ...
 
     async def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         ...
 
 
 @define
 class Outage:
-    """Nothing is answered any more.
+    """An outage: requests for all keys fail.
 
     Attributes:
-        since: When that began, by the clock.
-        error: What came last.
+        since: When it started, by the clock.
+        error: The most recent error.
     """
 
     since: float
@@ -124,25 +128,26 @@ async def each(  # noqa: PLR0913 - the options of bulk work, each by its name
     weigh: Callable[[V], int] | None = None,
     options: Options[K] | None = None,
 ) -> AsyncGenerator[tuple[K, V | SiteAssistError], None]:
-    """Fetch every key, at most `limit` at once, and yield one outcome a key as it comes.
+    """Fetch every key with at most `limit` in flight, yielding one outcome per key as it completes.
 
-    A key is read from the input only when there is a slot for it, and at most `limit` outcomes
-    wait for the caller, or as many as weigh `MOST_BYTES`, so that memory does not depend on the
-    input's length; a slow caller slows the fetching. With `ordered` the outcomes come in the keys'
-    order, which holds back those behind a slow one. Keys that wait because the API asked them to
-    make room for others, up to `MOST_PARKED`.
+    Backpressure: a key is read from the input only when a slot is free, and at most `limit`
+    outcomes (or `MOST_BYTES` of them, as measured by `weigh`) wait for the caller. So memory does
+    not depend on the length of the input, and a slow caller slows the fetching down. With
+    `ordered`, outcomes come in the order of the keys, and those behind a slow key wait for it. A
+    key that waits for its own `Retry-After` gives up its slot; up to `MOST_PARKED` may do so.
 
-    A failure that may be everyone's is held until it is known whether others are answered: see
-    `Guard`. Where nothing is answered any more, nothing further is read, one key that was answered
-    is asked for now and then, and what failed meanwhile is asked for again afterwards; after
-    `options.wait` seconds an OutageError ends it all.
+    A failure that may be part of an outage is held back until it is known whether other keys
+    succeed: see `Guard`. During an outage no further keys are read, a key that succeeded before is
+    probed at growing intervals, and everything that failed meanwhile is fetched again afterwards.
+    After `options.wait` seconds, OutageError is raised.
 
-    The input is read in one task and one context. Leaving early (close the generator, as
-    `contextlib.aclosing` does) or being cancelled cancels what is in flight and waits for its end.
-    In place of all that is to come a ClientClosedError is raised at once, and so is whatever
-    `fetch` raises beside a `SiteAssistError`, and a 401 or 402 of a key that was answered before,
-    or twice of one where none was. What the input itself raises comes after the outcomes of the
-    keys before it.
+    The input is read in one task and one context. Closing the generator early (as
+    `contextlib.aclosing` does) or cancelling it cancels the requests in flight and waits for them.
+
+    Raised at once, in place of all outcomes that have not been yielded yet: ClientClosedError,
+    anything that `fetch` raises other than a `SiteAssistError`, and a 401 or 402 that is confirmed
+    by a key that succeeded before or, if there is none, by a second request. An exception of the
+    input is raised after the outcomes of the keys before it.
     """
     pool = Pool(input_of(keys), fetch, limit=limit, ordered=ordered, weigh=weigh, options=options)
     try:
@@ -155,15 +160,15 @@ async def each(  # noqa: PLR0913 - the options of bulk work, each by its name
 
 
 class Pool(Generic[K, V]):
-    """Tasks that share one input, and the outcomes that wait for the caller.
+    """Worker tasks that share one input, and the outcomes that wait for the caller.
 
-    `fill` begins; whoever takes outcomes otherwise than by `take` calls it after them. `weigh`
-    tells the bytes of a value.
+    Call `fill` to start, and again after taking outcomes from `outcomes` directly rather than with
+    `take`. `weigh` returns the size of a value in bytes.
 
     Attributes:
-        active: Keys that are being fetched.
-        outcomes: Those that the caller may take.
-        outage: Where nothing is answered at the moment.
+        active: Number of keys in flight.
+        outcomes: Outcomes that are ready for the caller.
+        outage: The current outage, if there is one.
     """
 
     def __init__(  # noqa: PLR0913 - as of `each`
@@ -190,7 +195,7 @@ class Pool(Generic[K, V]):
         self._guard = Guard[K](window, options.proven, answered)
         self._again: deque[Job[K]] = deque()
         self._early: dict[int, tuple[K, V | SiteAssistError]] = {}
-        # Of the keys those that are being fetched, that wait for their own sake, and all.
+        # Numbers of keys: in flight, parked, and taken from the input so far.
         self.active = self._parked = self._taken = 0
         self._settled = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,7 +208,7 @@ class Pool(Generic[K, V]):
         self._input.begin(self._wake, self._ended)
 
     async def has_outcomes(self) -> bool:
-        """Wait until there are some; False where no more will come."""
+        """Wait until an outcome is ready; False once there will be no more."""
         while self._fault is None:
             if self.outcomes:
                 return True
@@ -216,7 +221,7 @@ class Pool(Generic[K, V]):
         raise self._fault
 
     def take(self) -> tuple[K, V | SiteAssistError]:
-        """Take the next outcome, and begin what there is room for then."""
+        """Take the next outcome, and start fetching the keys that there is room for now."""
         key, result = self.outcomes.popleft()
         if self._weigh is not None and not isinstance(result, SiteAssistError):
             self._weight -= self._weigh(result)
@@ -225,7 +230,7 @@ class Pool(Generic[K, V]):
         return key, result
 
     async def stop(self) -> None:
-        """Cancel what is in flight, and wait for its end."""
+        """Cancel the requests in flight, and wait for them to end."""
         self._stopped = True  # a fetch may swallow the cancellation
         for task in self._tasks:
             task.cancel()
@@ -233,7 +238,7 @@ class Pool(Generic[K, V]):
         await self._input.stop()
 
     def fill(self) -> None:
-        """Begin as many as there are keys and room for."""
+        """Start fetching as many keys as are available and as there is room for."""
         while (job := self._next()) is not None:
             self._spawn(self._work(job), self._hosted)
 
@@ -243,7 +248,9 @@ class Pool(Generic[K, V]):
         self._parked += 1
         self.fill()
         if self._input.exhausted and not self.active:
-            self._look()  # one answer tells the pacer whose refusals these are
+            # Only parked keys are left. One success shows the pacer that the API throttles these
+            # keys and not all requests.
+            self._check_soon()
 
     def unpark(self) -> None:
         """As `Host.unpark`."""
@@ -270,11 +277,12 @@ class Pool(Generic[K, V]):
         self._changed.set()
 
     def _is_done(self) -> bool:
-        # What is held or to be asked for again has a task that sees to it, unless all is to end.
+        # Held failures and keys to be fetched again always have a task that handles them, unless
+        # the work is being stopped.
         return not self._tasks and (self._input.exhausted or self._options.stopped())
 
     def _next(self) -> Job[K] | None:
-        """Take a key, if there is room and there is one."""
+        """Take the next key; None if there is no room or no key."""
         if self.active >= self._limit or self._checking or self._stopped:
             return None
         if self._again and not self._options.stopped():
@@ -305,29 +313,29 @@ class Pool(Generic[K, V]):
                 self.active -= 1
                 self._answered(job, value)
             job = self._next()
-        self._look_if_idle()
+        self._check_if_idle()
 
     def _answered(self, job: Job[K], value: V) -> None:
         guard = self._guard
         guard.proven = job.key
         if guard.held or not guard.answered:
-            self._let_go(guard.succeeded(job))
+            self._resolve(guard.succeeded(job))
         if self._weigh is not None:
             self._weight += self._weigh(value)
         self._settle(job, value)
 
     def _failed(self, job: Job[K], error: SiteAssistError) -> None:
-        if ends_all(error):
+        if ends_bulk_work(error):
             raise error
         if is_final(error) or error.isolated:
-            self._guard.heard(job, error)
+            self._guard.note(job, error)
             self._settle(job, error)
         elif self._guard.hold(job, error, self._taken, self._options.clock.now()):
-            self._look()
+            self._check_soon()
 
     def _settle(self, job: Job[K], result: V | SiteAssistError) -> None:
         if self._fault is not None:
-            return  # it comes in place of all that is to come
+            return  # the fault replaces all outcomes that are still to come
         if self._ordered:
             self._early[job.index] = job.key, result
             while self._settled in self._early:
@@ -337,10 +345,10 @@ class Pool(Generic[K, V]):
             self.outcomes.append((job.key, result))
         self._changed.set()
 
-    def _let_go(self, released: list[Held[K]], *, in_outage: bool = False) -> None:
-        """Settle what failed while others are answered, or ask for it once more.
+    def _resolve(self, released: list[Held[K]], *, in_outage: bool = False) -> None:
+        """Decide about failures now that other keys succeed: an outcome, or one more request.
 
-        What failed in an outage is asked for again, whatever it was.
+        Keys that failed during an outage are always fetched again.
         """
         for held in released:
             if held.is_settled() and not in_outage:
@@ -349,34 +357,34 @@ class Pool(Generic[K, V]):
                 held.job.strikes += 1
                 self._again.append(held.job)
 
-    def _look_if_idle(self) -> None:
-        """Look closer where nothing else is under way that could tell."""
+    def _check_if_idle(self) -> None:
+        """Probe if failures are held and no request in flight can show whether keys succeed."""
         if self._guard.held and not (self.active or self._parked):
-            self._look()
+            self._check_soon()
 
-    def _look(self) -> None:
+    def _check_soon(self) -> None:
         if not (self._checking or self._stopped or self._options.stopped()):
             self._checking, self._woken = True, False
             self._spawn(self._check(), self._context)
 
     async def _check(self) -> None:
-        """Find out whether anything is answered, and wait until it is."""
+        """Find out whether requests succeed, and wait through the outage if they do not."""
         guard = self._guard
         try:
             if not self._is_a_handful():
                 failed = await self._wait_for_answer()
-                self._let_go(guard.release(failed), in_outage=self.outage is not None)
-            elif not (self.active or self._parked):  # else those may be answered yet
+                self._resolve(guard.release(failed), in_outage=self.outage is not None)
+            elif not (self.active or self._parked):  # otherwise one of those may still succeed
                 for held in guard.release(guard.held):
                     self._settle(held.job, held.error)
         finally:
             self._checking = False
             self.outage = None
         self.fill()
-        self._look_if_idle()
+        self._check_if_idle()
 
     def _is_a_handful(self) -> bool:
-        """Whether a few keys failed and nothing else is known: then that is their outcome."""
+        """Whether the input is too short to tell an outage: then each failure is an outcome."""
         guard = self._guard
         return (
             not (self._options.strict or guard.answered)
@@ -386,13 +394,13 @@ class Pool(Generic[K, V]):
         )
 
     async def _wait_for_answer(self) -> list[Held[K]]:
-        """Ask until something is answered; returns the failures that came before that was asked."""
+        """Probe until a request succeeds; returns the failures from before that probe was sent."""
         options, clock = self._options, self._options.clock
         began = self._guard.since if self._guard.held else clock.now()
         delays = probe_delays()
         while True:
             before = list(self._guard.held)
-            error = await self._ask(self._candidates())
+            error = await self._probe(self._candidates())
             if error is None:
                 break
             self._give_up_if_hopeless(error, waited=clock.now() - began)
@@ -407,7 +415,7 @@ class Pool(Generic[K, V]):
         return before
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait before the next probe; False where all is to end, or the input tells more."""
+        """Wait before the next probe; False if the work is stopped or there are new keys."""
         clock = self._options.clock
         until = clock.now() + seconds
         while not (self._options.stopped() or self._is_more_to_try()):
@@ -418,22 +426,22 @@ class Pool(Generic[K, V]):
         return False
 
     def _is_more_to_try(self) -> bool:
-        """Whether the input has gone on, and so few keys failed that others may be answered."""
+        """Whether new keys have arrived while too few have failed to assume an outage."""
         guard = self._guard
         return self._woken and not guard.answered and len(guard.held) < guard.window
 
-    async def _ask(self, keys: Sequence[K]) -> SiteAssistError | None:
-        """Ask for keys until one is answered; why none was."""
+    async def _probe(self, keys: Sequence[K]) -> SiteAssistError | None:
+        """Fetch keys until one succeeds; returns None then, else the last error."""
         guard, options = self._guard, self._options
         last: SiteAssistError | None = None
         for key in keys:
             try:
                 await self._fetch(key)
             except SiteAssistError as error:
-                if ends_all(error):
+                if ends_bulk_work(error):
                     raise
                 lenient = not (options.strict or guard.answered)
-                if is_final(error) or (lenient and is_own_word(error)):
+                if is_final(error) or (lenient and is_specific_to_id(error)):
                     return None
                 last = error
             else:
@@ -442,7 +450,7 @@ class Pool(Generic[K, V]):
         return last
 
     def _candidates(self) -> Sequence[K]:
-        """One that was answered; where none was, one that failed and, at first, others."""
+        """The keys to probe: one that succeeded before or, without one, failed and sampled keys."""
         guard, elsewhere = self._guard, self._options.elsewhere
         if guard.answered:
             return [cast("K", guard.proven)]
@@ -480,7 +488,7 @@ async def _one_by_one(keys: AsyncIterator[K]) -> AsyncGenerator[Sequence[K], Non
 
 
 class _PlainInput(Generic[K]):
-    """Keys of an iterator, each step in one context."""
+    """The keys of an iterator; every step runs in the same context."""
 
     key: K
 
@@ -491,7 +499,7 @@ class _PlainInput(Generic[K]):
         self._context = copy_context()
 
     def begin(self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]) -> None:
-        """There is nothing to wait for."""
+        """Nothing to start: keys are read as they are taken."""
 
     def take(self) -> bool:
         """As `Input.take`."""
@@ -501,16 +509,16 @@ class _PlainInput(Generic[K]):
             self.key = self._context.run(next, self._keys)
         except StopIteration:
             self.exhausted = True
-        except Exception as error:  # noqa: BLE001 - the input is the caller's code; told to them last
+        except Exception as error:  # noqa: BLE001 - the input is the caller's code; raised after its outcomes
             self.exhausted, self.fault = True, error
         return not self.exhausted
 
     async def stop(self) -> None:
-        """There is nothing to end."""
+        """Nothing to stop."""
 
 
 class AsyncInput(Generic[K]):
-    """Keys of an async iterator of sequences, read in one task: the next when none is left."""
+    """The keys of an async iterator of blocks, read in one task, a block at a time on demand."""
 
     key: K
 
@@ -524,7 +532,7 @@ class AsyncInput(Generic[K]):
     def begin(self, wake: Callable[[], None], ended: Callable[[asyncio.Task[None]], None]) -> None:
         """As `Input.begin`."""
         self._reader = asyncio.get_running_loop().create_task(self._read(wake))
-        self._reader.add_done_callback(ended)  # it may be cancelled by what it waits for
+        self._reader.add_done_callback(ended)  # the input may cancel the task
 
     def take(self) -> bool:
         """As `Input.take`."""
@@ -544,11 +552,11 @@ class AsyncInput(Generic[K]):
             while True:
                 await self._wanted.wait()
                 self._ready.extend(await anext(self._blocks))
-                self._wanted.clear()  # last, for it was set again while the block was read
+                self._wanted.clear()  # only now: `take` sets it again while the block is being read
                 wake()
         except StopAsyncIteration:
             pass
-        except Exception as error:  # noqa: BLE001 - the input is the caller's code; told to them last
+        except Exception as error:  # noqa: BLE001 - the input is the caller's code; raised after its outcomes
             self.fault = error
         self.exhausted = True
         wake()

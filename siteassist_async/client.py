@@ -1,4 +1,4 @@
-"""The client: the chain as one list, and what hangs on it."""
+"""The client: its options, its chain of middleware, and `SiteAssist.request`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     import aiohttp
 
 BASE_URL = "https://api.siteassist.io/v2"
-"""Where the API is, unless a client is told otherwise."""
+"""The default base URL."""
 
 _NO_BASE_URL = re.compile(r"[^!-~]|[@?#\\]")
 
 _HEADERS = {
     "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",  # aiohttp's own asks for more where more is installed
+    "Accept-Encoding": "gzip, deflate",  # aiohttp adds br and zstd where they are installed
     "User-Agent": f"siteassist_async/{__version__}",
 }
 
@@ -49,39 +49,40 @@ _HEADERS = {
 class SiteAssist:
     """A client of the SiteAssist API, for one project's token.
 
-    Use it as `async with SiteAssist(…) as client`, for as long as there is work: it keeps the
-    connections. It works in one event loop after another, not in two at once. Clients of one
-    process with the same base URL and token share one pace.
+    Use it as `async with SiteAssist(…) as client`, and keep it for as long as there is work: it
+    holds the connection pool. It may be used in one event loop after another, not in two at once.
+    Clients of a process with the same base URL and token share one rate limit.
 
     Args:
-        token: A private key (`sk_…`) or a visitor's session token; or an async callable that gives
-            one, asked at each attempt and once more after a 401. By default $SITEASSIST_TOKEN.
-        base_url: By default $SITEASSIST_BASE_URL, or the API's own. Must be https, unless it is
-            this machine.
-        timeout: For each attempt. A number is the seconds that a whole attempt may take, however
-            they are spent; a `Timeout` limits its phases as well.
-        retry: How often and how late a failed attempt is made again.
-        deadline: Seconds for one whole call, its waits and retries included; None: no end.
-        concurrency: Requests in flight at once, and connections, at most.
-        max_rate: Requests a second, at most, where the limit is known; None: it is found.
-        middleware: Callables `(request, send) -> Response`, the first outermost. They stand
-            between retry and pacing, so that they see each attempt and hold no slot. They may
-            return a response without sending anything.
-        on_event: Called at each event of this client's calls and pace, as those of
-            `client.events`; see `siteassist_async.events`.
+        token: A private key (`sk_…`) or a visitor's session token; or an async callable that
+            returns one, called for each attempt and once more after a 401. Defaults to
+            $SITEASSIST_TOKEN.
+        base_url: Defaults to $SITEASSIST_BASE_URL, or else to the public API. Must be https unless
+            the host is this machine.
+        timeout: For each attempt. A number limits the whole attempt, in seconds; a `Timeout` limits
+            its phases as well.
+        retry: When and how often failed attempts are retried.
+        deadline: Seconds for a whole call, including waits and retries; None for no limit.
+        concurrency: Maximum number of requests in flight, and of connections.
+        max_rate: Maximum requests per second, if the rate limit is known; None to detect it.
+        middleware: Callables `(request, send) -> Response`, the first one outermost. They run
+            between retry and pacing: once for each attempt, and before it holds a slot. They may
+            return a response without sending the request.
+        on_event: Called with each event of this client's calls and of its pacer; see
+            `siteassist_async.events`.
         session: A session to use instead of the client's own, with its connector, proxy and
-            middlewares; it is not closed. What it adds to requests is its owner's business.
-        tls: Replaces the default context, as for a private CA: never less than its verification.
-        max_body: Bytes of a conversation, decompressed, at most. The default keeps what a hostile
-            body can hold the event loop below a tenth of a second.
-        pacer: Replaces the pacer of this process, as with one that several machines share.
-        clock: The time, for tests.
+            middlewares. The client does not close it, and does not change what it adds to requests.
+        tls: Replaces the default TLS context, for example for a private CA. It is used as it is.
+        max_body: Maximum size of a response body, in bytes after decompression. With the default, a
+            hostile body blocks the event loop for less than 0.1 s.
+        pacer: Replaces the pacer of this process, for example by one that several machines share.
+        clock: Source of time and sleep, for tests.
 
     Raises:
-        ConfigurationError: An option cannot work.
+        ConfigurationError: An option is invalid.
     """
 
-    _base_url = "(not made)"  # for the repr, where an option is refused
+    _base_url = "(not initialized)"  # for the repr, if __init__ raises
 
     def __init__(  # noqa: PLR0913 - the options of a client, each by its name
         self,
@@ -106,7 +107,7 @@ class SiteAssist:
         hidden = HiddenToken(os.environ["SITEASSIST_TOKEN"] if token is None else token)
         del token  # tools that report tracebacks show the locals too
         if not (isinstance(hidden.value, str) or callable(hidden.value)):
-            wanted = "a str or an async callable"  # type: ignore[unreachable] # for whom has no checker
+            wanted = "a str or an async callable"  # type: ignore[unreachable] # for users without a type checker
             kind = type(hidden.value).__name__
             raise ConfigurationError(f"token must be {wanted}, not of type {kind}")
         _check(
@@ -122,9 +123,13 @@ class SiteAssist:
         )
         options = _checked_options(timeout, retry, deadline, middleware)
         if session is not None and tls is not None:
-            raise ConfigurationError("with a session, tls belongs to the session's connector")
+            raise ConfigurationError(
+                "session and tls exclude each other: set TLS on the session's connector"
+            )
         if pacer is not None and max_rate is not None:
-            raise ConfigurationError("with a pacer, max_rate is the pacer's own")
+            raise ConfigurationError(
+                "pacer and max_rate exclude each other: set the rate on the pacer"
+            )
         self._base_url = _checked(base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL)
         self._auth = Auth(hidden, self._base_url)
         self._concurrency = concurrency
@@ -154,8 +159,8 @@ class SiteAssist:
             events=self._events,
             closing=self._closing,
         )
-        # The first sees a request first. Below retry all is done anew for each attempt; the user's
-        # middleware holds no slot, and neither waits for one nor sees the token.
+        # The first middleware is the outermost. Everything below retry runs once per attempt. The
+        # user's middleware runs above pacing and auth: it holds no slot and never sees the token.
         self._call = chain(
             [
                 retrying,
@@ -175,7 +180,7 @@ class SiteAssist:
         )
         return self
 
-    # Properties, not attributes: so `help` shows them, and `create_autospec` knows them.
+    # Properties rather than attributes, so that `help` and `create_autospec` see them.
 
     @property
     def conversations(self) -> Conversations:
@@ -184,12 +189,12 @@ class SiteAssist:
 
     @property
     def pacer(self) -> Pacer:
-        """What holds the requests to the rate limit: the one given, or that of this process."""
+        """The pacer, which keeps requests within the rate limit; shared within the process."""
         return self._pacer
 
     @property
     def events(self) -> EventStream[Event]:
-        """What the client does: `client.events.subscribe(listener)`."""
+        """The event stream: `client.events.subscribe(listener)`."""
         return self._events
 
     def with_options(
@@ -200,11 +205,11 @@ class SiteAssist:
         deadline: float | None = None,
         middleware: Sequence[Middleware] | None = None,
     ) -> Self:
-        """A view of this client with other options, for one call or a group of them.
+        """Return a view of this client with other options, for one call or a group of calls.
 
-        It shares the connections, the slots, the pace and, unless `retry` has another one, the
-        retry budget; closing either closes both. What is not given stays; `deadline=math.inf`
-        lifts a deadline.
+        The view shares the connections, the slots, the pacer and, unless `retry` has a different
+        budget, the retry budget; closing either closes both. Options that are not given keep their
+        values; `deadline=math.inf` removes a deadline.
         """
         given = self._options
         options = _checked_options(
@@ -228,21 +233,24 @@ class SiteAssist:
         headers: Mapping[str, str] | None = None,
         bulk: bool = False,
     ) -> Awaitable[T]:
-        """Make any request, as all methods of this package do; the deadline counts from this call.
+        """Make a request to any endpoint, with this client's retries, pacing and errors.
+
+        All methods of this package use it. The deadline starts when it is called.
 
         Args:
             operation: The endpoint.
-            subject: What stands for `{id}` in its path; also what the pacing takes for one thing
-                that the API may refuse by itself, and what events and logs name.
-            query: Parameters of the URL; True is "true".
-            json: Sent as a JSON body: what `json.dumps` takes, and attrs instances.
-            headers: Sent beside those of every request, in place of any that has the same name.
-            bulk: Whether it is one of many: it waits as long as the API asks, and calls that
-                somebody waits for go first.
+            subject: The id that replaces `{id}` in the operation's path. Pacing treats requests for
+                the same subject as one resource, which the API may throttle on its own; events and
+                logs name it.
+            query: Query parameters; True is sent as "true".
+            json: The JSON body: anything that `json.dumps` accepts, and attrs instances.
+            headers: Additional headers; they replace default headers of the same name.
+            bulk: Whether the call is part of bulk work: it waits for as long as the API asks, and
+                interactive calls go first.
 
         Raises:
             ConfigurationError: The request cannot be sent as it is.
-            SiteAssistError: As `conversations.get` does, by the response.
+            SiteAssistError: The errors of `conversations.get`, as the response requires.
         """
         options = self._options
         own = _HEADERS if headers is None else {**_HEADERS, **headers}
@@ -264,7 +272,7 @@ class SiteAssist:
         return self._call(request)
 
     async def close(self) -> None:
-        """Close the connections; what is in flight or waits fails at once, as does what follows."""
+        """Close the connections; calls in flight, waiting calls and later calls fail at once."""
         self._closing.close()
         self._events.close()
         await self._transport.close()
@@ -280,7 +288,7 @@ class SiteAssist:
 
 
 class ClientEvents(EventStream[Event]):
-    """The events of one client's calls, and of its pacer while somebody listens."""
+    """The event stream of one client, which includes its pacer's events while it has listeners."""
 
     def __init__(self, pacer: Pacer) -> None:
         super().__init__(log_call)
@@ -288,24 +296,24 @@ class ClientEvents(EventStream[Event]):
         self._end: Callable[[], None] | None = None
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` at each event from now on; returns a function that ends it.
+        """Call `listener` with each event from now on; returns a function that unsubscribes it.
 
-        It is called in the thread and task of what caused the event, and must be quick. What it
-        raises is logged and goes no further: no request is lost by a listener's fault.
+        It is called synchronously, in the thread and task that caused the event, so it must be
+        quick. An exception that it raises is logged and does not affect the request.
         """
         if self._end is None:
             self._end = self._pacer.events.subscribe(self.emit)
         return super().subscribe(listener)
 
     def close(self) -> None:
-        """Listen no longer to a pacer that outlives the client."""
+        """Unsubscribe from the pacer, which may outlive the client."""
         if self._end is not None:
             self._end()
             self._end = None
 
 
 class _Options(NamedTuple):
-    """What differs between the views of one client."""
+    """The options that differ between the views of one client."""
 
     timeout: Timeout
     retry: RetryPolicy
@@ -361,23 +369,23 @@ _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pacer": ("a Pacer", lambda v: v is None or isinstance(v, Pacer)),
     "clock": ("a Clock", lambda v: hasattr(v, "now") and hasattr(v, "sleep")),
 }
-"""What each option must be, and whether a value is that."""
+"""For each option: a description of valid values, and a check for them."""
 
 
 def _check(**options: object) -> None:
     for name, value in options.items():
         wanted, fits = _WANTED[name]
         if not fits(value):
-            # Only numbers are shown: anything else may be, or hold, the token.
+            # Only numbers are shown: anything else may be, or contain, the token.
             got = value if isinstance(value, int | float) else f"of type {type(value).__name__}"
             raise ConfigurationError(f"{name} must be {wanted}, not {got}")
 
 
 def _checked(base_url: str) -> str:
-    """Refuse a base URL that would send the token in the clear, or to nowhere."""
-    if _NO_BASE_URL.search(base_url):  # not shown, for it may hold a password
+    """Reject a base URL that is malformed or would expose the token; returns it normalized."""
+    if _NO_BASE_URL.search(base_url):  # not shown: it may contain a password
         raise ConfigurationError(
-            "base URL: neither credentials, query, fragment, spaces nor non-ASCII belong there"
+            "base_url must not contain credentials, a query, a fragment, spaces or non-ASCII text"
         )
     try:
         parts = urlsplit(base_url)
@@ -388,7 +396,7 @@ def _checked(base_url: str) -> str:
         raise ConfigurationError(f"base URL {base_url!r}: expected https://host/path")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise ConfigurationError(
-            f"base URL {base_url!r}: must be https, or the token is in the clear"
+            f"base URL {base_url!r}: must be https, because http exposes the token"
         )
     return base_url.rstrip("/")
 

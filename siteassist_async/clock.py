@@ -1,4 +1,4 @@
-"""The time as the package sees it: a clock that tests and simulations can replace."""
+"""Clocks: the package's only source of time, so that tests and simulations can replace it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A monotonic clock and a sleep that agree with each other."""
+    """A monotonic clock and a matching sleep."""
 
     def now(self) -> float:
-        """Seconds since an arbitrary moment; never goes back."""
+        """Return seconds since an arbitrary point in time; never decreases."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Suspend the caller for `seconds`; zero or less only gives way to others."""
+        """Suspend the caller for `seconds`; zero or less only yields to the event loop."""
         ...
 
 
 class SystemClock:
     """The machine's clock; the same for every event loop and thread of the process."""
 
-    # Without a frame of ours around it: each request asks several times.
+    # The function itself, without a wrapper: each request calls it several times.
     now = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The end of a client, for the calls that wait."""
+"""Closing a client: the calls that wait are interrupted."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ if TYPE_CHECKING:
 
 
 class Closing:
-    """Ends every wait of a client's calls at once when the client is closed."""
+    """Interrupts every wait of a client's calls when the client is closed.
+
+    It cancels the tasks that wait, as `asyncio.timeout` does, and turns that cancellation into a
+    ClientClosedError. A cancellation from outside passes as it is.
+    """
 
     def __init__(self) -> None:
         self._closed = False
-        # By task: how often it was cancelled before it began to wait.
+        # For each waiting task: `task.cancelling()` when its wait started.
         self._waiting: dict[asyncio.Task[object], int] = {}
         self._ended: set[asyncio.Task[object]] = set()
 
     @contextmanager
     def interrupting(self) -> Generator[None]:
-        """Wait in this context; a wait in a wait counts once.
+        """A context to wait in; it may be nested.
 
         Raises:
-            ClientClosedError: The client was closed, before or meanwhile.
+            ClientClosedError: The client was closed before or during the wait.
         """
         if self._closed:
             raise ClientClosedError("the client is closed")
@@ -48,7 +52,7 @@ class Closing:
             self._ended.discard(task)
 
     def close(self) -> None:
-        """End all that wait, and all that will."""
+        """Interrupt all current waits, and refuse later ones."""
         self._closed = True
         for task in self._waiting:
             self._ended.add(task)

@@ -1,4 +1,4 @@
-"""Conversations by id: one, or as many as there are."""
+"""The conversations resource: fetch one conversation, or any number of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MakeRequest(Protocol):
     def __call__(
         self, operation: Operation[T], subject: str, *, bulk: bool = False
     ) -> Awaitable[T]:
-        """Make a request with the client's options; the deadline counts from now."""
+        """Make a request with the client's options; the deadline starts now."""
         ...
 
 
@@ -54,7 +54,7 @@ def _weighed(response: Response, conversation_id: str) -> tuple[Conversation, in
     return decode_asked(response.body, conversation_id), len(response.body)
 
 
-# One endpoint, and what is made of its response.
+# One endpoint, and the ways to read its response.
 _GET = "conversations.get", "GET", "/conversations/{id}"
 GET = Operation(*_GET, _conversation)
 GET_RAW = Operation(*_GET, _checked)
@@ -64,7 +64,7 @@ GET_WEIGHED = Operation(*_GET, _weighed)
 
 @frozen
 class Fetched:
-    """An id's outcome: its conversation. `id` is as given."""
+    """A successful outcome of `get_many`; `id` is the id as it was given."""
 
     id: str
     conversation: Conversation
@@ -72,17 +72,18 @@ class Fetched:
 
 @frozen
 class Failed:
-    """An id's outcome: why there is no conversation. `id` is as given."""
+    """A failed outcome of `get_many`; `id` is the id as it was given."""
 
     id: str
     error: SiteAssistError
 
 
 class Conversations:
-    """What can be done with conversations; `client.conversations` is one.
+    """The conversations of a project: `client.conversations`.
 
-    An id is a UUID, or its text in any case. All calls share the client's connections, slots and
-    pace. Beside what is named, each raises the errors of `siteassist_async.errors` as they come.
+    An id is a UUID, or its text in upper or lower case. All calls share the client's connections,
+    slots and pacer. Besides the errors documented below, each may raise any of
+    `siteassist_async.errors`.
     """
 
     def __init__(
@@ -102,26 +103,26 @@ class Conversations:
         """Fetch one conversation with its messages.
 
         Raises:
-            InvalidIdError: The id is no UUID; nothing was sent.
+            InvalidIdError: The id is not a UUID; nothing was sent.
             NotFoundError: There is no such conversation.
-            DeadlineExceededError: The client's `deadline` passed, waits and retries included.
+            DeadlineExceededError: The client's `deadline` passed, which includes waits and retries.
         """
         return await self._request(GET, parse_id(conversation_id))
 
     async def get_raw(self, conversation_id: str | UUID) -> Response:
-        """Fetch one conversation as it came: status, headers and bytes.
+        """Fetch one conversation undecoded: status, headers and body.
 
-        The body is JSON and the conversation asked for; nothing else of it was looked at. Errors
-        are raised as by `get`.
+        The body is checked to be JSON and the requested conversation; nothing else in it is
+        validated. Raises the errors of `get`.
         """
         return await self._request(GET_RAW, parse_id(conversation_id))
 
     async def get_record(self, conversation_id: str | UUID) -> bytes:
         """Fetch one conversation as a line of a JSON-lines file, without its line break.
 
-        The JSON is what the server sent, unknown fields and all; only line breaks between its
-        tokens are gone. It is made for bulk work: it waits as long as the API asks it to, and lets
-        calls that somebody waits for go first.
+        The JSON is exactly what the server sent, including unknown fields; only line breaks between
+        its tokens are removed. It is meant for bulk work: it waits for as long as the API asks, and
+        interactive calls go first.
         """
         return await self._request(GET_RECORD, parse_id(conversation_id), bulk=True)
 
@@ -132,41 +133,39 @@ class Conversations:
         ordered: bool = False,
         wait: float = WAIT,
     ) -> AsyncGenerator[Fetched | Failed, None]:
-        """Fetch many conversations at once and yield one outcome an id, as they come.
+        """Fetch many conversations concurrently, yielding one outcome per id as it completes.
 
-        The ids are read as slots come free, and the outcomes that wait for the caller are bounded
-        in number and in bytes, so that any number of ids needs the same memory. An id that is asked
-        for again while it is in flight shares that request. With `ordered` the outcomes come in the
-        ids' order. Each id has the client's `deadline` for itself, and without one waits as long as
-        the API asks; meanwhile others are fetched. Calls of `get` go before them.
+        Ids are read only as slots become free, and the outcomes that wait for the caller are
+        limited in number and in bytes, so memory use does not depend on the number of ids. An id
+        that comes again while it is in flight shares that request. With `ordered`, outcomes come in
+        the order of the ids. The client's `deadline` applies to each id separately; without one, an
+        id waits for as long as the API asks, while others are fetched. Calls of `get` go first.
 
-        A failure is an id's outcome only where the API said so of that id, or where others were
-        answered: what fails otherwise is requested once more when others are. Where 20 in a row
-        fail (100 where none was ever answered), one that was answered is requested again; if that
-        fails too it is an outage. Then nothing further is read, and all goes on as soon as there is
-        an answer.
+        A failure is yielded only if it is documented to be about that id, or if other ids succeed;
+        in the latter case the id is requested once more first. After 20 failures in a row (100 if
+        no id has succeeded yet), an id that succeeded before is requested again. If that fails
+        too, there is an outage: no further ids are read until a request succeeds.
 
-        Leaving the loop ends what is in flight: at once where the generator is closed (as
-        `contextlib.aclosing` does), else when it is collected.
+        Leaving the loop cancels the requests in flight: at once if the generator is closed (use
+        `contextlib.aclosing`), otherwise when it is garbage-collected.
 
         Args:
             ids: Any iterable, async iterable or async iterator; read in one task and one context.
             ordered: Yield in the order of the ids.
-            wait: Seconds to wait through an outage. The ids that failed in it have no outcome then:
-                an OutageError ends the loop, for yielding the rest of the ids as failures would
-                say something of them that nobody knows.
+            wait: Seconds to wait through an outage before OutageError is raised. Ids that failed
+                during the outage then have no outcome, because nothing is known about them.
 
         Raises:
-            AuthenticationError: The token is not accepted: an id that was answered before is
-                refused too, or where none was, the same id twice.
-            PaymentRequiredError: As above, of the project's plan.
-            OutageError: Nothing was answered for `wait` seconds.
+            AuthenticationError: The token is rejected, which is confirmed by a second request: for
+                an id that succeeded before or, if there is none, for the same id.
+            PaymentRequiredError: The project's plan does not allow it; confirmed in the same way.
+            OutageError: No request succeeded for `wait` seconds.
             ConfigurationError: `ids` is a single id.
         """
         if isinstance(ids, str | bytes | UUID):
             raise ConfigurationError(
                 f"get_many takes an iterable of ids, not a single {type(ids).__name__}: "
-                "use get, or give a list"
+                "use get, or pass a list"
             )
         return self._get_many(ids, ordered=ordered, wait=wait)
 
@@ -196,11 +195,11 @@ class Conversations:
 
 
 class _Flights:
-    """The requests in flight, so that the same id is asked for once at a time."""
+    """The requests in flight: the same id is requested only once at a time."""
 
     def __init__(self, request: MakeRequest) -> None:
         self._request = request
-        # By id; a future only where somebody has come later.
+        # By id; the future is created only once a second caller joins.
         self._flying: dict[str, asyncio.Future[tuple[Conversation, int]] | None] = {}
 
     async def fetch(self, given: str | UUID) -> tuple[Conversation, int]:
@@ -224,13 +223,13 @@ class _Flights:
         joined = self._flying[conversation_id]
         if joined is None:
             joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
-        with parking(math.inf):  # it holds nothing, and the other may be asked to wait for long
+        with parking(math.inf):  # it holds no slot, and the other request may have to wait long
             return await asyncio.shield(joined)
 
 
 def _fail(joined: asyncio.Future[tuple[Conversation, int]], error: BaseException) -> None:
     if isinstance(error, SiteAssistError):
         joined.set_exception(error)
-        joined.exception()  # seen: who has joined may have left
+        joined.exception()  # mark it as retrieved: the caller that joined may be gone
     else:
         joined.cancel()

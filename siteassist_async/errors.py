@@ -1,7 +1,7 @@
 """Every exception of the package.
 
 SiteAssistError
-├── APIError                       the API answered, with an error
+├── APIError                       the API responded with an error
 │   ├── ClientError                any 4xx
 │   │   ├── BadRequestError        400
 │   │   ├── AuthenticationError    401
@@ -15,27 +15,27 @@ SiteAssistError
 │   │   ├── InternalServerError    500
 │   │   ├── BadGatewayError        502
 │   │   └── ServiceUnavailableError 503
-│   └── UnexpectedStatusError      neither 200, 4xx nor 5xx: a redirect, say
-├── TransportError                 no whole answer came
-│   ├── ConnectionFailedError      no connection, or it broke
-│   │   ├── DisconnectedError      it broke before the first byte of the answer
-│   │   ├── CertificateError       the server's certificate cannot be trusted
-│   │   └── ProxyError             a proxy refused the way to the server
+│   └── UnexpectedStatusError      neither 200, 4xx nor 5xx, such as a redirect
+├── TransportError                 no complete response
+│   ├── ConnectionFailedError      no connection, or it was lost
+│   │   ├── DisconnectedError      it was lost before the first byte of the response
+│   │   ├── CertificateError       the server's certificate is not trusted
+│   │   └── ProxyError             a proxy refused the connection to the server
 │   └── TimedOutError              one attempt took too long (a TimeoutError)
 ├── DeadlineExceededError          the call took too long (a TimeoutError)
-├── ThrottledError                 this client did not send the request, for it would come too late
-├── OutageError                    nothing was answered any more, for longer than a bulk call waits
-├── UnusableResponseError          an answer that is not what was asked for
-│   ├── WrongConversationError     another conversation than the one asked for
-│   └── ResponseTooLargeError      more bytes than the limit
+├── ThrottledError                 not sent: the rate limit would have made it late
+├── OutageError                    bulk work gave up after an outage
+├── UnusableResponseError          a response that does not match the schema
+│   ├── WrongConversationError     a response about another conversation
+│   └── ResponseTooLargeError      a body above the size limit
 ├── ClientClosedError              a call after the client was closed
-├── TokenError                     no token could be had
-├── InvalidIdError                 an id that is no UUID (a ValueError)
-└── ConfigurationError             an option that cannot work (a ValueError)
+├── TokenError                     the token callable failed
+├── InvalidIdError                 an id that is not a UUID (a ValueError)
+└── ConfigurationError             an invalid option (a ValueError)
 """
 
 # pyright: reportIncompatibleVariableOverride=false
-# `details` is narrower in each class; nobody sets it but `APIError.__init__`.
+# `details` has a narrower type in each class; only `APIError.__init__` sets it.
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _KNOWN_STATUSES = frozenset(HTTPStatus)
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Make text from the network or from a file safe for one line of a terminal or a log."""
+    """Shorten text from outside, and escape what is unsafe in one line of a terminal or log."""
     shown = text if len(text) <= limit else text[: limit - 1] + "…"
     if shown.isprintable():
         return shown
@@ -66,11 +66,11 @@ class SiteAssistError(Exception):
     """The base of every exception of this package.
 
     Attributes:
-        attempts: Requests that were sent for this call; 0 where none was.
-        elapsed: Seconds from the call's start to its failure.
-        isolated: Whether others were answered each time that this one was refused.
-        outcome_unknown: Whether the server may have done what it was asked for: of an operation
-            that must not be repeated, and so was not. Look before you try again.
+        attempts: Number of requests that were sent for this call.
+        elapsed: Seconds from the start of the call to its failure.
+        isolated: Whether this conversation was throttled repeatedly while others were served.
+        outcome_unknown: Whether the server may have performed an operation that must not be
+            repeated (`Operation.repeatable=False`). Check before you try again.
     """
 
     attempts: int = 0
@@ -98,14 +98,14 @@ class SiteAssistError(Exception):
 
 @frozen
 class FieldDetails:
-    """400: the field of the request that is wrong."""
+    """Details of a 400: the invalid field of the request."""
 
     field: str
 
 
 @frozen
 class PlanDetails:
-    """402: the plan that the project has, the one it needs, and what for."""
+    """Details of a 402: the project's plan, the plan it needs, and the feature that needs it."""
 
     current_plan: str
     required_plan: str
@@ -114,14 +114,14 @@ class PlanDetails:
 
 @frozen
 class ConversationDetails:
-    """404: the id that has no conversation."""
+    """Details of a 404: the id that was not found."""
 
     conversation_id: str
 
 
 @frozen
 class ConflictDetails:
-    """409: what exists already, and the field that says so."""
+    """Details of a 409: the resource that exists already, and the field that conflicts."""
 
     resource: str
     conflicting_field: str
@@ -129,26 +129,26 @@ class ConflictDetails:
 
 @frozen
 class ValidationDetails:
-    """422: the field of the request that is wrong, and why."""
+    """Details of a 422: the invalid field of the request, and the reason."""
 
     field: str
     reason: str
 
 
 Seconds = Annotated[float, "seconds"]
-"""A number of seconds, which the API may send as a string too."""
+"""A number of seconds, which the API may also send as a string."""
 
 
 @frozen
 class RetryDetails:
-    """429 and 503: the seconds after which the API wants to be asked again."""
+    """Details of a 429 or 503: the seconds after which to retry."""
 
     retry_after: Seconds
 
 
 @frozen
 class ServiceDetails:
-    """502: the service behind the API that failed."""
+    """Details of a 502: the upstream service that failed."""
 
     service: str
 
@@ -165,26 +165,26 @@ Details = (
 
 
 class APIError(SiteAssistError):
-    """The API answered with a status other than 200. The status alone decides the class.
+    """The API responded with an error status. The status alone decides the class.
 
     Attributes:
         status: The HTTP status.
-        code: The body's `code`, as sent: it may be none that is documented.
-        message: The body's `message`, as sent and unescaped; use `str(error)` for logs.
-        details: The body's `details`, typed as documented for the status; None where they are
-            absent or of another shape.
-        raw_details: The body's `details`, as sent.
-        retry_after: Seconds that the server asks to wait, from the body or the Retry-After header,
-            the longer of both; None where neither names a time.
-        request_id: The answer's X-Request-Id or Request-Id header.
-        headers: The answer's headers, names in lower case.
+        code: The body's `code` as sent, documented or not.
+        message: The body's `message` as sent, unescaped; use `str(error)` in logs.
+        details: The body's `details`, typed as documented for the status; None if absent or
+            of another shape.
+        raw_details: The body's `details` as sent.
+        retry_after: Seconds that the server asks to wait: the longer of the body's `retryAfter` and
+            the Retry-After header; None if there is neither.
+        request_id: The X-Request-Id or Request-Id response header.
+        headers: The response headers, names in lower case.
     """
 
     status: int = 0
     details_class: ClassVar[type[Details] | None] = None
     details: Details | None
 
-    def __init__(  # noqa: PLR0913 - one argument for each fact of an error answer
+    def __init__(  # noqa: PLR0913 - one argument for each part of an error response
         self,
         message: str = "",
         *,
@@ -220,7 +220,7 @@ class APIError(SiteAssistError):
 
 
 class ClientError(APIError):
-    """Any 4xx: the request cannot be answered as it is."""
+    """Any 4xx: the request is not acceptable as it is."""
 
 
 class BadRequestError(ClientError):
@@ -238,7 +238,7 @@ class AuthenticationError(ClientError):
 
 
 class PaymentRequiredError(ClientError):
-    """402: the project's plan does not include this."""
+    """402: the project's plan does not include this feature."""
 
     status = 402
     details_class = PlanDetails
@@ -284,7 +284,7 @@ class RateLimitError(ClientError):
 
 
 class ServerError(APIError):
-    """Any 5xx: the API, or something before it, failed."""
+    """Any 5xx: the API, or a gateway in front of it, failed."""
 
 
 class InternalServerError(ServerError):
@@ -302,7 +302,7 @@ class BadGatewayError(ServerError):
 
 
 class ServiceUnavailableError(ServerError):
-    """503: the API is down or overloaded for a while."""
+    """503: the API is temporarily down or overloaded."""
 
     status = 503
     details_class = RetryDetails
@@ -310,11 +310,11 @@ class ServiceUnavailableError(ServerError):
 
 
 class UnexpectedStatusError(APIError):
-    """A status that is neither 200 nor an error; redirects are not followed and end here."""
+    """A status that is neither a success nor 4xx or 5xx, such as a redirect (never followed)."""
 
 
 class TransportError(SiteAssistError):
-    """No complete response came.
+    """No complete response was received.
 
     Attributes:
         sent: Whether the request may have reached the server.
@@ -324,21 +324,21 @@ class TransportError(SiteAssistError):
 
 
 class ConnectionFailedError(TransportError):
-    """No connection could be made, or it broke before the answer was whole."""
+    """The connection failed, or was lost before the response was complete."""
 
 
 class DisconnectedError(ConnectionFailedError):
-    """The connection broke before the first byte of the answer, as a pooled one does that idled."""
+    """The connection was lost before the first byte of the response, as idle ones often are."""
 
 
 class CertificateError(ConnectionFailedError):
-    """The server's certificate cannot be trusted; nothing was sent, and trying again is no help."""
+    """The server's certificate is not trusted; nothing was sent, and it is not retried."""
 
     sent = False
 
 
 class ProxyError(ConnectionFailedError):
-    """The proxy refused the way to the server: it wants a password, say, or forbids the host.
+    """The proxy refused the connection: it requires authentication, for example, or bans the host.
 
     Attributes:
         status: The proxy's HTTP status.
@@ -352,7 +352,7 @@ class ProxyError(ConnectionFailedError):
 
     def _summary(self) -> str:
         phrase = HTTPStatus(self.status).phrase if self.status in _KNOWN_STATUSES else ""
-        return f"the proxy refused the way to the server: {self.status} {phrase}".rstrip()
+        return f"the proxy refused the connection to the server: {self.status} {phrase}".rstrip()
 
 
 class TimedOutError(TransportError, TimeoutError):
@@ -360,28 +360,28 @@ class TimedOutError(TransportError, TimeoutError):
 
 
 class DeadlineExceededError(SiteAssistError, TimeoutError):
-    """The call's deadline passed before an answer came."""
+    """The call's deadline passed before a response was received."""
 
 
-_HELD_FOR = {
-    "pace": "the rate limit leaves no room",
+_WAIT_REASONS = {
+    "pace": "the rate limit is reached",
     "gate": "the API asked all requests to wait",
     "slots": "all of the client's connections are in use",
-    "retry_after": "the API asked to wait before this conversation is requested again",
+    "retry_after": "the API asked to retry this conversation later",
 }
 
 
 class ThrottledError(SiteAssistError):
-    """This client did not send the request, because it could not be answered in time.
+    """The client did not send the request, because it would have had to wait for too long.
 
-    By what is known when it is raised, the request would have had to wait beyond the call's
-    deadline, or beyond `RetryPolicy.patience`. So it costs neither the caller nor the API anything.
+    It is raised as soon as the expected wait goes beyond the call's deadline or
+    `RetryPolicy.patience`, so that neither the caller nor the API spends anything on the request.
 
     Attributes:
         reason: What it would have waited for: the learned rate ("pace"), a pause that the API asked
-            of all requests ("gate") or of this conversation's ("retry_after"), or a free
+            for all requests ("gate") or for this conversation ("retry_after"), or a free
             connection ("slots").
-        wait: Seconds that it would have waited.
+        wait: The expected wait, in seconds.
     """
 
     def __init__(self, message: str = "", *, reason: str = "pace", wait: float = 0.0) -> None:
@@ -392,18 +392,18 @@ class ThrottledError(SiteAssistError):
     def _summary(self) -> str:
         if self.args[0]:
             return super()._summary()
-        how_long = f" for {self.wait:.3g} s" if self.wait else ""
-        return f"not sent: {_HELD_FOR[self.reason]}{how_long}, which is too late"
+        wait = f"wait of {self.wait:.3g} s" if self.wait else "wait"
+        return f"not sent: {_WAIT_REASONS[self.reason]}; the {wait} would be too long"
 
 
 class OutageError(SiteAssistError):
-    """Nothing was answered any more, for longer than a bulk call waits.
+    """An outage lasted for longer than a bulk call waits.
 
-    IDs that failed meanwhile have no outcome: nothing is known of them.
+    IDs that failed during the outage have no outcome: nothing is known about them.
 
     Attributes:
-        error: What failed last.
-        seconds: For how long nothing was answered.
+        error: The last error.
+        seconds: The length of the outage so far.
     """
 
     def __init__(self, error: SiteAssistError, seconds: float) -> None:
@@ -412,15 +412,15 @@ class OutageError(SiteAssistError):
         self.seconds = seconds
 
     def _summary(self) -> str:
-        return f"nothing was answered for {self.seconds:.0f} s; the last error: {self.error}"
+        return f"no usable response for {self.seconds:.0f} s; last error: {self.error}"
 
 
 class UnusableResponseError(SiteAssistError):
-    """An answer came, and it is not the JSON of a conversation as the contract has it.
+    """A response was received whose body does not match the documented schema.
 
     Attributes:
-        path: Where in the body it is wrong, such as `messages[3].createdAt`; "" for the whole body.
-        excerpt: The beginning of the body, as sent and unescaped; use `str(error)` for logs.
+        path: The invalid place in the body, such as `messages[3].createdAt`; "" for the whole body.
+        excerpt: The start of the body as sent, unescaped; use `str(error)` in logs.
     """
 
     def __init__(self, message: str = "", *, path: str = "", excerpt: str = "") -> None:
@@ -435,32 +435,32 @@ class UnusableResponseError(SiteAssistError):
     def _context(self) -> list[str]:
         context = super()._context()
         if self.excerpt:
-            context.append(f"the body begins {self.excerpt[:60]!r}")
+            context.append(f"body starts with {self.excerpt[:60]!r}")
         return context
 
 
 class WrongConversationError(UnusableResponseError):
-    """The answer is another conversation than the one asked for; its connection is closed."""
+    """The response is about another conversation; its connection is closed."""
 
 
 class ResponseTooLargeError(UnusableResponseError):
-    """The body is longer than the limit; the rest of it was not read."""
+    """The body exceeds the size limit; the rest of it was not read."""
 
 
 class ClientClosedError(SiteAssistError):
-    """The client was closed before the call, or during it."""
+    """The client was closed before or during the call."""
 
 
 class TokenError(SiteAssistError):
-    """The callable that gives the token raised, took too long, or gave none that can be sent."""
+    """The token callable raised, timed out, or returned something that is no usable token."""
 
 
 class InvalidIdError(SiteAssistError, ValueError):
-    """A conversation id that is no UUID; nothing was sent."""
+    """A conversation id is not a UUID; nothing was sent."""
 
 
 class ConfigurationError(SiteAssistError, ValueError):
-    """An option that cannot work; nothing was sent."""
+    """An option, argument or combination of them is invalid; nothing was sent."""
 
 
 DOCUMENTED: dict[int, type[APIError]] = {
@@ -483,7 +483,7 @@ DOCUMENTED: dict[int, type[APIError]] = {
 
 
 def error_class(status: int) -> type[APIError]:
-    """Name the class of an answer by its status alone."""
+    """Return the exception class for the status of a response."""
     documented = DOCUMENTED.get(status)
     if documented is not None:
         return documented

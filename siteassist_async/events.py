@@ -1,4 +1,4 @@
-"""Events: everything that a client does, as values that can be listened to.
+"""Events: everything that a client does, as typed values for listeners.
 
     def listener(event: Event) -> None:
         if isinstance(event, AttemptEnded) and event.duration > 1.0:
@@ -6,15 +6,15 @@
 
     client = SiteAssist(on_event=listener)          # or: client.events.subscribe(listener)
 
-A call is everything from `client.conversations.get(…)` to its result; each id of a bulk call is one
-call. It makes attempts, each of which is one request on the wire. What a call waits for before an
-attempt, and before a retry, has events of its own. All durations are in seconds.
+A call spans everything from `client.conversations.get(…)` to its result; each id of a bulk call is
+one call. A call makes attempts, and each attempt is one request on the wire. Waits before an
+attempt and delays before a retry have their own events. All durations are in seconds.
 
-The events of one call share its `call` number and come in this order: CallStarted, then for each
-attempt WaitStarted and WaitEnded where it had to wait, AttemptStarted, AttemptEnded and, where
-another follows, RetryScheduled; at last CallEnded. Every started event has its ended event, a
-cancelled call included. GateClosed, RateChanged and WindowChanged come from the pacer, which
-clients of the same project share: each of them reports what the requests of all have caused.
+The events of a call share its `call` number and come in this order: CallStarted; for each attempt
+WaitStarted and WaitEnded (if it had to wait), AttemptStarted, AttemptEnded, and RetryScheduled (if
+another attempt follows); finally CallEnded. Every started event is followed by its ended event,
+also in a cancelled call. GateClosed, RateChanged and WindowChanged come from the pacer, which
+clients of the same project share, so each client reports what the requests of all have caused.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("siteassist_async.events")
 
 WaitReason: TypeAlias = Literal["pace", "gate", "slots", "retry_after"]
-"""The learned rate, a pause that the API asked for, a free slot, or the pause of this id alone."""
+"""Why a call waits: for the learned rate ("pace"), a pause of all requests ("gate"), a free slot
+("slots"), or the Retry-After of its own id ("retry_after")."""
 
 
 @immutable
 class CallStarted:
-    """A call has begun.
+    """A call started.
 
     Attributes:
         call: Its number, unique within the process.
         operation: The name of its operation, such as "conversations.get".
-        subject: What it is about: a conversation's id.
-        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
+        subject: The id of the conversation it is about.
+        bulk: Whether it is part of bulk work, as opposed to an interactive call.
     """
 
     call: int
@@ -56,12 +57,12 @@ class CallStarted:
 
 @immutable
 class CallEnded:
-    """A call has its result, was given up or cancelled.
+    """A call succeeded, failed or was cancelled.
 
     Attributes:
-        duration: From its start, waits included.
-        attempts: Requests that were sent.
-        error: What is raised; None for a success.
+        duration: From its start, including waits.
+        attempts: Number of requests sent.
+        error: The exception that is raised; None for a success.
     """
 
     call: int
@@ -91,13 +92,13 @@ class AttemptStarted:
 
 @immutable
 class AttemptEnded:
-    """A response was read to its end, or the attempt has failed.
+    """An attempt received its complete response, or failed.
 
     Attributes:
-        duration: On the wire: neither waits nor the decoding of the response count.
-        status: None where no whole response came.
-        size: Bytes of the body, decompressed.
-        error: What the attempt raises; None for a success.
+        duration: Time on the wire, without waits and without decoding the body.
+        status: The HTTP status; None without a complete response.
+        size: Size of the body in bytes, decompressed.
+        error: The exception that the attempt raises; None for a success.
     """
 
     call: int
@@ -118,7 +119,7 @@ class WaitStarted:
 
     Attributes:
         reason: What it waits for first.
-        expected: How long, as it looks now.
+        expected: The estimated length of the wait.
     """
 
     call: int
@@ -131,10 +132,10 @@ class WaitStarted:
 
 @immutable
 class WaitEnded:
-    """The attempt starts, or its wait was given up.
+    """A wait ended: the attempt starts, or it was given up.
 
     Attributes:
-        duration: How long it waited.
+        duration: The length of the wait.
     """
 
     call: int
@@ -147,12 +148,12 @@ class WaitEnded:
 
 @immutable
 class RetryScheduled:
-    """An attempt has failed, and another will be made.
+    """An attempt failed and will be retried.
 
     Attributes:
-        attempt: The one that failed, 1 for the first.
-        delay: Seconds until the next.
-        error: Why it failed.
+        attempt: The number of the failed attempt, from 1.
+        delay: Seconds until the next attempt.
+        error: Why the attempt failed.
     """
 
     call: int
@@ -165,9 +166,10 @@ class RetryScheduled:
 
 @immutable
 class GateClosed:
-    """No request starts for `seconds` from now.
+    """All requests pause for `seconds` from now.
 
-    `asked` where the API named the time, else it is the client's own backoff.
+    Attributes:
+        asked: Whether the API specified the time; otherwise it is the client's own backoff.
     """
 
     seconds: float
@@ -176,9 +178,9 @@ class GateClosed:
 
 @immutable
 class RateChanged:
-    """A refusal or a restored rate set the rate to `rate` requests per second.
+    """Throttling, or a restored rate, set the rate to `rate` requests per second.
 
-    Its growth between two refusals has no events: `client.pacer.snapshot()` shows it.
+    The growth of the rate without throttling has no events; see `client.pacer.snapshot()`.
     """
 
     rate: float
@@ -186,17 +188,17 @@ class RateChanged:
 
 @immutable
 class WindowChanged:
-    """At most `limit` requests are in flight from now on."""
+    """The maximum number of requests in flight changed to `limit`."""
 
     limit: int
 
 
 @immutable
 class OutageStarted:
-    """Nothing is answered any more: a bulk call pauses and probes.
+    """All requests fail: a bulk call pauses, and probes until a request succeeds.
 
     Attributes:
-        error: What the last probe met.
+        error: The error of the last probe.
         wait: Seconds after which the bulk call gives up.
     """
 
@@ -206,13 +208,13 @@ class OutageStarted:
 
 @immutable
 class OutageEnded:
-    """Requests are answered again: the bulk call goes on."""
+    """Requests succeed again: the bulk call resumes."""
 
     duration: float
 
 
 PaceEvent: TypeAlias = GateClosed | RateChanged | WindowChanged
-"""What a pacer reports."""
+"""The events of a pacer."""
 
 Event: TypeAlias = (
     CallStarted
@@ -228,7 +230,7 @@ Event: TypeAlias = (
 )
 
 Listener: TypeAlias = Callable[[Event], object]
-"""Called at each event; what it returns is ignored."""
+"""Called with each event; its return value is ignored."""
 
 E = TypeVar("E")
 
@@ -236,25 +238,26 @@ _numbers = itertools.count(1)
 
 
 class EventStream(Generic[E]):
-    """Listeners, and what they are called with.
+    """A stream of events that listeners subscribe to.
 
     Attributes:
-        listeners: Those who listen now, by a key of their own.
+        listeners: The current listeners, by a unique key.
 
     Args:
-        log: Called with each event too, before the listeners.
+        log: Called with each event before the listeners.
     """
 
     def __init__(self, log: Callable[[E], None]) -> None:
         self._log = log
-        # One operation each, so that threads may share a stream: a pacer's is its clients'.
+        # Adding and removing is one atomic operation each: clients in several threads may share a
+        # pacer, and so its stream.
         self.listeners: dict[object, Callable[[E], object]] = {}
 
     def subscribe(self, listener: Callable[[E], object]) -> Callable[[], None]:
-        """Call `listener` at each event from now on; returns a function that ends it.
+        """Call `listener` with each event from now on; returns a function that unsubscribes it.
 
-        It is called in the thread and task of what caused the event, and must be quick. What it
-        raises is logged and goes no further: no request is lost by a listener's fault.
+        It is called synchronously, in the thread and task that caused the event, so it must be
+        quick. An exception that it raises is logged and does not affect the request.
         """
         key = object()
         self.listeners[key] = listener
@@ -265,15 +268,15 @@ class EventStream(Generic[E]):
         return unsubscribe
 
     def emit(self, event: E) -> None:
-        """Call all listeners."""
+        """Log an event and pass it to all listeners."""
         self._log(event)
         for listener in tuple(self.listeners.values()):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - the listener is the user's, the request goes on
-                _LOG.exception("an event listener failed at %r", event)
+            except Exception:  # noqa: BLE001 - the listener is the user's code; the request goes on
+                _LOG.exception("an event listener failed on %r", event)
 
 
 def next_call() -> int:
-    """A number for a call."""
+    """Return a number for a new call, unique within the process."""
     return next(_numbers)

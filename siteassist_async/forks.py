@@ -1,4 +1,4 @@
-"""What a process that was forked must not share with its parent, and begins anew."""
+"""Forked processes: state that a child must not share with its parent is reset after a fork."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from weakref import WeakSet
 
 
 class Renewable(Protocol):
-    """Something whose state belongs to the process that it came to be in."""
+    """Something with state that belongs to one process."""
 
     def renew(self) -> None:
-        """Forget the parent's connections, timers and waiting tasks; touch none of them."""
+        """Forget the parent's connections, timers and tasks, without touching any of them."""
         ...
 
 
@@ -19,7 +19,7 @@ _RENEWED: WeakSet[Renewable] = WeakSet()
 
 
 def renew_in_children(renewable: Renewable) -> None:
-    """Call `renewable.renew` in each child process that is forked from now on."""
+    """Call `renewable.renew` in every child process forked from now on."""
     _RENEWED.add(renewable)
 
 

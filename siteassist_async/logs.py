@@ -1,17 +1,17 @@
-"""Log records of what happens, by the standard library's logging.
+"""Log records of events, through the standard library's logging.
 
 | logger                    | level   | when                                                      |
 |---------------------------|---------|-----------------------------------------------------------|
-| `siteassist_async.http`   | DEBUG   | an attempt has ended                                      |
+| `siteassist_async.http`   | DEBUG   | an attempt ended                                          |
 | `siteassist_async.retry`  | INFO    | a failed attempt is retried                               |
-| `siteassist_async.pacing` | INFO    | a call, or all, wait for longer than a second; else DEBUG |
-| `siteassist_async.bulk`   | WARNING | an outage has begun or ended                              |
+| `siteassist_async.pacing` | INFO    | one call or all wait for more than a second; else DEBUG   |
+| `siteassist_async.bulk`   | WARNING | an outage started or ended                                |
 | `siteassist_async.events` | ERROR   | an event listener raised                                  |
 | `siteassist_async.http`   | WARNING | requests are slower with this release of aiohttp          |
 | `siteassist_async.export` | WARNING | a file of somebody else was found and kept under a name   |
 
 Every record has the fields of its event as `extra`: `operation`, `subject`, `attempt`, `status`,
-`duration`, `delay`, `reason`, …; an exception comes as `error`, its class's name.
+`duration`, `delay`, `reason` and so on; `error` is the name of the exception's class.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOTICEABLE = 1.0
-"""Seconds: a wait that is longer is logged at INFO where it begins."""
+"""Seconds: a longer wait is logged at INFO when it starts."""
 
 HTTP = logging.getLogger("siteassist_async.http")
 _RETRY = logging.getLogger("siteassist_async.retry")
 _PACING = logging.getLogger("siteassist_async.pacing")
 _BULK = logging.getLogger("siteassist_async.bulk")
 
-# Without it Python would print warnings of a library whose user has set up no logging.
+# Without it, Python prints a library's warnings to stderr if the user has not set up logging.
 logging.getLogger("siteassist_async").addHandler(logging.NullHandler())
 
 REASONS = {
     "pace": "for the rate limit",
-    "gate": "because the API asked all to wait",
+    "gate": "because the API paused all requests",
     "slots": "for a free slot",
-    "retry_after": "because the API asked to wait for this id",
+    "retry_after": "because the API asked to retry this id later",
 }
 
 
 def log_call(event: Event) -> None:
-    """Write what a call, or many, do."""
+    """Log the event of a call or of bulk work."""
     write = _OF_CALLS.get(type(event))
     if write is not None:
         write(event)
 
 
 def log_pace(event: Event) -> None:
-    """Write what a pacer does."""
+    """Log the event of a pacer."""
     write = _OF_PACERS.get(type(event))
     if write is not None:
         write(event)
@@ -93,19 +93,19 @@ def _wait_started(w: WaitStarted) -> None:
 
 
 def _outage_started(outage: OutageStarted) -> None:
-    text = "no request is answered, pausing for up to %g s: %s"
+    text = "no usable responses, pausing for up to %g s: %s"
     _write(_BULK, logging.WARNING, outage, text, outage.wait, outage.error)
 
 
 def _outage_ended(outage: OutageEnded) -> None:
-    text = "requests are answered again after %.0f s"
+    text = "usable responses again after %.0f s"
     _write(_BULK, logging.WARNING, outage, text, outage.duration)
 
 
 def _gate_closed(gate: GateClosed) -> None:
     level = logging.INFO if gate.seconds > NOTICEABLE else logging.DEBUG
-    why = "the API asked to wait" if gate.asked else "the API refuses, and names no time"
-    _write(_PACING, level, gate, "all requests pause for %.2f s: %s", gate.seconds, why)
+    why = "requested by the API" if gate.asked else "throttled without a Retry-After"
+    _write(_PACING, level, gate, "pausing all requests for %.2f s: %s", gate.seconds, why)
 
 
 def _rate_changed(change: RateChanged) -> None:
@@ -116,7 +116,7 @@ def _window_changed(change: WindowChanged) -> None:
     _write(_PACING, logging.DEBUG, change, "at most %d requests in flight", change.limit)
 
 
-# By the class, for a listener is called at each event.
+# By class, because every event is passed to them.
 _OF_CALLS: dict[type, Callable[[Any], None]] = {
     AttemptEnded: _attempt_ended,
     RetryScheduled: _retry_scheduled,

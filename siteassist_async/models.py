@@ -1,4 +1,4 @@
-"""What the API tells of a conversation: frozen values that know neither JSON nor HTTP."""
+"""The models of the API: frozen values, independent of JSON and HTTP."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Literal, NoReturn
 
 from attrs import field, frozen
 
-# `| str`: a value that the API adds tomorrow is kept, and editors still offer today's.
+# `| str`: unknown values are kept, and editors still complete the known ones.
 ConversationStatus = Literal["open", "closed"] | str
 Role = Literal["user", "assistant", "human_agent"] | str
 MessageStatus = Literal["streaming", "complete", "error"] | str
 Feedback = Literal["like", "dislike"] | str
 
 
-# No weak references to models: the slot for them would keep the codec from filling an instance
-# faster than a frozen class's own __init__ does.
+# Models have no slot for weak references: with it, the codec could not use its fast way to fill an
+# instance (see `_open_twin` in codec/fast.py).
 
 
 class _Nothing(Mapping[str, object]):
-    """The empty mapping that all values without unknown fields share; it cannot be changed."""
+    """An immutable empty mapping, shared by all values without unknown fields."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ NOTHING = _Nothing()
 
 @frozen(weakref_slot=False)
 class HumanAgent:
-    """The person who answers in the assistant's place."""
+    """The person who replies in place of the assistant."""
 
     name: str | None = None
     image: str | None = None
@@ -58,7 +58,7 @@ class HumanAgent:
 
 @frozen(weakref_slot=False)
 class TextPart:
-    """A piece of a message's text."""
+    """A text part of a message."""
 
     text: str
     extra: Mapping[str, object] = NOTHING
@@ -72,22 +72,22 @@ class TextPart:
 
 @frozen(weakref_slot=False)
 class OtherPart:
-    """A part of any other kind, kept whole: reasoning, a file, a source, a tool call, data.
+    """A part of any other kind, kept as it is: reasoning, a file, a source, a tool call, data.
 
-    The contract names the kinds (those of the Vercel AI SDK) and not their fields.
+    The API documents the kinds (those of the Vercel AI SDK), but not their fields.
     """
 
     type: str
     """The tag: `reasoning`, `file`, `source-url`, `tool-<name>`, `data-<name>`, or a new one.
 
-    Empty where the part came without one.
+    Empty if the part has none.
     """
     fields: Mapping[str, object] = NOTHING
-    """Every other field, by its wire name; a `type` that is no tag (null, say) is among them."""
+    """All other fields, by their wire names; includes a `type` that is not a non-empty string."""
 
 
 Part = TextPart | OtherPart
-"""A piece of a message."""
+"""A part of a message."""
 
 
 @frozen(weakref_slot=False)
@@ -115,21 +115,21 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The message's plain text: its text parts, a line break between two."""
+        """The plain text of the message: its text parts, joined by line breaks."""
         return "\n".join([part.text for part in self.parts if isinstance(part, TextPart)])
 
     def to_dict(self) -> dict[str, object]:
-        """The message as the API's JSON object; see `Conversation.to_dict`."""
+        """Return the message as the API's JSON object; see `Conversation.to_dict`."""
         return _to_dict(self)
 
     def to_json(self) -> bytes:
-        """The message as the API's JSON; see `Conversation.to_json`."""
+        """Return the message as the API's JSON; see `Conversation.to_json`."""
         return _to_json(self)
 
 
 @frozen(weakref_slot=False)
 class Conversation:
-    """A conversation and its messages, oldest first. All times are aware."""
+    """A conversation and its messages, oldest first. All times are timezone-aware."""
 
     id: str
     created_at: datetime
@@ -147,15 +147,15 @@ class Conversation:
     """Fields that this version does not know, by their wire names."""
 
     def to_dict(self) -> dict[str, object]:
-        """The conversation as the API's JSON object, with its names and its unknown fields.
+        """Return the conversation as the API's JSON object: unknown fields included.
 
-        Times are strings, and a field that was absent has its default. Nothing in it is shared with
-        the conversation.
+        Times are strings, and absent fields have their defaults. The result shares no mutable state
+        with the conversation.
         """
         return _to_dict(self)
 
     def to_json(self) -> bytes:
-        """The conversation as the API's JSON, on one line without a line break; see `to_dict`."""
+        """Return the conversation as the API's JSON, without line breaks; see `to_dict`."""
         return _to_json(self)
 
     @classmethod
@@ -163,19 +163,19 @@ class Conversation:
         """Read a conversation from the API's JSON: a response, a record of an export, `to_json`.
 
         Raises:
-            UnusableResponseError: It is not the JSON of a conversation; `path` says where.
-            ResponseTooLargeError: It has more values than objects are made of.
+            UnusableResponseError: It is not a valid conversation; `path` names the invalid place.
+            ResponseTooLargeError: It has too many values to create objects for.
         """
         from siteassist_async.codec import decode_conversation  # noqa: PLC0415 - see `_to_dict`
 
-        # A lone surrogate is no UTF-8, which the codec says with its own error.
+        # A lone surrogate is not valid UTF-8, so the codec raises its own error for it.
         return decode_conversation(
             text.encode(errors="surrogatepass") if isinstance(text, str) else text
         )
 
 
 def _to_dict(model: Conversation | Message) -> dict[str, object]:
-    # Not at the top: the codec makes the models, and takes a while to import.
+    # Imported here, because the codec imports the models and is slow to import.
     from siteassist_async.codec import as_dict  # noqa: PLC0415 - as above
 
     return as_dict(model)

@@ -1,4 +1,10 @@
-"""Failures of one id, and failures of everything: what an error says, and when to look closer."""
+"""Outage detection: is a failure about one id, or do all requests fail?
+
+Bulk work must not record thousands of ids as failed because the API was down for a minute. So an
+error that may be part of an outage is held back (`Guard.hold`) until another id succeeds, which
+shows that the API works (`Guard.succeeded`), or until so many have failed in a row that the caller
+probes. Only errors that the API is documented to give for a single id count at once.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +31,13 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 WINDOW = 20
-"""So many failures in a row, and no answer, are no accident."""
+"""Failures in a row without a success after which an outage is suspected."""
 
 WAIT = 300.0
-"""Seconds that bulk work waits while nothing is answered, unless it is told otherwise."""
+"""Seconds that bulk work waits through an outage by default."""
 
 FIRST_PROBE, LONGEST_PROBE = 1.0, 15.0
-"""Seconds from one probe in an outage to the next: at first, and at most."""
+"""Seconds between two probes in an outage: at first, and at most."""
 
 _OWN_CODES = {
     400: "INVALID_REQUEST_BODY",
@@ -42,15 +48,15 @@ _OWN_CODES = {
 }
 
 
-def is_own_word(error: SiteAssistError) -> bool:
-    """Whether an error is the API's word on the id asked for, by its documented code."""
+def is_specific_to_id(error: SiteAssistError) -> bool:
+    """Whether an error is documented as being about the requested id, judging by its code."""
     return isinstance(error, APIError) and error.code == _OWN_CODES.get(error.status, "")
 
 
 def is_final(error: SiteAssistError) -> bool:
-    """Whether an error settles its id whatever happens to others: no id, or none that exists."""
+    """Whether an error is the outcome of its id even in an outage: invalid id, or not found."""
     if isinstance(error, NotFoundError):
-        return is_own_word(error)
+        return is_specific_to_id(error)
     return isinstance(error, InvalidIdError)
 
 
@@ -59,16 +65,16 @@ def is_refusal_of_all(error: SiteAssistError) -> bool:
     return isinstance(error, AuthenticationError | PaymentRequiredError)
 
 
-def ends_all(error: SiteAssistError) -> bool:
-    """Whether nothing more can come: the client is closed."""
+def ends_bulk_work(error: SiteAssistError) -> bool:
+    """Whether no further request can succeed, because the client is closed."""
     return isinstance(error, ClientClosedError)
 
 
 def needs_a_person(error: SiteAssistError) -> bool:
-    """Whether an error, where nothing else ever came, is about the token, the plan or the URL.
+    """Whether an error that is all that came points to a wrong token, plan or base URL.
 
-    A 403 is, as of another project's token; and a 404 without a code, as of a server that is not
-    the API.
+    Besides 401 and 402 that is a 403, as for the token of another project, and a 404 without a
+    code, as from a server that is not the API.
     """
     if isinstance(error, NotFoundError):
         return error.code is None
@@ -81,10 +87,11 @@ def _names_a_time(error: SiteAssistError) -> bool:
 
 @define(eq=False)
 class Job(Generic[K]):
-    """A key, and how often it failed in a way that may not be its own.
+    """A key to fetch.
 
     Attributes:
-        index: Its place in the input.
+        index: Its position in the input.
+        strikes: How often it failed in a way that may have been part of an outage.
     """
 
     key: K
@@ -94,30 +101,37 @@ class Job(Generic[K]):
 
 @define(eq=False)
 class Held(Generic[K]):
-    """A failure that may be everyone's; `mark` is how many keys were taken when it came."""
+    """A failure that may be part of an outage.
+
+    Attributes:
+        mark: Number of keys that had been taken from the input when it failed. A success of a key
+            taken later was requested after the failure, and so shows that the API works.
+    """
 
     job: Job[K]
     error: SiteAssistError
     mark: int
 
     def is_settled(self) -> bool:
-        """Whether it is the id's outcome once others are known to be answered.
+        """Whether this is the outcome of the id, given that other ids succeed.
 
-        The API's own word is, and so is a refusal, for the id waited and was refused again. All
-        else is so the second time: the first may have been the end of an outage.
+        An error that is documented to be about the id is, and so is throttling, because retry has
+        waited as asked and the id was throttled again. Any other error is only the second time:
+        the first time may have been the end of an outage.
         """
-        return is_own_word(self.error) or _names_a_time(self.error) or self.job.strikes > 0
+        return is_specific_to_id(self.error) or _names_a_time(self.error) or self.job.strikes > 0
 
 
 @define(eq=False)
 class Guard(Generic[K]):
-    """Holds failures until it is known whether others are answered.
+    """Holds failures back until it is known whether other keys succeed.
 
     Attributes:
-        window: So many failures and no answer are no accident.
-        proven: The last key that had an answer of use; None before the first.
-        answered: Whether there was any.
-        since: When the first of the failures came that are held.
+        window: Failures without a success after which an outage is suspected.
+        proven: The key that succeeded last; None before the first.
+        answered: Whether any key has succeeded.
+        held: The failures held back.
+        since: When the oldest held failure occurred, by the clock.
     """
 
     window: int = WINDOW
@@ -127,26 +141,26 @@ class Guard(Generic[K]):
     since: float = 0.0
 
     def succeeded(self, job: Job[K]) -> list[Held[K]]:
-        """Note an answer of use; returns the failures that ended before it was asked for."""
+        """Note a success; returns and releases the failures from before it was requested."""
         self.proven, self.answered, self.window = job.key, True, WINDOW
         if not self.held:
             return []
         return self.release([held for held in self.held if held.mark <= job.index])
 
-    def heard(self, job: Job[K], error: SiteAssistError) -> None:
-        """Note an error that is the API's answer: where it has given no other, this will do."""
+    def note(self, job: Job[K], error: SiteAssistError) -> None:
+        """Note a final error: a documented 404 shows that the API works, if nothing has yet."""
         if not self.answered and isinstance(error, NotFoundError):
             self.proven, self.answered, self.window = job.key, True, WINDOW
 
     def hold(self, job: Job[K], error: SiteAssistError, taken: int, now: float) -> bool:
-        """Hold a failure; whether it is time to look closer."""
+        """Hold a failure back; True if it is time to probe."""
         if not self.held:
             self.since = now
         self.held.append(Held(job, error, taken))
         return len(self.held) >= self.window or is_refusal_of_all(error)
 
     def release(self, some: list[Held[K]]) -> list[Held[K]]:
-        """Let go of those of them that are held."""
+        """Release those of `some` that are held; returns them."""
         released = [held for held in self.held if held in some]
         self.held = [held for held in self.held if held not in some]
         return released

@@ -1,4 +1,4 @@
-"""Long waits of single ids within bulk work: whoever runs many makes room for another meanwhile."""
+"""Parking: an id of bulk work that waits for its own Retry-After gives up its slot meanwhile."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """What runs many: it hears when one of them begins and ends a wait of its own."""
+    """A runner of bulk work, which is notified when one of its keys starts and ends such a wait."""
 
     def park(self) -> None:
-        """One more waits, holding nothing."""
+        """A key starts to wait, without holding a slot."""
         ...
 
     def unpark(self) -> None:
-        """It goes on."""
+        """The wait of a key ended."""
         ...
 
 
 HOST: ContextVar[Host | None] = ContextVar("siteassist_async_bulk", default=None)
-"""What runs the current task; None outside of bulk work."""
+"""The runner of the current task; None outside of bulk work."""
 
 SHORT = 0.05
-"""Seconds: a wait for which nobody makes room."""
+"""Seconds: a shorter wait keeps its slot."""
 
 
 @contextmanager
 def parking(seconds: float) -> Generator[None]:
-    """Wait in this context for so long, because of one id alone."""
+    """A context to wait in for about `seconds`, because of the current id alone."""
     host = HOST.get()
     if host is None or seconds < SHORT:
         yield

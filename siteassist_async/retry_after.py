@@ -1,4 +1,4 @@
-"""How long a server asks to wait, in every form that it says so."""
+"""Retry-After: how long a server asks to wait, in the body and in headers, in any format."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def seconds_from_body(value: object) -> float | None:
-    """Read the body's `details.retryAfter`: a number, or a number in a string.
+    """Read `details.retryAfter` of a body: a number, or a number in a string.
 
-    A negative, infinite or NaN number, and anything else, names no time: None.
+    None for anything else, including negative, infinite and NaN numbers.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -26,13 +26,13 @@ def seconds_from_body(value: object) -> float | None:
 
 
 def seconds_from_headers(headers: Mapping[str, str]) -> float | None:
-    """Read the Retry-After headers of an answer, the longest of them where there are several.
+    """Read the Retry-After headers of a response; the longest one, if there are several.
 
-    A date is measured from the answer's own Date, whatever this machine's clock says.
+    A date is relative to the response's own Date header, so the local clock does not matter.
     """
     retry_after: list[str] = []
     date: datetime | None = None
-    for name, value in headers.items():  # those of aiohttp give a repeated name more than once
+    for name, value in headers.items():  # aiohttp's mapping yields repeated headers
         if name.lower() == "retry-after":
             retry_after.append(value)
         elif name.lower() == "date":
@@ -43,8 +43,8 @@ def seconds_from_headers(headers: Mapping[str, str]) -> float | None:
 def seconds_from_header(value: str, now: datetime | None = None) -> float | None:
     """Read a Retry-After header: seconds, or an HTTP date (RFC 9110, section 10.2.3).
 
-    A date in the past asks for no wait: 0. Garbage names no time: None. `now` is an aware time,
-    by default this moment.
+    0 for a date in the past, None for garbage. `now` is timezone-aware and defaults to the current
+    time.
     """
     seconds = seconds_from_body(value.strip())
     if seconds is not None:
@@ -60,10 +60,10 @@ def _http_date(value: str) -> datetime | None:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError, TypeError):
         return None
-    # "-0000" gives a naive time, which RFC 5322 means as UTC.
+    # An offset of "-0000" gives a naive time; in RFC 5322 it means UTC.
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def longest(*waits: float | None) -> float | None:
-    """Never earlier than asked: of body and header, the longer."""
+    """Return the longest of the waits that are given, so that no retry is earlier than asked."""
     return max((wait for wait in waits if wait is not None), default=None)

@@ -1,4 +1,4 @@
-"""Slots for so many at once."""
+"""Slots: the limit on the requests that one client has in flight."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections import deque
 
 
 class Slots:
-    """A semaphore whose free slots are taken without a call: it is passed for each request.
+    """A semaphore whose free slots can be taken without a method call, because every request does.
 
-    Take a free one by `free -= 1` while `free > 0`, else by `wait`; `release` follows either once.
+    Take a slot with `free -= 1` if `free > 0`, otherwise with `await wait()`. Call `release` once
+    for each slot taken.
 
     Attributes:
-        count: All slots.
-        free: Slots that nobody holds.
-        urgent_until: Until then bulk work leaves a share of the slots to calls that somebody waits
-            for; set by who starts those.
+        count: Total number of slots.
+        free: Number of free slots.
+        urgent_until: Until this time, bulk work leaves a share of the slots free for interactive
+            calls; set when one of those starts.
     """
 
     def __init__(self, count: int) -> None:
@@ -25,25 +26,25 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self) -> None:
-        """Get a free slot, or wait for one."""
+        """Take a slot, waiting for one if none is free."""
         if self.free > 0:
             self.free -= 1
         else:
             await self.wait()
 
     async def wait(self) -> None:
-        """Get a slot in turn; a cancelled call holds none."""
+        """Wait for a slot, first come, first served; if cancelled, no slot is held."""
         given = asyncio.get_running_loop().create_future()
         self._waiting.append(given)
         try:
             await given
         except asyncio.CancelledError:
-            if not given.cancelled():  # it had been given before the cancellation came
+            if not given.cancelled():  # the slot was handed over before the cancellation
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give the slot to who has waited longest."""
+        """Hand the slot to the caller that has waited longest, or make it free."""
         while self._waiting:
             given = self._waiting.popleft()
             if not given.done():

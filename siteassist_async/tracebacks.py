@@ -1,4 +1,4 @@
-"""Tracebacks without what they hold: tools that report errors show the locals of every frame."""
+"""Tracebacks: removed from errors, because error reporters show the locals of every frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def behind(error: BaseException, until: BaseException | None = None) -> Iterator[BaseException]:
-    """An error and all that is chained to it or grouped in it, once each.
+    """Yield an error and everything chained to it or grouped in it, each once.
 
-    `until` is what was being handled when the work that failed began: it is its handler's, and
-    neither it nor what is behind it is given.
+    `until` is the exception that was being handled when the failed work started. It belongs to the
+    caller, so neither it nor anything chained to it is yielded.
     """
     seen = {id(until)}
     left: list[BaseException | None] = [error]
@@ -28,10 +28,11 @@ def behind(error: BaseException, until: BaseException | None = None) -> Iterator
 
 
 def cut(error: BaseException, until: BaseException | None = None) -> None:
-    """Take the frames away from an error, and from all behind it.
+    """Remove the tracebacks of an error and of everything chained to it.
 
-    Their locals keep a body alive, and those of aiohttp hold the request's headers. To clear the
-    frames would close what another task still runs, where the two share an error.
+    The locals of their frames keep response bodies alive, and those of aiohttp's frames contain the
+    request's headers. The frames themselves are not cleared (`traceback.clear_frames`): if two
+    tasks share an error, that would close a coroutine that another task still runs.
     """
     for one in behind(error, until):
         one.__traceback__ = None

@@ -16,11 +16,12 @@ from siteassist_async.immutable import immutable
 
 @frozen
 class Timeout:
-    """How long one attempt may take, in seconds; waiting for a start does not count.
+    """Time limits of one attempt, in seconds, not counting waits before it starts.
 
-    `connect` bounds making a connection (name lookup, TCP and TLS), `read` the silence between
-    two pieces of the answer, and `total` the whole attempt, so that an answer which trickles in
-    ends too.
+    Attributes:
+        connect: For opening a connection: name lookup, TCP and TLS.
+        read: Between two reads of the response.
+        total: For the whole attempt, so that a response that trickles in ends too.
     """
 
     connect: float = 5.0
@@ -40,23 +41,23 @@ T_co = TypeVar("T_co", covariant=True)
 
 @frozen
 class Operation(Generic[T_co]):
-    """An endpoint: what is sent, and what its answer means.
+    """An endpoint: the request to send, and how to read its response.
 
-    A constant of the resource that offers it, so that a new endpoint is one more of these:
+    Define one as a constant for each endpoint:
 
         RATE = Operation("messages.rate", "POST", "/messages/{id}/rate", read_message)
         message = await client.request(RATE, message_id, json={"rating": "like"})
 
     Attributes:
-        name: For logs, events and metrics: the same for every call.
+        name: Name for logs, events and metrics; the same for every call.
         method: The HTTP method.
-        path: Below the base URL; `{id}` stands for the subject.
-        read: Makes the value of a success response and the subject; runs once for each response,
-            in a thread where the body is large. Raises an UnusableResponseError where the body is
-            not what was asked for.
-        repeatable: Whether it may be sent again after it may have reached the server. Else it is
-            sent again only where it certainly did not, or was refused by a 429 or 503.
-        statuses: Those of a success.
+        path: The path below the base URL; `{id}` is replaced by the subject.
+        read: Converts a successful response and its subject to the result. Called once for each
+            response, in a thread if the body is large. Raises UnusableResponseError if the body
+            is invalid.
+        repeatable: Whether the request may be repeated although an earlier one may have reached the
+            server. If not, it is retried only if it did not, or was rejected with a 429 or 503.
+        statuses: The HTTP statuses of a success.
     """
 
     name: str
@@ -69,13 +70,13 @@ class Operation(Generic[T_co]):
 
 @define
 class Tally:
-    """What one call has come to, shared by all copies of its request.
+    """The mutable state of one call, shared by all copies of its request.
 
     Attributes:
-        sent: Requests that went to the transport.
-        refused_alone: Those that were refused again while others were answered.
-        call: The call's number for its events; 0 where nobody listens.
-        token: The token that was sent last, to be removed from whatever repeats it.
+        sent: Number of requests passed to the transport.
+        refused_alone: How often the subject was throttled again while others were served.
+        call: The call's number in its events; 0 without listeners.
+        token: The token that was sent last, so that it can be removed from errors that repeat it.
     """
 
     sent: int = 0
@@ -90,16 +91,16 @@ class Request:
 
     Attributes:
         method: The HTTP method.
-        url: The whole URL.
-        operation: What it is for.
-        subject: What it is about, such as a conversation's id; "" for nothing in particular.
-        headers: Never shown in a repr: below the auth middleware they hold the token.
-        body: What is sent, if anything.
-        timeout: For each attempt.
-        deadline: A point of the client's clock, for the whole call.
-        patience: Seconds that the call may still wait in all because the API asks it to.
-        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
-        tally: Shared by all copies of one call's request.
+        url: The full URL.
+        operation: The endpoint.
+        subject: The id it is about, such as a conversation's; "" if there is none.
+        headers: Excluded from the repr: below the auth middleware they contain the token.
+        body: The request body, if any.
+        timeout: Time limits of each attempt.
+        deadline: When the whole call must end, by the client's clock.
+        patience: Seconds that the call may still wait in total because the API asks it to.
+        bulk: Whether it is part of bulk work, as opposed to an interactive call.
+        tally: The state of the call, shared by all copies of its request.
     """
 
     method: str
@@ -120,8 +121,8 @@ class Request:
         return self.subject
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
-        """The same request, these headers set besides its own."""
-        # attrs.evolve costs twice as much, and this runs at each attempt.
+        """Return a copy with additional headers; they replace headers of the same name."""
+        # Twice as fast as attrs.evolve, and this runs for each attempt.
         return Request(
             self.method,
             self.url,
@@ -139,16 +140,16 @@ class Request:
 
 @immutable
 class Response:
-    """One response, read to its end; it holds no connection.
+    """One response, read completely; it holds no connection.
 
-    Middleware may return one of its own: `Response(200, {}, body)`.
+    Middleware may create one: `Response(200, {}, body)`.
 
     Attributes:
         status: The HTTP status.
-        headers: By name, in any case.
-        body: All bytes, decompressed.
-        close_connection: Closes the connection that the response came over, which its pool may
-            have given to another request already; call it where the response cannot be trusted.
+        headers: The headers; names are case-insensitive.
+        body: The complete body, decompressed.
+        close_connection: Closes the connection that the response was received on, even if the pool
+            has given it to another request by now. For responses that cannot be trusted.
     """
 
     status: int
@@ -161,10 +162,10 @@ _is_plain = re.compile("[A-Za-z0-9_~-]+").fullmatch
 
 
 def path_of(path: str, subject: str, query: Mapping[str, str | int | bool] | None) -> str:
-    """Fill in a path's `{id}` and append a query; what is special in a URL is quoted.
+    """Replace `{id}` in a path and append the query, both percent-encoded.
 
     Raises:
-        ConfigurationError: The subject cannot be a segment of a path.
+        ConfigurationError: The subject cannot be a path segment.
     """
     if "{id}" in path:
         if not _is_plain(subject):
@@ -177,7 +178,7 @@ def path_of(path: str, subject: str, query: Mapping[str, str | int | bool] | Non
     return f"{path}?{urlencode({name: _parameter(value) for name, value in query.items()})}"
 
 
-def _parameter(value: str | int | bool) -> str:  # noqa: FBT001 - a value, no option
+def _parameter(value: str | int | bool) -> str:  # noqa: FBT001 - a value, not an option
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -186,27 +187,27 @@ Send = Callable[[Request], Awaitable[Response]]
 
 
 class Middleware(Protocol):
-    """Any callable that sends a request on and returns its response."""
+    """A callable that receives each attempt's request, and returns its response."""
 
     def __call__(self, request: Request, send: Send, /) -> Awaitable[Response]:
-        """Pass the request on by `await send(request)`, changed or not, once, often or never."""
+        """Handle a request; `await send(request)` passes it on, once, repeatedly or never."""
         ...
 
 
 def chain(
-    links: Sequence[Callable[[Request, Any], Awaitable[Any]]], transport: Send
+    middlewares: Sequence[Callable[[Request, Any], Awaitable[Any]]], transport: Send
 ) -> Callable[[Request], Awaitable[Any]]:
     """Compose middleware, the first outermost, and the transport below it."""
     send: Callable[[Request], Awaitable[Any]] = transport
-    for link in reversed(links):
-        send = _linked(link, send)
+    for middleware in reversed(middlewares):
+        send = _bound(middleware, send)
     return send
 
 
-def _linked(
-    link: Callable[[Request, Any], Awaitable[Any]], send: Callable[[Request], Awaitable[Any]]
+def _bound(
+    middleware: Callable[[Request, Any], Awaitable[Any]], send: Callable[[Request], Awaitable[Any]]
 ) -> Callable[[Request], Awaitable[Any]]:
-    def linked(request: Request) -> Awaitable[Any]:
-        return link(request, send)
+    def bound(request: Request) -> Awaitable[Any]:
+        return middleware(request, send)
 
-    return linked
+    return bound

@@ -94,7 +94,7 @@ def test_a_base_url_that_cannot_work_is_refused(base_url: str, reason: str) -> N
 )
 def test_a_base_url_is_nothing_but_a_place(base_url: str) -> None:
     """Credentials, query, fragment, white space and non-ASCII are refused, and not shown."""
-    with pytest.raises(ConfigurationError, match="base URL: neither credentials") as caught:
+    with pytest.raises(ConfigurationError, match="base_url must not contain credentials") as caught:
         SiteAssist(TOKEN, base_url=base_url)
     assert "hunter2" not in str(caught.value)
 

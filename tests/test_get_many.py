@@ -169,7 +169,7 @@ async def test_get_many_works_with_aioresponses(mocked: Mocked) -> None:
 @pytest.mark.parametrize("single", [ID, ID.encode(), UUID(ID)])
 async def test_a_single_id_is_not_many(client: SiteAssist, single: object) -> None:
     """Its 36 characters are no ids: the call says what to do instead."""
-    with pytest.raises(ConfigurationError, match="use get, or give a list"):
+    with pytest.raises(ConfigurationError, match="use get, or pass a list"):
         client.conversations.get_many(single)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # the point
 
 

@@ -87,7 +87,7 @@ def dense(values: int, value: str = "[]") -> bytes:
 def test_a_body_of_too_many_values_is_too_large() -> None:
     """One call that makes objects of them would hold the event loop, be it in a thread."""
     decode_asked(dense(MOST_VALUES - 100), ID)
-    with pytest.raises(ResponseTooLargeError, match="more than 200,000 values; get_raw"):
+    with pytest.raises(ResponseTooLargeError, match="more than 200,000 values; use get_raw"):
         decode_asked(dense(MOST_VALUES + 100), ID)
 
 

@@ -150,7 +150,7 @@ def test_what_is_no_json_is_no_record(inside: bytes) -> None:
         ({}, "", 'expected an object with "object": "conversation"'),
         (wire(object="message"), "", 'expected an object with "object": "conversation"'),
         (wire(object=None), "", 'expected an object with "object": "conversation"'),
-        (without(wire(), "id"), "id", "it is missing"),
+        (without(wire(), "id"), "id", "missing"),
         (wire(id=None), "id", "expected a string, not null"),
         (wire(id=5), "id", "expected a string, not a number"),
     ],

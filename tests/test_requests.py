@@ -186,7 +186,7 @@ async def test_a_subject_cannot_lead_elsewhere(client: SiteAssist, api: Api, sub
 
 async def test_what_has_no_json_is_refused_at_once(client: SiteAssist, api: Api) -> None:
     """Before anything is sent."""
-    with pytest.raises(ConfigurationError, match="json cannot be sent"):
+    with pytest.raises(ConfigurationError, match="json cannot be serialized"):
         client.request(RATE, ID, json=object())
     assert api.seen == []
 

@@ -138,7 +138,7 @@ def test_without_a_task_nothing_is_timed() -> None:
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
-    assert said == ["requests are sent from tasks only"]
+    assert said == ["requests must be sent from a task"]
 
 
 def handler_of(time: LoopTime, seconds: float | None) -> OneTimerHandler:
@@ -229,7 +229,7 @@ async def test_a_closed_client_leaves_a_total_to_what_is_in_flight(
         await client.close()
         await time.go_on(1100.0)
         assert call.done()
-        with pytest.raises(TimedOutError, match="no whole answer within 1000 s"):
+        with pytest.raises(TimedOutError, match="no complete response within 1000 s"):
             await call
 
 

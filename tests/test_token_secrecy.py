@@ -61,7 +61,7 @@ async def test_what_is_not_http_is_chained_without_the_token(
     """The error of aiohttp has the request's headers in its repr; those are taken out."""
     raw.script[ID].append([said, "close"])
     async with client_of(raw, clock) as client:
-        with pytest.raises(ConnectionFailedError, match="what came is not HTTP") as caught:
+        with pytest.raises(ConnectionFailedError, match="invalid HTTP response") as caught:
             await client.conversations.get(ID)
     assert isinstance(caught.value.__cause__, aiohttp.ClientResponseError)
     for error in behind(caught.value):

@@ -104,8 +104,8 @@ async def test_neither_proxy_nor_netrc_is_used_unasked(
 @pytest.mark.parametrize(
     ("fault", "limits", "said"),
     [
-        (Silence(), Timeout(read=0.01), r"the server was silent for 0\.01 s"),
-        (Drip(size=1, every=0.001), Timeout(total=0.02), r"no whole answer within 0\.02 s"),
+        (Silence(), Timeout(read=0.01), r"no data received for 0\.01 s"),
+        (Drip(size=1, every=0.001), Timeout(total=0.02), r"no complete response within 0\.02 s"),
     ],
 )
 async def test_an_attempt_ends_by_its_timeouts(
@@ -136,7 +136,7 @@ async def test_a_server_that_is_not_there_is_a_connection_error(clock: FakeClock
         pass
     async with client_of(emulator, clock, retry=RetryPolicy(attempts=3)) as client:
         with pytest.raises(
-            ConnectionFailedError, match=r"no connection to 127\.0\.0\.1:\d+: Connection refused"
+            ConnectionFailedError, match=r"cannot connect to 127\.0\.0\.1:\d+: Connection refused"
         ) as caught:
             await client.conversations.get(ID)
     assert caught.value.attempts == 3

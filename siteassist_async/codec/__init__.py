@@ -1,4 +1,4 @@
-"""JSON to models and back; the only place that knows the wire's names."""
+"""The codec: JSON to models and back. Only this package knows the field names of the API."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _fast = FastDecoder()
 
 
 def decode_asked(body: bytes, conversation_id: str) -> Conversation:
-    """Read a 200's body as the conversation that was asked for.
+    """Decode a body, and check that it is the requested conversation.
 
     Raises:
-        UnusableResponseError: As `decode_conversation`.
+        UnusableResponseError: As for `decode_conversation`.
         WrongConversationError: It is another conversation.
     """
     conversation = decode_conversation(body)
@@ -54,12 +54,12 @@ def decode_asked(body: bytes, conversation_id: str) -> Conversation:
 
 
 def decode_conversation(body: bytes) -> Conversation:
-    """Read a conversation.
+    """Decode a conversation.
 
     Raises:
-        UnusableResponseError: It is not a conversation as the contract has it; nothing else is
-            raised, whatever the bytes.
-        ResponseTooLargeError: It has more values than there are objects made of.
+        UnusableResponseError: The body does not match the documented schema. No bytes cause any
+            other exception.
+        ResponseTooLargeError: The body has too many values to create objects for.
     """
     check_density(body)
     conversation = _fast.decode(body)
@@ -71,10 +71,10 @@ def decode_conversation(body: bytes) -> Conversation:
 
 
 def encode(model: Conversation | Message) -> bytes:
-    """Write a model as the API would send it, on one line.
+    """Encode a model as the API would send it, on one line.
 
-    Unknown fields, values and parts are written as they came; a field that was absent is written
-    with its default, and `last_interaction_at` by its documented name.
+    Unknown fields, values and parts are preserved. Absent fields are written with their defaults,
+    and `last_interaction_at` under its documented (misspelt) name.
     """
     from siteassist_async.codec.convert import converter  # noqa: PLC0415 - see there
 
@@ -82,24 +82,24 @@ def encode(model: Conversation | Message) -> bytes:
 
 
 def as_dict(model: Conversation | Message) -> dict[str, object]:
-    """Give what `encode` writes as plain values; none is shared with the model."""
+    """Return what `encode` writes as plain values, which share nothing with the model."""
     return cast("dict[str, object]", parse(encode(model)))
 
 
 def encode_body(value: object) -> bytes:
-    """Write what a request sends as JSON.
+    """Encode the JSON body of a request.
 
     Raises:
-        ConfigurationError: Some of it has no form in JSON.
+        ConfigurationError: A value cannot be represented in JSON.
     """
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"json cannot be sent: {error}") from error
+        raise ConfigurationError(f"json cannot be serialized: {error}") from error
 
 
 class ErrorBody(NamedTuple):
-    """What could be read of an error's body, whatever came."""
+    """The parts of an error body, as far as it could be decoded."""
 
     message: str
     code: str | None = None
@@ -108,7 +108,7 @@ class ErrorBody(NamedTuple):
 
 
 def decode_error(body: bytes) -> ErrorBody:
-    """Read an error's body; never raises: of one that is not as documented, the excerpt is told."""
+    """Decode an error body; never raises: an excerpt is the message if it is not as documented."""
     try:
         error = _member(parse(body), "error")
     except NotJsonError:
@@ -123,7 +123,7 @@ def decode_error(body: bytes) -> ErrorBody:
 
 
 def decode_details(raw: object, details_class: type[Details] | None) -> Details | None:
-    """Type an error's `details` as documented for its class; None where they do not fit."""
+    """Convert an error's `details` to the class documented for it; None if they do not fit."""
     if details_class is None:
         return None
     values = {

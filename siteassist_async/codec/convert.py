@@ -1,6 +1,7 @@
-"""Plain JSON values to models and back, strictly, with cattrs.
+"""The strict converter: plain JSON values to models and back, with cattrs.
 
-Imported when a body turns out to be faulty, or a model is written: most programs start without it.
+It decodes whatever the fast path rejects, and reports where a body is invalid. It is imported only
+when needed, because importing cattrs takes a tenth of the package's import time.
 """
 
 from __future__ import annotations
@@ -52,15 +53,15 @@ _TAGS: dict[type[object], dict[str, str]] = {
 converter = Converter()
 
 MISFITS = (BaseValidationError, TypeError, ValueError)
-"""What the converter raises for a value that does not fit."""
+"""The exceptions that the converter raises for a value that does not fit."""
 
 
 def structure_body(body: bytes, cls: type[Structured]) -> Structured:
-    """Read a body with cattrs.
+    """Decode a body with cattrs.
 
     Raises:
-        UnusableResponseError: It is no JSON text, or does not fit; nothing else is raised,
-            whatever the bytes.
+        UnusableResponseError: The body is not JSON, or does not match the schema. No bytes cause
+            any other exception.
     """
     try:
         return converter.structure(parse(body), cls)
@@ -70,14 +71,14 @@ def structure_body(body: bytes, cls: type[Structured]) -> Structured:
 
 
 def _first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
-    """Follow cattrs' notes to the first fault: its path in the body, and what is wrong there."""
+    """Return the path of the first invalid value and the reason, following cattrs' notes."""
     if isinstance(error, ClassValidationError | IterableValidationError):
         cause, note = error.group_exceptions()[0][0]
         if isinstance(note, AttributeValidationNote):
             name = wire_name(note.name)
             return _first_fault(cause, f"{path}.{name}" if path else name)
         return _first_fault(cause, f"{path}[{note.index}]")
-    return path, "it is missing" if isinstance(error, KeyError) else str(error)
+    return path, "missing" if isinstance(error, KeyError) else str(error)
 
 
 def _kind(value: object) -> str:
@@ -117,7 +118,7 @@ def _boolean(value: object, _: object) -> bool:
 
 def _time(value: object, _: object) -> datetime:
     try:
-        # Not `datetime.fromisoformat`, which reads "10:30:007" and cuts off nanoseconds.
+        # Not `datetime.fromisoformat`, which accepts "10:30:007" and truncates nanoseconds.
         time = msgspec.convert(_string(value), datetime)
     except (msgspec.ValidationError, UnicodeEncodeError):
         raise ValueError("expected a time such as 2024-01-15T10:30:00.000Z") from None
@@ -128,7 +129,7 @@ def _time(value: object, _: object) -> datetime:
 
 def _time_to_wire(time: datetime) -> str:
     precision = "microseconds" if time.microsecond % 1000 else "milliseconds"
-    with suppress(OverflowError):  # in the years 1 and 9999 an offset can lead out of the calendar
+    with suppress(OverflowError):  # in the years 1 and 9999, UTC may be out of range
         time = time.astimezone(UTC)
     return time.isoformat(timespec=precision).replace("+00:00", "Z")
 
@@ -149,7 +150,7 @@ def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...
             for sent in value:
                 structured.append(structure_item(sent, item))  # noqa: PERF401 - its length is the fault's index
         except MISFITS as error:
-            # The first fault is the one that is told; cattrs' own hook keeps an error of each.
+            # Only the first error is reported; cattrs' own hook would collect all of them.
             error.add_note(IterableValidationNote("in an array", len(structured), item))
             faults: list[Exception] = [error]
             raise IterableValidationError("in an array", faults, tuple) from error  # pyright: ignore[reportCallIssue] # its __new__ takes them
@@ -176,7 +177,7 @@ def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
 
 
 def _keeping_the_rest(cls: type[Structured]) -> Hook[Structured]:
-    """Structure by wire names: null is as good as absent where there is a default."""
+    """Structure by JSON names, keeping unknown fields; null counts as absent if optional."""
     known = {wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
     optional = {wire for wire, a in known.items() if a.default is not REQUIRED}
     build = _by_wire_names(cls)
@@ -244,12 +245,12 @@ def _register() -> None:
     converter.register_structure_hook(Part, _part)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
     converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
-    # Factories: a class's function is compiled when it is first needed, not at import.
+    # Factories, so that the functions of a class are compiled when first needed, not at import.
     converter.register_structure_hook_factory(has, _class_hook)
     converter.register_unstructure_hook_factory(has, _class_to_wire)
     converter.register_unstructure_hook(OtherPart, _other_part_to_wire)
     converter.register_unstructure_hook(datetime, _time_to_wire)
-    # JSON within the metadata is written as it is, however deep.
+    # The JSON within the metadata is written as it is.
     converter.register_unstructure_hook(dict, lambda value: value)
     converter.register_unstructure_hook(list, lambda value: value)
 

@@ -1,4 +1,7 @@
-"""The fast path above cattrs: msgspec checks and reads, plain functions make the models of it."""
+"""The fast decoder: msgspec validates and parses, and plain functions build the models.
+
+A body that it does not accept is decoded by `convert.py`, which decides and reports errors.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MOST_LEARNED = 64
-"""Unknown fields that are learned; where there are more, none is.
+"""Maximum number of unknown fields to learn; if there are more, none are.
 
-Each costs a little in every object, and a server that makes up names would never stop.
+Each costs a little for every object, and a server with random field names would add ever more.
 """
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -33,14 +36,14 @@ _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 @attrs.frozen
 class Head:
-    """What is read of a conversation where only its id matters."""
+    """The part of a conversation that is decoded if only its id matters."""
 
     id: str
     object: str = ""
 
 
 decode_head = msgspec.json.Decoder(Head).decode
-"""Read a head fast: neither the tag nor the strings that it skips are checked."""
+"""Decode a head. It checks neither the object type nor the strings that it skips."""
 
 
 class _Message(msgspec.Struct, rename="camel", gc=False):
@@ -82,31 +85,32 @@ _MESSAGE = _Message.__struct_encode_fields__
 
 
 class _NotForThisError(ValueError):
-    """What cattrs has to judge."""
+    """The body has to be decoded by cattrs."""
 
 
 _FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What msgspec, `parse` and the functions below raise where cattrs has to judge."""
+"""The exceptions of msgspec, `parse` and the functions below for such a body."""
 
 
 class FastDecoder:
-    """Reads bodies that keep the contract; what it makes is equal to what cattrs makes.
+    """Decodes valid bodies, with the same results as cattrs.
 
-    Fastest are those with the documented fields and those unknown ones that it has learned. Where
-    there are others it goes through plain dicts, which takes half as long again, and learns them.
+    Bodies with only documented fields, and unknown fields that it has learned, are fastest. Bodies
+    with other fields are decoded by way of plain dicts, which takes half as long again, and their
+    fields are learned.
     """
 
     def __init__(self) -> None:
         self._known: _Known | None = None
 
     def decode(self, body: bytes) -> Conversation | None:
-        """Read a body; None where cattrs has to judge."""
-        known = self._known  # one value throughout: another thread's decoding may learn meanwhile
-        if known is None:  # not at import, for a millisecond of it
+        """Decode a body; None if cattrs has to decode it."""
+        known = self._known  # read once: another thread may replace it meanwhile
+        if known is None:  # not at import, which it would slow by 1 ms
             known = self._known = _Known({}, {})
         try:
             return known.decode(body)
-        except _FAULTS:  # contextlib.suppress costs a fifth of a small body
+        except _FAULTS:  # contextlib.suppress would take a fifth of the time of a small body
             pass
         try:
             conversation = _from_dicts(parse(body))
@@ -118,11 +122,11 @@ class FastDecoder:
 
 
 _Slots = dict[str, str]
-"""Unknown fields by name, each with the attribute that holds it."""
+"""Maps the name of an unknown field to the attribute that holds its value."""
 
 
 class _Known:
-    """The unknown fields that are learned, and a decoder for bodies with these or none."""
+    """A decoder for bodies with the documented fields and the unknown ones learned so far."""
 
     def __init__(self, of_conversation: _Slots, of_message: _Slots, *, learns: bool = True) -> None:
         self.learns = learns
@@ -165,7 +169,7 @@ def _with_slots(
 def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
     grown = dict(slots)
     for name in names:
-        # msgspec refuses names that JSON has to escape.
+        # msgspec does not support names that JSON has to escape.
         if name.isprintable() and not {'"', "\\"} & {*name}:
             grown.setdefault(name, f"extra_{len(grown)}")
     return grown
@@ -192,7 +196,7 @@ def _from_dicts(raw: Any) -> Conversation:  # noqa: ANN401 - whatever `parse` ha
 
 
 def _others(raw: Json, known: tuple[str, ...]) -> Mapping[str, object]:
-    """What is left of a JSON object without the documented fields."""
+    """Remove the documented fields from a JSON object, and return the rest."""
     pop = raw.pop
     for name in known:
         pop(name, None)
@@ -200,10 +204,11 @@ def _others(raw: Json, known: tuple[str, ...]) -> Mapping[str, object]:
 
 
 def _open_twin(cls: type[Any]) -> type[Any]:
-    """A class of the same slots, not frozen.
+    """Return a class with the same slots that is not frozen.
 
-    A frozen class sets each attribute by a call, which is half the time of decoding. So an
-    instance is filled as its open twin's, and then becomes one of the frozen class.
+    The `__init__` of a frozen class sets each attribute with a function call, which takes half of
+    the decoding time. So instances are created of this class and filled, and then their `__class__`
+    is set to the frozen class, which has the same memory layout.
     """
     return type(cls.__name__, (), {"__slots__": [a.name for a in attrs.fields(cls)]})
 
@@ -302,6 +307,6 @@ def _part(sent: Json) -> Part:
 
 
 def has_tag(part: Json) -> bool:
-    """Whether a part names its kind; one that does not is kept whole, as any unknown part is."""
+    """Whether a part has a `type`; one without is kept as it is, like an unknown part."""
     tag = part.get("type")
     return isinstance(tag, str) and tag != ""

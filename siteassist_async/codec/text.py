@@ -1,4 +1,4 @@
-"""JSON text to plain values and back, whatever JavaScript may have written."""
+"""JSON text to plain values and back, including the lone surrogates that JavaScript writes."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ Json = dict[str, Any]
 """A JSON object."""
 
 BOM = b"\xef\xbb\xbf"
-"""A byte order mark, which a JSON text should not but may begin with (RFC 8259, section 8.1)."""
+"""The byte order mark, which parsers may ignore at the start of JSON (RFC 8259, section 8.1)."""
 
 EXCERPT = 200
-"""How many of an unusable body's bytes an error keeps."""
+"""Number of bytes of an unusable body that an error keeps."""
 
 
 MOST_VALUES = 200_000
-"""Values of a body that objects are made of, about; a conversation of 10,000 messages has as many.
+"""Approximate limit on the values of a decoded body; a conversation of 10,000 messages has as many.
 
-One call makes them, and one pass of the garbage collector looks at them: each takes a twentieth of
-a second at the worst.
+They are created in one call and visited by one pass of the garbage collector, which block the event
+loop for at most 0.05 s each.
 """
 
-_SPARSE = MOST_VALUES  # bytes: a shorter body cannot have more
+_SPARSE = MOST_VALUES  # in bytes: a shorter body cannot have more values
 
 
 def check_density(body: bytes) -> None:
-    """Refuse a body whose values are tiny and many: decoding it would hold up all else for long.
+    """Reject a body with too many small values, because decoding it would block the event loop.
 
-    Nothing runs during one call of a decoder, be it in a thread. Commas and brackets within strings
-    count too: to tell them apart would take as long.
+    That is so even in a thread, since the decoder holds the GIL. The number of values is estimated
+    from commas and brackets, including those in strings; an exact count would take as long as
+    decoding.
 
     Raises:
-        ResponseTooLargeError: It has too many.
+        ResponseTooLargeError: It has too many values.
     """
     if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise ResponseTooLargeError(
-            f"the body has more than {MOST_VALUES:,} values; get_raw gives its bytes"
+            f"the body has more than {MOST_VALUES:,} values; use get_raw for its bytes"
         )
 
 
 class NotJsonError(ValueError):
-    """The bytes are no JSON text."""
+    """The bytes are not valid JSON."""
 
 
 def parse(text: bytes) -> object:
-    """Read a JSON text as UTF-8.
+    """Parse JSON in UTF-8; raises NotJsonError.
 
-    Lone surrogates, which JavaScript makes of a cut emoji and writes as escapes, are kept.
+    Escaped lone surrogates are kept; JavaScript writes them when a string is cut within an emoji.
     """
     text = text.removeprefix(BOM)
     try:
@@ -64,7 +65,7 @@ def parse(text: bytes) -> object:
             return json.loads(text.decode(), parse_constant=_refuse, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             why = _why(text, error)
-    # Not from the error: those of UTF-8 and of the standard library's JSON hold all of the text.
+    # Not `from error`: the errors of UTF-8 and of the json module contain the whole text.
     raise NotJsonError(why)
 
 
@@ -77,7 +78,7 @@ def wire_name(attribute: str) -> str:
 
 
 def dump(value: object) -> bytes:
-    """Write plain values on one line; lone surrogates are escaped."""
+    """Encode plain values on one line; lone surrogates are escaped."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -85,7 +86,7 @@ def dump(value: object) -> bytes:
 
 
 def excerpt(text: bytes) -> str:
-    """Give the beginning of what came, for an error."""
+    """Return the start of a body, for an error."""
     return text[:EXCERPT].decode(errors="replace")
 
 

@@ -24,7 +24,7 @@ from siteassist_async.errors import (
     UnusableResponseError,
     printable,
 )
-from siteassist_async.outage import is_own_word
+from siteassist_async.outage import is_specific_to_id
 
 if TYPE_CHECKING:
     from siteassist_async.export.id_list import Entry
@@ -83,7 +83,7 @@ class DeadLetter:
             message=printable(str(error), 500),
             # Not if the API has said that this ID will always fail.
             retryable=not (
-                is_own_word(error) or isinstance(error, InvalidIdError | PaymentRequiredError)
+                is_specific_to_id(error) or isinstance(error, InvalidIdError | PaymentRequiredError)
             ),
             attempts=error.attempts,
             at=datetime.now(UTC).replace(microsecond=0),

@@ -14,7 +14,7 @@ from siteassist_async.export.checkpointer import Checkpointer
 from siteassist_async.export.errors import ExportError
 from siteassist_async.export.id_list import Entry
 from siteassist_async.export.summary import Ending
-from siteassist_async.outage import ends_all, needs_a_person
+from siteassist_async.outage import ends_bulk_work, needs_a_person
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -98,7 +98,7 @@ class Run:
         except OutageError as outage:
             return _concluded(outage.error)
         except SiteAssistError as error:
-            if isinstance(error, ExportError) or ends_all(error):
+            if isinstance(error, ExportError) or ends_bulk_work(error):
                 raise
             return _concluded(error)
         return Conclusion(Ending.STOPPED)

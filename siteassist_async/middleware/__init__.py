@@ -1,1 +1,1 @@
-"""The links of the chain, one a file."""
+"""The built-in middleware: retry, decoding, pacing and authentication."""

@@ -1,4 +1,4 @@
-"""The token of the moment, for each attempt, to one origin."""
+"""Auth middleware: adds the token to each attempt, and sends it to the base URL only."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ if TYPE_CHECKING:
 
 Token = str | Callable[[], Awaitable[str]]
 
-# RFC 6750's characters of a bearer token, and what keys made elsewhere have: no space, no control.
+# More lenient than a bearer token in RFC 6750, for keys of other formats, but without spaces and
+# control characters.
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 @frozen
 class HiddenToken:
-    """A token, or the callable that gives it, in a form that no traceback or dump shows."""
+    """A token, or the callable that returns it, wrapped so that tracebacks and dumps hide it."""
 
     value: Token = field(repr=False)
 
 
 class Auth:
-    """Adds `Authorization: Bearer …` to requests of the client's own base URL.
+    """Adds `Authorization: Bearer …` to requests within the client's base URL.
 
-    A callable is asked at each attempt, and once more after a 401: what it gives then, if it is
-    another token, is sent at once. It may take as long as an attempt may. What it raises comes out
-    as a TokenError.
+    A token callable is called for each attempt, and once more after a 401; if it then returns a
+    different token, the request is repeated at once. It may take as long as an attempt may. If it
+    raises, a TokenError is raised from it.
     """
 
     def __init__(self, token: HiddenToken, base_url: str) -> None:
         if isinstance(token.value, str) and not _SENDABLE.fullmatch(token.value):
             raise ConfigurationError(
-                "the token is empty or has characters that a header cannot carry"
+                "the token is empty or has characters that a header must not contain"
             )
         self._token = token.value
         self._within = f"{base_url}/"
 
     def __call__(self, request: Request, send: Send) -> Awaitable[Response]:
-        """Send with the token."""
-        # A link may have changed the URL, and aiohttp writes a line break in it as it is.
+        """Send the request with the token; a URL outside the base URL is a ConfigurationError."""
+        # Middleware may have changed the URL, and aiohttp would not escape a line break in it.
         if not request.url.startswith(self._within) or not _SENDABLE.fullmatch(request.url):
-            raise ConfigurationError(f"the token is for {self._within} only, not {request.url}")
+            raise ConfigurationError(
+                f"refusing to send the token outside base_url {self._within}: {request.url}"
+            )
         if isinstance(self._token, str):
             return send(_signed(request, self._token))
         return _send_with(self._token, request, send)
@@ -80,13 +83,13 @@ async def _ask(provider: Callable[[], Awaitable[str]], seconds: float) -> str:
             token = await provider()
     except asyncio.CancelledError as error:
         if task.cancelling() > cancelled_before:
-            raise  # the caller's; any other is the callable's own, as of a task that it waits for
+            raise  # by the caller; otherwise by something within the callable
         raise TokenError("the token callable was cancelled") from error
     except Exception as error:
         if limit.expired():
-            raise TokenError(f"the token callable gave none within {seconds:g} s") from error
+            raise TokenError(f"the token callable did not return within {seconds:g} s") from error
         raise TokenError(f"the token callable raised {type(error).__name__}") from error
     if not isinstance(token, str) or not _SENDABLE.fullmatch(token):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
         del token  # tools that report tracebacks show the locals too
-        raise TokenError("the token callable gave none that a header can carry")
+        raise TokenError("the token callable must return a str that a header can contain")
     return token

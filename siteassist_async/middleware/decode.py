@@ -1,4 +1,8 @@
-"""Responses to values and errors."""
+"""Decode middleware: turns responses into values and errors.
+
+`Decode` runs above the user's middleware and reads values; `RaiseForStatus` runs right above the
+transport and raises the errors of responses.
+"""
 
 from __future__ import annotations
 
@@ -31,28 +35,29 @@ if TYPE_CHECKING:
 
 
 DEEPEST_DETAILS = 32
-"""Levels of an error's `raw_details` that are kept; deeper ones would break repr and pickle."""
+"""Nesting levels of an error's `raw_details` to keep; deeper ones would break repr and pickle."""
 
 
-NO_TOKEN = "[token]"  # noqa: S105 - what stands for one
-"""What a token is replaced by, and so what is looked for where none was sent."""
+NO_TOKEN = "[token]"  # noqa: S105 - a placeholder
+"""Replaces the token in errors; also searched for (in vain) if no token was sent."""
 
 LARGE = 2**18
-"""Bytes from which a body is decoded in a thread.
+"""Size in bytes from which a body is decoded in a thread.
 
-What holds the event loop meanwhile is any single call that holds the GIL: those of the codec are
-bounded by the size of the body and the number of its values.
+The event loop is still blocked by every single call that holds the GIL. Those of the codec are
+bounded by the limits on a body's size and on the number of its values.
 """
 
 
 class Decode:
-    """Reads the value of each response; stands above the user's middleware, below retry.
+    """Converts each response to the operation's value.
 
-    So middleware may return a response of its own, stored or invented, whatever is asked for.
+    It runs above the user's middleware, so that middleware may return any response, for example
+    from a cache, and below retry, so that a truncated body is retried.
     """
 
     async def __call__(self, request: Request, send: Send) -> object:
-        """Send, and read what comes."""
+        """Send the request, and return the value of its response."""
         handled = sys.exception()
         response = await send(request)
         if not isinstance(response, Response) or not isinstance(response.body, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
@@ -67,7 +72,7 @@ class Decode:
         except UnusableResponseError as error:
             cut(error, handled)
             chosen = _judge(error, request.tally.token, response)
-            del response  # or the body would live as long as the error
+            del response  # otherwise the traceback keeps the body alive as long as the error
             if chosen is error:
                 raise
             raise chosen from error
@@ -82,11 +87,11 @@ def _unusable_response(response: object) -> ConfigurationError:
 
 
 class RaiseForStatus:
-    """Raises the error that a response is; stands right above the transport.
+    """Raises the error of a response whose status is not a success.
 
-    Of an error, whatever repeats the token is removed. An error about another conversation, be it
-    a 404, closes its connection: what comes next over it would be a stranger's too. A 404 is a
-    NotFoundError all the same: the status decides.
+    The token is removed wherever the error repeats it. An error about another conversation closes
+    its connection, because responses may be out of step with requests on it. Such a 404 is still
+    raised as NotFoundError: the status alone decides the class.
     """
 
     def __init__(self, events: EventStream[Event], clock: Clock) -> None:
@@ -94,11 +99,11 @@ class RaiseForStatus:
         self._clock = clock
 
     def __call__(self, request: Request, send: Send) -> Awaitable[Response]:
-        """Send, and raise where that is no success."""
+        """Send the request; raises an APIError if the response is not a success."""
         return (self._observed if request.tally.call else _raising)(request, send)
 
     async def _observed(self, request: Request, send: Send) -> Response:
-        """Send between two events: neither a wait nor the reading of the value counts here."""
+        """Send, emitting AttemptStarted and AttemptEnded; the duration excludes decoding."""
         tally, emit = request.tally, self._events.emit
         about = (tally.call, request.operation.name, request.subject, tally.sent + 1)
         asked = (*about, request.method, request.url)
@@ -128,7 +133,7 @@ async def _raising(request: Request, send: Send) -> Response:
 def _judge(
     error: UnusableResponseError, sent: str, response: Response
 ) -> UnusableResponseError | ConnectionFailedError:
-    """Choose what is raised; close the connection where what comes next over it is in doubt."""
+    """Choose the error to raise, and close the connection if it cannot be trusted any more."""
     token = sent or NO_TOKEN
     error.args = (_hide(str(error.args[0]), token),)
     error.excerpt = error.excerpt and _beginning(response.body, token)
@@ -136,12 +141,12 @@ def _judge(
         response.close_connection()
     elif not isinstance(error, ResponseTooLargeError) and _ends_early(response.body):
         response.close_connection()
-        return ConnectionFailedError("the response is truncated: its JSON ends early")
+        return ConnectionFailedError("the response is truncated: incomplete JSON")
     return error
 
 
 def _ends_early(body: bytes) -> bool:
-    """Whether a body is the beginning of an object: nothing else tells where no length is sent."""
+    """Whether a body is the start of an object: the only sign of truncation without a length."""
     return body.lstrip().startswith(b"{") and not body.rstrip().endswith(b"}")
 
 
@@ -180,7 +185,7 @@ def _hide(text: str, token: str) -> str:
 
 
 def _without(token: str, value: object, depth: int = DEEPEST_DETAILS) -> object:
-    """Hide the token wherever JSON's escapes had hidden it from the search in the bytes."""
+    """Remove the token from decoded JSON: escapes may have hidden it from the search in bytes."""
     if isinstance(value, str):
         return _hide(value, token)
     if isinstance(value, list):
@@ -195,5 +200,5 @@ def _without(token: str, value: object, depth: int = DEEPEST_DETAILS) -> object:
 
 
 def _beginning(body: bytes, token: str) -> str:
-    """The body's excerpt, which must not end amid the token."""
+    """Return the excerpt of a body; the token is removed before the cut, which could split it."""
     return excerpt(body[: EXCERPT + len(token)].replace(token.encode(), NO_TOKEN.encode()))

@@ -1,4 +1,4 @@
-"""Pacing middleware: a slot and a time to start for each attempt."""
+"""Pacing middleware: each attempt waits for a free slot and for the pacer's permit."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ if TYPE_CHECKING:
 
 
 LONGEST_INTERVAL = 1.0
-"""Seconds between two starts at a pace: no patience is so short that it ends amid them."""
+"""Seconds between two starts at the slowest pace; patience is never taken to be shorter."""
 
 
 class Pacing:
-    """Lets an attempt start when one of the client's slots is free and the pacer says so.
+    """Starts an attempt when the client has a free slot and the pacer permits it.
 
-    An attempt that could not be answered before the call's deadline, by the wait ahead of it and
-    the time that answers take of late, is not made: a ThrottledError comes at once, and so where
-    its start is further off than the call's patience.
+    If the expected wait plus the recent response time goes beyond the call's deadline, or the
+    expected wait beyond its patience, ThrottledError is raised at once and nothing is sent.
     """
 
     def __init__(
@@ -57,11 +56,11 @@ class Pacing:
         renew_in_children(self)
 
     def renew(self) -> None:
-        """Begin with all slots free in a process that was forked: its parent's hold the others."""
+        """Free all slots in a forked process: requests of the parent hold them only there."""
         self._slots = Slots(self._concurrency)
 
     async def __call__(self, request: Request, send: Send) -> Response:
-        """Send when it may start, and let the pacer know how it ended."""
+        """Send the request once it may start, and settle its permit with the outcome."""
         slots = self._slots
         permit = self._pacer.acquire_nowait(request.subject, slots, bulk=request.bulk)
         if permit is None:
@@ -72,7 +71,7 @@ class Pacing:
             slots.release()
             _settle(permit, request, error)
             raise
-        slots.release()  # first, so that who waits for it finds it
+        slots.release()  # before settling, which may start the next waiting call
         permit.succeeded(RateLimitHint.from_headers(response.headers, epoch=time.time()))
         return response
 
@@ -99,7 +98,7 @@ class Pacing:
 
 
 class _Wait:
-    """The waits of one attempt, as events; at most one is under way."""
+    """Emits the waits of one attempt as events; at most one is in progress."""
 
     def __init__(self, request: Request, events: EventStream[Event], clock: Clock) -> None:
         self._about = (
@@ -115,14 +114,14 @@ class _Wait:
         self._began = 0.0
 
     def begin(self, reason: WaitReason, expected: float) -> None:
-        """Wait for another reason than before, if anybody hears of it."""
+        """Start a wait, ending the one before; short waits are reported only to listeners."""
         self.end()
         if self._is_heard or expected > NOTICEABLE:
             self._reason, self._began = reason, self._clock.now()
             self._events.emit(WaitStarted(*self._about, reason, expected))
 
     def end(self) -> None:
-        """Wait no longer."""
+        """End the wait in progress, if there is one."""
         reason, self._reason = self._reason, None
         if reason is not None:
             took = self._clock.now() - self._began

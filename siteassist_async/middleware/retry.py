@@ -1,4 +1,4 @@
-"""Retry middleware: the attempts of a call, within its deadline."""
+"""Retry middleware: makes the attempts of a call, within its deadline."""
 
 from __future__ import annotations
 
@@ -48,28 +48,31 @@ V = TypeVar("V")
 
 
 class RetryBudget:
-    """The retries that a client has in hand."""
+    """The retries that a client may still make; successes refill it.
+
+    In an outage it runs empty, so that retries do not multiply the load on the API.
+    """
 
     def __init__(self, size: float | None) -> None:
         self._size = self._left = float("inf") if size is None else size
 
     def spend(self) -> bool:
-        """Take one, if there is one."""
+        """Take one retry; False if none is left."""
         if self._left < 1:
             return False
         self._left -= 1
         return True
 
     def earn(self) -> None:
-        """Count a success."""
+        """Count a success, which earns a fifth of a retry."""
         self._left = min(self._size, self._left + 0.2)
 
 
 class Retrying:
-    """Makes a call's attempts, and keeps its deadline over them and the waits between.
+    """Makes the attempts of a call, and enforces its deadline across attempts and waits.
 
-    The error that comes out carries the `attempts` made and the seconds `elapsed`. A wait that
-    would end past the deadline is not begun: the error is raised at once.
+    The error that is finally raised has `attempts` and `elapsed` set. A delay that would end after
+    the deadline does not start: the error is raised at once.
     """
 
     def __init__(  # noqa: PLR0913 - what retrying depends on, each by its name
@@ -92,8 +95,8 @@ class Retrying:
     def __call__(
         self, request: Request, send: Callable[[Request], Awaitable[V]]
     ) -> Coroutine[Any, Any, V]:
-        """Send until there is a result or nothing more may help."""
-        # Nobody pays for events that nobody hears.
+        """Send until an attempt succeeds or no retry is allowed."""
+        # Without listeners and debug logs, calls do not pay for events.
         if self._events.listeners or HTTP.isEnabledFor(logging.DEBUG):
             return self._observed(request, send)
         return self._call(request, send)
@@ -114,7 +117,7 @@ class Retrying:
 
     async def _call(self, request: Request, send: Callable[[Request], Awaitable[V]]) -> V:
         started = self._clock.now()
-        # Most calls need no second attempt, and all would pay for what is entered before the first.
+        # Most calls need no second attempt, so the retry machinery is set up only after a failure.
         try:
             if request.deadline is not None:
                 value = await self._run_within(request.deadline - started, request, send)
@@ -159,7 +162,8 @@ class Retrying:
         progress: Progress,
         first: SiteAssistError,
     ) -> V:
-        # Entering tenacity costs as much as a fifth of a request, so its first attempt is a replay.
+        # Setting up tenacity costs a fifth of a request, so it is done after the first failure,
+        # which is replayed as tenacity's first attempt.
         replayed = False
 
         async def attempt() -> V:
@@ -173,11 +177,12 @@ class Retrying:
             error = state.outcome.exception() if state.outcome else None
             return isinstance(error, SiteAssistError) and self._plan(request, progress, error)
 
-        # One for each call: shared ones mix up their calls' results.
+        # One instance for each call: a shared one would mix up the results of concurrent calls.
         retrying = AsyncRetrying(
             retry=may_help,
             wait=lambda _: progress.delay,
-            # Only a wait that the API asked for makes room: in an outage all would wait.
+            # Only a wait that the API asked for is parked, so that bulk work fetches another key
+            # meanwhile. Backoff is not: in an outage, it would park key after key.
             sleep=lambda seconds: self._sleep(seconds, parked=progress.is_parked),
             stop=stop_never,
             reraise=True,
@@ -197,7 +202,8 @@ class Retrying:
         if retry is None or self._is_too_late(request, retry):
             return False
         if retry.spends_attempt:
-            # The budget spares callers who wait, and bulk work has none.
+            # Bulk work has no budget: it handles outages by itself, and must not use up the budget
+            # of interactive calls.
             if not (request.bulk or self._budget.spend()):
                 return False
             progress.spent += 1

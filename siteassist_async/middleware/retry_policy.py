@@ -1,4 +1,4 @@
-"""Whether a failure may pass, and how long after it the next attempt is made."""
+"""Retry policy: which failures are retryable, and the delay before the next attempt."""
 
 from __future__ import annotations
 
@@ -22,43 +22,42 @@ from siteassist_async.errors import (
 )
 
 RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
-"""The statuses that may pass: the documented ones, and those of gateways before the API.
+"""Retryable statuses: those that the API documents, and those of gateways in front of it.
 
 408 and 425 (RFC 9110, RFC 8470), 499 (nginx), 504, 520 to 524 and 530 (Cloudflare), 529
-(overloaded). 525 and 526 are not among them: a gateway that distrusts the API's certificate does
-so until a person acts.
+(overloaded). Not 525 and 526: a gateway that rejects the API's certificate keeps doing so until
+somebody intervenes.
 """
 
 
 @frozen
 class RetryPolicy:
-    """How often and how late a failed attempt is retried.
+    """When and how often failed attempts are retried.
 
-    An operation that must not be repeated is retried only where the request did not reach the
-    server, or was refused by a 429 or 503; else its error has `outcome_unknown` set.
+    Retryable: the statuses in `RETRIED`, timeouts, lost connections, truncated responses, responses
+    about another conversation, and a token callable that raised or timed out. Not retryable: all
+    other statuses, of the API or of a proxy, an untrusted certificate, a body that does not match
+    the schema, and a 429 without a Retry-After whose code is not that of the rate limit, because
+    then a usage quota is used up. An operation that must not be repeated is retried only if the
+    request did not reach the server, or was rejected with a 429 or 503; otherwise its error has
+    `outcome_unknown` set.
 
-    Tried again are the statuses in `RETRIED`, timeouts, broken connections and truncated answers,
-    an answer to another request, and a token callable that raised or took too long. Not tried
-    again: every other status, of the API or of a proxy, a certificate that cannot be trusted, a
-    body that breaks the contract, and a 429 which names no time and whose code is not that of the
-    rate limit, for that is a quota used up.
-
-    The delay before attempt n+1 is drawn between 0 and `first_delay` · 2^(n-1), at most
-    `longest_delay` (full jitter); never less than the API asks for. Where a 429 or 503 names a
-    time, the wait counts against `patience` and the deadline, and the attempt does not count; a
-    server that goes on refusing is asked ever less often, however short the time that it names.
+    Exponential backoff with full jitter: the delay before attempt n+1 is drawn between 0 and
+    `first_delay` · 2^(n-1), at most `longest_delay`, and never less than the API asks for. If a 429
+    or 503 has a Retry-After, the wait counts against `patience` and the deadline instead of
+    `attempts`; if the server keeps throttling, the delays grow even if its Retry-After does not.
 
     Attributes:
-        attempts: Requests for one call, the first included.
-        first_delay: Seconds.
-        longest_delay: Seconds.
-        patience: Seconds that one call may wait in all because the API asked it to, and that each
+        attempts: Maximum number of attempts, including the first.
+        first_delay: Upper bound of the first delay, in seconds.
+        longest_delay: Upper bound of all delays, in seconds.
+        patience: Seconds that a call may wait in total because the API asks it to, and that each
             attempt may wait for its start, counted from its arrival.
-        refusals: How often one ID may be refused (429 or 503, with a time to wait) while others
-            are answered, before that is its outcome. In bulk calls, 503s count in any case.
-        budget: Retries that a client may have in hand; each costs one, and each success earns a
-            fifth of one back, so that an outage is not answered by five times the load. None: no
-            bound, as a job wants it.
+        refusals: How often one id may be throttled (429 or 503 with a Retry-After) while others are
+            served, before the error is raised. In bulk work, 503s always count.
+        budget: Maximum number of retries in hand for a client. Each retry costs one, and each
+            success earns a fifth back, so that retries do not multiply the load in an outage. None
+            for no limit, for example in a batch job.
     """
 
     attempts: int = 5
@@ -81,7 +80,7 @@ class RetryPolicy:
 
 @frozen
 class Retry:
-    """What follows a failure: another attempt after `delay` seconds."""
+    """The decision to retry after `delay` seconds; `spends_attempt` if it counts as an attempt."""
 
     delay: float
     spends_attempt: bool = True
@@ -89,27 +88,27 @@ class Retry:
 
 @define
 class Progress:
-    """How far one call has come."""
+    """The retry state of one call."""
 
     patience: float
-    """Seconds left to wait because the API asks for it."""
+    """Seconds that the call may still wait because the API asks it to."""
     spent: int = 1
-    """Attempts that count."""
+    """Attempts that count towards `RetryPolicy.attempts`."""
     refused: int = 0
-    """Attempts that do not, because the API named a time to wait."""
+    """Attempts that do not count, because they were throttled with a Retry-After."""
     unavailable: int = 0
-    """Of these, the 503s."""
+    """How many of those were 503s."""
     refused_alone: int = 0
-    """Of all refusals, those where others were answered meanwhile."""
+    """How often the id was throttled while others were served."""
     delay: float = 0.0
     """Seconds before the next attempt."""
     is_parked: bool = False
-    """Whether the API asked for them."""
+    """Whether the API asked for that delay."""
     last_error: SiteAssistError | None = None
 
 
-# In bulk calls so many 429s of one ID, with a time to wait, are not for it to wait out: the
-# caller looks whether others are answered.
+# 429s of one id, each with a Retry-After, after which a bulk call stops retrying it by itself and
+# lets outage detection find out whether others are served.
 MOST_429S = 8
 
 
@@ -121,9 +120,9 @@ def decide(
     *,
     bulk: bool = False,
 ) -> Retry | None:
-    """Choose what follows a failure; None: the error is the outcome.
+    """Decide whether and when to retry; None if the error is to be raised.
 
-    `jitter` is drawn from [0, 1). `bulk` is for one of many.
+    `jitter` is drawn from [0, 1); `bulk` is set for a call that is part of bulk work.
     """
     seconds = asked(error)
     if seconds > progress.patience:
@@ -131,14 +130,16 @@ def decide(
     if seconds and isinstance(error, RateLimitError | ServiceUnavailableError):
         if _was_refused_enough(policy, error, progress, bulk=bulk):
             return None
-        # The jitter parts the many processes that were all told the same second.
+        # The jitter spreads the processes that were all given the same Retry-After.
         backoff = jitter * _longest(policy, progress.refused - policy.attempts)
         delay = max(seconds * (1 + jitter / 10), backoff)
         return Retry(min(delay, progress.patience), spends_attempt=False)
     if progress.spent >= policy.attempts or not _may_pass(error):
         return None
     if isinstance(error, DisconnectedError) and progress.spent == 1:
-        return Retry(0.0)  # an idle connection that the server had closed: a new one will do
+        return Retry(
+            0.0
+        )  # most likely the server closed an idle connection, so retry at once on a new one
     return Retry(max(jitter * _longest(policy, progress.spent - 1), seconds))
 
 
@@ -159,7 +160,7 @@ def _longest(policy: RetryPolicy, doublings: int) -> float:
 
 
 def is_outcome_unknown(error: SiteAssistError) -> bool:
-    """Whether the server may have done what it was asked for, though no usable response came."""
+    """Whether the server may have performed the request although there is no usable response."""
     if isinstance(error, TransportError):
         return error.sent
     if isinstance(error, ServerError):
@@ -168,14 +169,14 @@ def is_outcome_unknown(error: SiteAssistError) -> bool:
 
 
 def may_repeat(error: SiteAssistError) -> bool:
-    """Whether what must not be done twice may be tried again: it was not done."""
+    """Whether a request that must not be performed twice may be repeated: it was not performed."""
     if isinstance(error, APIError):
         return isinstance(error, RateLimitError | ServiceUnavailableError)
     return not is_outcome_unknown(error)
 
 
 def asked(error: SiteAssistError) -> float:
-    """Seconds that the API asks to wait; 0 where it does not."""
+    """Return the seconds that the API asks to wait; 0 if it does not."""
     return max(0.0, error.retry_after or 0.0) if isinstance(error, APIError) else 0.0
 
 
@@ -184,7 +185,7 @@ def _may_pass(error: SiteAssistError) -> bool:
         return error.code in {None, "RATE_LIMIT_EXCEEDED"}
     if isinstance(error, APIError):
         return error.status in RETRIED
-    if isinstance(error, TokenError):  # without a cause the callable gave what is no token
+    if isinstance(error, TokenError):  # without a cause, the callable returned an invalid token
         cause = error.__cause__
         return cause is not None and not isinstance(cause, ConfigurationError)
     if isinstance(error, ProxyError):

@@ -1,4 +1,4 @@
-"""Pacing: full speed under a rate limit that the API does not document."""
+"""Pacing: run as fast as an undocumented rate limit allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pacer of a process: `Pace` decides, this waits, in any event loop."""
+"""The adaptive pacer: `Pace` makes the decisions, and this class does the waiting."""
 
 from __future__ import annotations
 
@@ -28,26 +28,28 @@ if TYPE_CHECKING:
 
 
 class AdaptivePacer(Pacer):
-    """The pacer of one process for one project: `Pace` decides, this waits.
+    """The default pacer, shared by all clients of a project within a process.
 
-    Usable from any number of event loops, one after another, or at once in several threads: the
-    order of those who wait holds within each. What was learned outlives them.
+    `Pace` makes the decisions without I/O; this class adds the clock, the lock and the waiting. It
+    may be used from any number of event loops, one after another or in several threads at once.
+    Calls are ordered within each event loop; what was learned outlives the loops.
     """
 
     def __init__(self, pace: Pace | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__()
         self._pace = pace or Pace()
         self._clock = clock
-        # Two threads may share a pacer, and neither a decision nor its counts are atomic. The
-        # garbage collector may end an abandoned request, and so settle it, inside the lock.
+        # Threads may share a pacer, and decisions are not atomic. The lock is reentrant because the
+        # garbage collector may run while it is held, finalize an abandoned request and so settle
+        # its permit.
         self._lock = threading.RLock()
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._queues: dict[asyncio.AbstractEventLoop, _LoopQueue] = {}
         self._not_sent = 0
         renew_in_children(self)
 
     def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
         """As `Pacer.acquire_nowait`."""
-        if self._lanes or slots.free <= 0:
+        if self._queues or slots.free <= 0:
             return None
         with self._lock:
             now = self._clock.now()
@@ -69,7 +71,7 @@ class AdaptivePacer(Pacer):
         try:
             while outcome is None:
                 await self._wait_while_parked(start, latest)
-                outcome = await self._wait_in_line(start, latest)
+                outcome = await self._wait_in_queue(start, latest)
         except StartTooLateError:
             self._not_sent += 1
             raise
@@ -80,7 +82,7 @@ class AdaptivePacer(Pacer):
         """As `Permit.succeeded`."""
         with self._lock:
             events = self._pace.succeeded(permit, self._clock.now(), hint)
-        if events or self._lanes:
+        if events or self._queues:
             self._changed(events)
 
     def throttled(
@@ -106,36 +108,36 @@ class AdaptivePacer(Pacer):
         self._changed(())
 
     def adjust(self, *, concurrency: int, max_rate: float | None = None) -> None:
-        """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
+        """Raise the maximum window to `concurrency`; replace `max_rate` if it is given."""
         with self._lock:
             self._pace.adjust(concurrency=concurrency, max_rate=max_rate)
         self._changed(())
 
     def snapshot(self) -> PaceSnapshot:
-        """The state at this moment."""
+        """Return the current state."""
         with self._lock:
-            waiting = sum(len(lane.queue) for lane in self._lanes.values())
+            waiting = sum(len(lane.queue) for lane in self._queues.values())
             state = self._pace.snapshot(self._clock.now())
         return evolve(state, waiting=waiting, not_sent=self._not_sent)
 
     def learned(self) -> LearnedRate | None:
-        """What is worth keeping for the next run; None before the first 429."""
+        """Return the learned rate, to be passed to `restore` by a later run; None before a 429."""
         with self._lock:
             return self._pace.learned(time.time())
 
     def restore(self, learned: LearnedRate) -> None:
-        """Begin at a rate that an earlier run learned; one that is old is soon left upwards.
+        """Start from a rate that an earlier run learned; an old rate is soon probed upwards.
 
-        What makes no sense is ignored, and so is all where this process has learned by itself.
+        Ignored if it is invalid or more than a day old, or if this process has learned a rate.
         """
         with self._lock:
             events = self._pace.restore(learned, self._clock.now(), epoch=time.time())
         self._changed(events)
 
     def renew(self) -> None:
-        """Start anew in a process that was forked: what is in flight is the parent's."""
-        self._lock = threading.RLock()  # a thread that is not here may have held it
-        self._lanes = {}
+        """Reset after a fork: the requests in flight belong to the parent."""
+        self._lock = threading.RLock()  # another thread of the parent may have held the old one
+        self._queues = {}
         self._pace.forget_flights()
 
     async def _wait_while_parked(self, start: Start, latest: float) -> None:
@@ -145,14 +147,14 @@ class AdaptivePacer(Pacer):
             start.on_wait("retry_after", until - now)
             await self._clock.sleep(until - now)
 
-    async def _wait_in_line(self, start: Start, latest: float) -> Permit | None:
+    async def _wait_in_queue(self, start: Start, latest: float) -> Permit | None:
         waiter = Waiter(start.subject, start.bulk, latest, start.slots)
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-        waiter.told = partial(_tell, told)
+        done: asyncio.Future[None] = loop.create_future()
+        waiter.notify = partial(_set_done, done)
         lane = self._enter(waiter, loop, start.on_wait)
         try:
-            await told
+            await done
         except BaseException:
             self._give_up(waiter, lane)
             raise
@@ -165,19 +167,19 @@ class AdaptivePacer(Pacer):
         waiter: Waiter,
         loop: asyncio.AbstractEventLoop,
         on_wait: Callable[[WaitReason, float], None],
-    ) -> _Lane:
+    ) -> _LoopQueue:
         with self._lock:
             now = self._clock.now()
-            lane = self._lanes.get(loop) or _Lane(loop)
+            lane = self._queues.get(loop) or _LoopQueue(loop)
             expected = lane.queue.enter(waiter, self._pace, now)
-            self._lanes[loop] = lane
+            self._queues[loop] = lane
         self._advance(lane)
         if waiter.outcome is None:
             on_wait(lane.queue.reason(waiter, self._pace, now), expected)
         return lane
 
-    def _give_up(self, waiter: Waiter, lane: _Lane) -> None:
-        """Leave the queue, or give back what came too late to be noticed."""
+    def _give_up(self, waiter: Waiter, lane: _LoopQueue) -> None:
+        """Leave the queue; a permit that was granted just before the cancellation is given back."""
         with self._lock:
             lane.queue.leave(waiter)
         if isinstance(waiter.outcome, Permit):
@@ -187,50 +189,50 @@ class AdaptivePacer(Pacer):
             self._advance(lane)
 
     def _changed(self, events: Sequence[PaceEvent]) -> None:
-        """Let all who wait look again, and tell who listens."""
-        if self._lanes:
+        """Advance the queues of all event loops, and emit the events."""
+        if self._queues:
             current = _running_loop()
-            for lane in list(self._lanes.values()):
+            for lane in list(self._queues.values()):
                 if lane.loop is current:
                     self._advance(lane)
                     continue
                 try:
                     lane.loop.call_soon_threadsafe(self._advance, lane)
                 except RuntimeError:
-                    # The loop was closed while a task of its own waited: nobody will come.
-                    self._lanes.pop(lane.loop, None)
+                    # The loop was closed while its tasks waited, so none of them will ever start.
+                    self._queues.pop(lane.loop, None)
         for event in events:
             self.events.emit(event)
 
-    def _advance(self, lane: _Lane) -> None:
-        """Start and refuse all whose time it is, in their own loop, and plan the next look."""
+    def _advance(self, lane: _LoopQueue) -> None:
+        """Start or reject the calls that are due in one event loop, and schedule the next check."""
         with self._lock:
             now = self._clock.now()
             at = lane.queue.advance(self._pace, now)
             if not len(lane.queue):
-                if self._lanes.get(lane.loop) is lane:
-                    del self._lanes[lane.loop]
+                if self._queues.get(lane.loop) is lane:
+                    del self._queues[lane.loop]
                 at = math.inf
         lane.plan(at, self._look_later)
 
-    async def _look_later(self, lane: _Lane) -> None:
+    async def _look_later(self, lane: _LoopQueue) -> None:
         try:
             while lane.looks_at < math.inf:
                 await self._clock.sleep(lane.looks_at - self._clock.now())
                 lane.looks_at = math.inf
                 self._advance(lane)
         except asyncio.CancelledError:
-            if lane.forget(asyncio.current_task()):  # cancelled by a stranger: others still wait
+            if lane.forget(asyncio.current_task()):  # by other code, while calls still wait
                 lane.loop.call_soon(self._advance, lane)
             raise
 
 
 @define(eq=False)
-class _Lane:
-    """The waiting calls of one event loop, and the task that looks again when it is time.
+class _LoopQueue:
+    """The waiting calls of one event loop, and the task that checks them when the next is due.
 
     Attributes:
-        looks_at: When it does; infinite where none sleeps.
+        looks_at: When that task wakes up; infinite if there is none.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -238,8 +240,10 @@ class _Lane:
     looks_at: float = field(default=math.inf, init=False)
     _looker: asyncio.Task[None] | None = field(default=None, init=False)
 
-    def plan(self, at: float, look: Callable[[_Lane], Coroutine[object, object, None]]) -> None:
-        """Look again at a time, or earlier where that is planned already."""
+    def plan(
+        self, at: float, look: Callable[[_LoopQueue], Coroutine[object, object, None]]
+    ) -> None:
+        """Schedule a check at a time, unless an earlier one is scheduled already."""
         if at >= self.looks_at:
             if at == math.inf and not len(self.queue):
                 self._stop()
@@ -252,7 +256,7 @@ class _Lane:
             self._looker = self.loop.create_task(look(self), context=Context())
 
     def forget(self, looker: asyncio.Task[object] | None) -> bool:
-        """Plan anew where it was this task that was to look."""
+        """Forget a cancelled task; True if it was the one scheduled to check."""
         if looker is not self._looker:
             return False
         self._looker, self.looks_at = None, math.inf
@@ -265,9 +269,9 @@ class _Lane:
         self.looks_at = math.inf
 
 
-def _tell(told: asyncio.Future[None]) -> None:
-    if not told.done():
-        told.set_result(None)
+def _set_done(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

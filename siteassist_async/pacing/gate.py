@@ -1,4 +1,4 @@
-"""The gate: closed for all until the time that a refusal named."""
+"""The gate: pauses all requests until the time that the API named, or for a backoff."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import math
 
 from attrs import define, field
 
-# Seconds of our own backoff where the API names no time, doubled with each refusal in a row. A 503
-# may end at any moment, the quota of a minute does not come back within it.
+# Seconds of backoff without a Retry-After, doubled each time that requests are throttled in a row.
+# The limit is lower for 503s: an outage may end at any moment, while a quota per minute does not
+# come back earlier.
 FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_OUTAGE_BACKOFF = 0.5, 30.0, 6.0
-# Seconds that a further refusal in a row adds where the time that the API named was too short, as
-# it is where other clients take what comes free.
+# Seconds of the shortest pause when requests are throttled again after a pause: the Retry-After was
+# too short, for example because other clients use the quota as it becomes free.
 FIRST_EXTRA, LONGEST_EXTRA = 0.2, 1.0
-# Seconds: more than a day is a mistake, and infinity would close the gate for good.
+# Seconds: a longer pause is taken for a mistake, and infinity would close the gate forever.
 LONGEST_PAUSE = 86_400.0
-# Seconds between two requests that probe a gate which 503s closed.
+# Seconds between two probes of a gate that 503s closed.
 PROBE_INTERVAL = 60.0
 
 
 @define
 class Gate:
-    """Open, or closed until a time; counts how long it has been closed.
+    """A gate that is open, or closed until a time; it also totals the time it has been closed.
 
-    What closes it is strict (a 429: the API named the time for all) or half open (503s: the API
-    may be back at any moment): then one request may probe it each minute.
+    A 429 closes it strictly: the API named a time for all requests. 503s leave it half open: the
+    API may be back at any moment, so one request per `PROBE_INTERVAL` may probe it.
     """
 
     until: float = -math.inf
@@ -32,7 +33,7 @@ class Gate:
     _closed: float = field(default=0.0, init=False)
 
     def close(self, now: float, seconds: float, *, strict: bool = True) -> bool:
-        """Close it for `seconds` from now; False where it is closed for longer already."""
+        """Close the gate for `seconds` from now; False if it is already closed for longer."""
         until = now + seconds
         if strict:
             self._strict = max(self._strict, until)
@@ -45,16 +46,16 @@ class Gate:
         return True
 
     def probes(self) -> float:
-        """When a request may start while it is closed; not before it opens where it is strict."""
+        """Return when the next request may pass: a probe, or the opening if it is strict."""
         return min(self.until, max(self._strict, self._probe))
 
     def probe(self, now: float) -> None:
-        """Count a request that starts now; while it is closed that is a probe."""
+        """Note that a request starts now; while the gate is closed, that is a probe."""
         if now < self.until:
             self._probe = now + PROBE_INTERVAL
 
     def open(self, now: float) -> bool:
-        """Open it for what a probe showed; False where it was open or is strict for longer."""
+        """Open the gate after a successful probe; False if it was open or is closed strictly."""
         until = max(now, self._strict)
         if until >= self.until:
             return False
@@ -63,23 +64,23 @@ class Gate:
         return True
 
     def left(self, now: float) -> float:
-        """Seconds until it opens."""
+        """Return the seconds until the gate opens."""
         return max(0.0, self.until - now)
 
     def waited(self, now: float) -> float:
-        """Seconds for which it has been closed, up to now."""
+        """Return for how many seconds in total the gate has been closed up to now."""
         return self._closed - self.left(now)
 
 
 def is_usable(retry_after: float | None) -> bool:
-    """Whether the API named a time: neither absent, nor zero, negative or no number."""
+    """Whether a Retry-After names a time: present, positive, finite."""
     return retry_after is not None and 0 < retry_after < math.inf
 
 
 def pause_after(retry_after: float, in_a_row: int, jitter: float) -> float:
-    """Seconds to wait as the API asks, at the `in_a_row`th refusal without a grant.
+    """Return the seconds to pause for a Retry-After.
 
-    `jitter` is from [0, 1).
+    `in_a_row` counts throttled requests without a success in between; `jitter` is from [0, 1).
     """
     if in_a_row < 2:
         return min(retry_after, LONGEST_PAUSE)
@@ -89,17 +90,17 @@ def pause_after(retry_after: float, in_a_row: int, jitter: float) -> float:
 
 @define
 class Backoff:
-    """Our own pauses, where the API names no time.
+    """The client's own backoff, for throttling without a Retry-After.
 
-    They begin at a quarter of what the last spell of 429s took, so that the quota of a minute is
-    not asked for ten times in each minute.
+    It starts at a quarter of the time that the last series of 429s took. Otherwise a quota that is
+    renewed once a minute would be probed ten times in each minute.
     """
 
     _first: float = field(init=False, default=FIRST_BACKOFF)
     _since: float | None = field(init=False, default=None)
 
     def after(self, now: float, in_a_row: int, jitter: float, *, limited: bool) -> float:
-        """Seconds to wait at the `in_a_row`th refusal without a grant; jitter is from [0, 1)."""
+        """Return the seconds to pause; `in_a_row` and `jitter` as for `pause_after`."""
         if not limited:
             pause = min(LONGEST_OUTAGE_BACKOFF, FIRST_BACKOFF * _doubled(in_a_row))
         else:
@@ -108,7 +109,7 @@ class Backoff:
         return pause * (0.5 + jitter / 2)
 
     def end(self, now: float) -> None:
-        """Something was granted: the spell is over."""
+        """Note a success, which ends a series of 429s."""
         if self._since is not None:
             self._first = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, (now - self._since) / 4))
             self._since = None

@@ -1,4 +1,4 @@
-"""Hints of `RateLimit` and `X-RateLimit-*` headers, believed once a refusal has proved them."""
+"""Header hints: `RateLimit` and `X-RateLimit-*`, trusted once throttling confirms them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Three notations: `"minute";r=50;t=30`, `limit=100, remaining=50, reset=30`, and a bare number.
-# Drafts of draft-ietf-httpapi-ratelimit-headers use each; X-RateLimit-* is nobody's standard.
+# Drafts of draft-ietf-httpapi-ratelimit-headers use each; X-RateLimit-* has no standard.
 _QUOTED = re.compile(r'"[^"]*"')
 _PARAMETER = re.compile(r"(?<![\w.])([A-Za-z]+)\s*=\s*(\d{1,15}(?:\.\d{1,9})?)(?![\w.])", re.ASCII)
 _NUMBER = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*", re.ASCII)
@@ -29,13 +29,13 @@ _SECONDS_FROM, _MILLISECONDS_FROM = 1e9, 1e11
 
 @frozen
 class RateLimitHint:
-    """A server's own words on its limit: advice, never more.
+    """What a server's headers say about its rate limit; advice that may be wrong.
 
     Attributes:
-        remaining: Requests that are left.
-        reset: Seconds until the quota is whole again.
-        quota: Requests in a window.
-        window: Seconds.
+        remaining: Requests left in the current window.
+        reset: Seconds until the quota is renewed.
+        quota: Requests per window.
+        window: Length of a window in seconds.
     """
 
     remaining: float | None = None
@@ -45,14 +45,14 @@ class RateLimitHint:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], *, epoch: float) -> RateLimitHint | None:
-        """Read the headers of one answer; None where nothing is said of what remains.
+        """Read the headers of a response; None if they do not say how many requests remain.
 
-        Their names are looked up in lower case. `epoch` is the wall clock in seconds, for servers
-        that send `reset` as a date. Of several policies, the one that has the least left counts.
+        `headers` has names in lower case or is case-insensitive. `epoch` is the current Unix time,
+        for servers that send `reset` as a date. Of several policies, the most exhausted one counts.
         """
         quoted = headers.get("ratelimit")
         if quoted is None and _X_REMAINING not in headers and _REMAINING not in headers:
-            return None  # as of almost every answer: so this costs next to nothing
+            return None  # nearly every response, so this path is fast
         said = _least(quoted) or _separate(headers)
         remaining = said.get("r", said.get("remaining"))
         if remaining is None:
@@ -96,17 +96,17 @@ def _until(reset: float | None, epoch: float) -> float | None:
     return max(0.0, (reset / 1000 if reset >= _MILLISECONDS_FROM else reset) - epoch)
 
 
-# Seconds: for no longer is a header believed, so that a wrong one costs little.
+# Seconds: the longest wait because of a header, so that a wrong one costs little.
 LONGEST_WAIT = 60.0
 
 
 @define
 class HeaderHints:
-    """What the headers said of an empty quota, and whether they were right.
+    """Decides whether headers that report an empty quota can be trusted.
 
-    A header that says "nothing left" is first tested: is a request that starts after it refused?
-    Then the next such header closes the gate. Where one is granted all the same, or the quota is
-    still empty when the gate has opened, headers are ignored from then on.
+    The first header that says "0 remaining" only starts a test: is a request that starts after it
+    throttled? If so, the next such header closes the gate. If a request succeeds in spite of the
+    header, or the quota is still empty after the gate has opened, headers are ignored from then on.
     """
 
     _proven: bool = field(init=False, default=False)
@@ -115,8 +115,8 @@ class HeaderHints:
     _empty_from: float = field(init=False, default=math.inf)
     _empty_until: float = field(init=False, default=-math.inf)
 
-    def granted(self, sent: float, now: float, hint: RateLimitHint) -> float:
-        """Heed the header of a grant; the seconds for which to close the gate, or 0."""
+    def succeeded(self, sent: float, now: float, hint: RateLimitHint) -> float:
+        """Process the header of a success; returns the seconds to close the gate for, or 0."""
         wait = self.wait(hint)
         if self._empty_from < sent < self._empty_until:
             self._wrong = True
@@ -128,13 +128,13 @@ class HeaderHints:
         self._closed = self._proven
         return wait if self._proven else 0.0
 
-    def refused(self, sent: float) -> None:
-        """Note the refusal of a request; it may prove the header right."""
+    def throttled(self, sent: float) -> None:
+        """Note a throttled request, which may confirm an earlier header."""
         if self._empty_from < sent < self._empty_until:
             self._proven = True
 
     def wait(self, hint: RateLimitHint) -> float | None:
-        """The seconds for which an empty quota stays so; None where it is not, or nobody knows."""
+        """Return the seconds until an empty quota is renewed; None if not empty or not known."""
         if hint.remaining is None or hint.remaining >= 1:
             return None
         wait = hint.window if hint.reset is None else hint.reset

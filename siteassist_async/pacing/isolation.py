@@ -1,4 +1,10 @@
-"""Whose refusal it is: one id's own, or everyone's."""
+"""Isolation: does the API throttle one id, or all requests?
+
+A 429 or 503 does not say whether it is about the requested id or about the whole project. Taking it
+for the project's would let one bad id stop everything; taking it for the id's would keep sending
+requests to an API that is down. So the decision is made from evidence: what else succeeded and what
+else was throttled in the meantime.
+"""
 
 from __future__ import annotations
 
@@ -12,54 +18,54 @@ if TYPE_CHECKING:
     from siteassist_async.pacing.pacer import Permit
 
 MOST_PARKED = 10_000
-"""Ids that are remembered as refused; the one refused longest ago is forgotten first."""
+"""Maximum number of throttled ids to remember; the one throttled longest ago is forgotten first."""
 
-# So many ids, refused one after another, are no accident: 5 % of bad ids get there by chance once
-# in some ten thousand requests.
+# Different ids throttled with 503 in a row that make an outage. If 5 % of ids are bad, that happens
+# by chance once in some ten thousand requests.
 OUTAGE = 5
-# So many requests granted between two 429s of an id, for each other 429, show that it is the id
-# where it is asked to wait longer, so many times, than ids were that met the limit.
+# A second 429 of an id is its own if SERVED other requests succeeded in between, for each other 429
+# in that time, and if its Retry-After is LONGER times that of ids that met the project's limit.
 SERVED, LONGER = 5, 2.0
-# That may be chance where one request in ten meets the limit: else, and for it to count towards
-# the id's outcome, so many must have been granted, or so many more ids been refused by themselves
-# than met the limit.
+# If one request in ten meets the limit, that may still be chance. So with a shorter Retry-After,
+# and for the 429 to count towards the id's outcome, PROVEN successes are needed, or KNOWN more ids
+# that were found to be throttled individually than ids that were not.
 PROVEN, KNOWN = 50, 3
-# Seconds after its wait in which another refusal of an id is still taken for the same trouble.
+# Seconds after the end of its wait for which an id's earlier throttling is still considered.
 FORGOTTEN = 600.0
-# A 429 that asks for less than this share of the wait that ids ask for by themselves is a limit's.
+# A 429 whose wait is below this share of the waits of individually throttled ids is the limit's.
 ALIKE = 0.5
-# Where single ids are known to answer 429, so many of the last outcomes must be refusals before
-# one is taken for the project's limit.
+# Once ids are known to be throttled individually, a 429 is taken for the project's limit only if
+# LIMITED of the last WINDOW outcomes were 429s.
 WINDOW, LIMITED = 32, 16
 MOST_LONE = 20
 
 
 @define
 class _Parked:
-    """An id that was refused and not answered since."""
+    """An id that was throttled and has not succeeded since."""
 
     until: float
     wait: float
-    """Seconds that a 429 asked it to wait; 0 after a 503, which says nothing of a limit's wait."""
+    """Seconds that a 429 asked to wait; 0 after a 503, which says nothing about a rate limit."""
     first: int
-    """The number of its first refused request."""
+    """The number of its first throttled request."""
     served: int
-    """Grants of all when it was last refused."""
+    """The count of all successes when it was last throttled."""
     limited: int
-    """429s that were no id's own, when it was last refused, this one included."""
+    """The count of 429s of the project's limit when it was last throttled, this one included."""
     suspect: bool
-    """Whether its refusal was taken for its own on suspicion."""
+    """Whether its 429 was attributed to the id without proof."""
     own: bool = False
 
 
 @frozen
 class Verdict:
-    """What a refusal means.
+    """What a throttled request means; if neither `own` nor `general`, it is not known yet.
 
     Attributes:
-        own: The id was refused before, and others were answered since.
-        alone: So many were that this is no chance: it counts towards the id's outcome.
-        general: It is everyone's: the gate closes. Neither: nobody knows yet.
+        own: The id is throttled individually: it was throttled before, and others succeeded since.
+        alone: So many succeeded that this is not chance: it counts towards the id's outcome.
+        general: All requests are throttled: the gate closes.
     """
 
     own: bool
@@ -69,47 +75,49 @@ class Verdict:
 
 @define
 class Isolation:
-    """Remembers who was refused and who was answered meanwhile.
+    """Tracks which ids were throttled, and what succeeded in the meantime.
 
-    A 503 may be one id's or everyone's, and a 429 is everyone's, for limits are per project: until
-    the same id is refused again while others are answered. From then on a 429 of another id is
-    judged by how many of the last requests were refused, until such an id turns out to be
-    answered after its wait, as ids are that met a limit.
+    A first 503 may be about one id or about all. A first 429 is taken to be about all, because
+    rate limits are per project. If the same id is throttled again while others succeed, it is
+    throttled individually. Once that has been seen, a first 429 of another id is attributed by the
+    share of 429s among the last requests. If such an id then succeeds after its wait, as ids that
+    met the project's limit do, the attribution was wrong and is taken back.
 
     Attributes:
-        parked: What was refused and not answered since.
-        watch: Whether an answer can tell anything.
+        parked: The ids that were throttled and have not succeeded since.
+        watch: Whether a success is evidence for anything, and so must be counted.
     """
 
     parked: dict[Hashable, _Parked] = field(factory=dict[Hashable, _Parked], init=False)
     watch: bool = field(default=False, init=False)
     _served: int = field(default=0, init=False)
-    _latest: int = field(default=-1, init=False)  # the number of the last started that was granted
+    _latest: int = field(default=-1, init=False)  # the highest permit number that succeeded
     _streak: set[Hashable] = field(factory=set[Hashable], init=False)
     _streak_from: int = field(default=0, init=False)
     _outage: bool = field(default=False, init=False)
     _lone: int = field(default=0, init=False)
     _outcomes: deque[bool] = field(factory=lambda: deque[bool](maxlen=WINDOW), init=False)
     _limited: int = field(default=0, init=False)
-    # The wait that was last asked of an id by its own 429.
+    # The last wait of a 429 that was an id's own.
     _own_wait: float = field(default=0.0, init=False)
-    # The longest wait of a 429 after which an id was answered; a limit's may be of half a second.
+    # The longest wait of a 429 after which an id succeeded, at least half a second: the longest
+    # that the project's limit is known to ask for.
     _limit_wait: float = field(default=0.5, init=False)
 
     def parked_until(self, subject: Hashable) -> float:
-        """When the id may be asked again, as it asked itself; 0 where it has not."""
+        """Return when an id may be requested again; 0 if it was not throttled."""
         parked = self.parked.get(subject)
         return 0.0 if parked is None else parked.until
 
-    def is_telling(self, subject: Hashable) -> bool:
-        """Whether an id was refused, and so many answered since that it would be its own again."""
+    def would_isolate(self, subject: Hashable) -> bool:
+        """Whether, if this id is throttled again now, it would count as throttled individually."""
         parked = self.parked.get(subject)
         return parked is not None and self._served_since(parked) >= SERVED
 
-    def granted(self, permit: Permit) -> bool:
-        """Count an answer; whether it ends a streak of refusals that began before it was sent.
+    def succeeded(self, permit: Permit) -> bool:
+        """Count a success; True if it was sent after the start of a series of 503s, and so ends it.
 
-        Needs to be called only while there is something to `watch`.
+        It need not be called unless `watch` is set.
         """
         self._served += 1
         self._latest = max(self._latest, permit.number)
@@ -126,7 +134,7 @@ class Isolation:
         self._outage = False
         return True
 
-    def refused(  # noqa: PLR0913 - all that the verdict depends on
+    def throttled(  # noqa: PLR0913 - all that the verdict depends on
         self,
         permit: Permit,
         now: float,
@@ -136,10 +144,10 @@ class Isolation:
         started: int,
         in_a_row: int,
     ) -> Verdict:
-        """Judge a refusal that asks its id to wait `until` then.
+        """Judge a throttled request whose id was asked to wait `until` a time.
 
-        `started` is the number of requests so far, `in_a_row` how many refusals of everyone came
-        since the last answer.
+        `limited` is set for a 429. `started` is the number of requests so far, and `in_a_row` the
+        number of general throttlings since the last success.
         """
         self.watch = True
         before = self.parked.pop(permit.subject, None)
@@ -188,14 +196,14 @@ class Isolation:
         return before.own or known or served >= SERVED
 
     def _is_proven(self, before: _Parked) -> bool:
-        # What is no longer than a limit's wait was its own only by being proven.
+        # With a wait no longer than the limit's, `_is_own` has already required PROVEN successes.
         return self._lone >= KNOWN or self._served_since(before) >= PROVEN
 
     def _is_longer(self, wait: float) -> bool:
         return wait > LONGER * self._limit_wait
 
     def _served_since(self, before: _Parked) -> float:
-        """Grants since an id was refused before, for each 429 that was no id's own, and one."""
+        """Return the successes since the id was throttled, per general 429 since (plus one)."""
         return (self._served - before.served) / (1 + self._limited - before.limited)
 
     def _is_limit(self) -> bool:
@@ -211,7 +219,7 @@ class Isolation:
         if not self._streak:
             self._streak_from = permit.number
         self._streak.add(permit.subject)
-        # Refusals come back before answers do: as many as half of what was sent since are more
-        # than bad ids among good ones.
-        refused = len(self._streak)
-        return refused >= OUTAGE and 2 * refused >= started - self._streak_from
+        # Throttled responses arrive before successes do, so a few bad ids among good ones may start
+        # a series too. Only if half of the requests since were throttled is it an outage.
+        throttled = len(self._streak)
+        return throttled >= OUTAGE and 2 * throttled >= started - self._streak_from

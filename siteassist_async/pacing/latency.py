@@ -1,36 +1,36 @@
-"""How long answers take of late."""
+"""Latency: a running mean and a high quantile of recent response times."""
 
 from __future__ import annotations
 
 from attrs import define
 
-# The share of answers that come within `high`, and how fast it follows: by a tenth where an answer
-# took longer. So one answer of 20 s moves it by a tenth, however long it took.
+# `high` estimates this quantile. It grows by about a tenth after a longer response and shrinks a
+# little after a shorter one, so an outlier of 20 s moves it no further than one of 1 s.
 QUANTILE, STEP = 0.98, 0.1
 LONGER, SHORTER = 1 + STEP * QUANTILE, 1 - STEP * (1 - QUANTILE)
-# Seconds: what is taken for the mean before the first answer.
+# Seconds: the assumed mean before the first response.
 UNKNOWN = 0.1
 
 
 @define
 class Latency:
-    """A mean and a high quantile, each from the last answers only.
+    """A mean and a high quantile of response times, weighted towards recent ones.
 
     Attributes:
-        mean: Seconds from a start to its answer.
-        high: Seconds within which nearly all answers come; 0 before the first.
+        mean: Mean response time in seconds.
+        high: Seconds within which nearly all responses arrive; 0 before the first.
     """
 
     mean: float = UNKNOWN
     high: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count an answer."""
+        """Add a response time in seconds."""
         seconds = max(seconds, 1e-3)
         if not self.high:
             self.mean = self.high = seconds
             return
-        # What is far out counts as ten times the usual, so that it does not stand for all.
+        # Outliers count as ten times the mean, so that a single one does not dominate it.
         most = 10 * self.mean
         self.mean += 0.1 * (min(seconds, most) - self.mean)
         self.high *= LONGER if seconds > self.high else SHORTER

@@ -1,4 +1,4 @@
-"""The learning: what is counted between two refusals, and the rate that follows from it."""
+"""The learner: measures the limit from what succeeds between two 429s, and sets the next rate."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from attrs import define, field, frozen
 
 from siteassist_async.pacing.rate import PERIOD_PER_PAUSE, SHORTEST_PERIOD, SLOWEST, Rate, within
 
-# The share of the measured limit to go on with, so that the server's bucket fills a little.
+# The share of the measured limit to continue with, so that the server's token bucket refills a bit.
 CUT = 0.95
-# Where nothing could be measured, and where the rate had climbed until well above the limit.
+# Cuts of the rate if nothing could be measured, and after a climb to well above the limit.
 BLIND_CUT, CUT_AFTER_CLIMB = 0.85, 0.75
-# So many requests, and the requests of so many seconds, may be refused by chance.
+# The margin of error of a measurement: this many requests, plus those of this many seconds.
 DOUBT, DOUBT_TIME = 2.0, 0.05
-# No refusal cuts to less than this share of the rate.
+# The lowest share of the rate that a single 429 cuts to.
 DEEPEST_CUT = 0.5
-# The ceiling before a climb was right for a period: it moves so far up, on a logarithmic scale,
-# towards where the climb ended.
+# The ceiling before a climb had been right until then. After the climb it moves by this share, on a
+# logarithmic scale, towards the rate at which the climb ended.
 RAISE = 0.15
-# Where a window has a quota it is spent faster and faster, until this share is refused.
+# With a quota per window, the rate is raised by this factor until this share is throttled.
 SPEED_UP, SPENT_TOO_FAST = 1.25, 0.02
-# Seconds by which late starts may be made up for: a timer is no more exact than that.
+# Seconds of delay that later starts may catch up on, because timers are not more precise.
 CREDIT = 0.05
-# Seconds without any request after which the counting begins anew.
+# Seconds without requests after which counting restarts.
 IDLE = 1.0
 
 
 @define
 class Learner:
-    """The rate in use, if there is one yet, and the counts from which the next one is made.
+    """The learned rate, and the counts that the next one is computed from.
 
     Attributes:
-        max_rate: A limit that the user knows, in requests a second.
-        rate: What was learned; None before the first 429.
-        current: Requests a second at the last start; None while nothing paces.
-        started: Requests since the gate opened or an idle time ended.
+        max_rate: The limit in requests per second, if the user knows it.
+        rate: The learned rate; None before the first 429.
+        current: Requests per second at the last start; None without a limit.
+        started: Requests since the gate opened or an idle period ended.
     """
 
     max_rate: float | None = None
@@ -44,21 +44,23 @@ class Learner:
     current: float | None = field(init=False, default=None)
     started: int = field(init=False, default=0)
     _begin: float = field(init=False, default=-math.inf)
-    # When the age of the rate is zero. Idle time moves it: it teaches nothing.
+    # The origin of the rate's age. Idle time shifts it, because nothing is learned from it.
     _since: float = field(init=False, default=-math.inf)
     _idle_from: float = field(init=False, default=-math.inf)
-    # When the last refusal came that counts, and what came since that taught.
+    # The time of the last 429 that counted, and the numbers of successes and 429s since then that
+    # were sent after it.
     _cut: float = field(init=False, default=-math.inf)
     _good: int = field(init=False, default=0)
     _bad: int = field(init=False, default=0)
     _before: Observation | None = field(init=False, default=None)
-    # All grants since the first observation began; its burst, known once all of it has come back.
+    # All successes since the first observation started, and its initial burst, which is known once
+    # all responses to it have arrived.
     _granted: int = field(init=False, default=0)
     _discovery: Observation | None = field(init=False, default=None)
     _burst: Burst | None = field(init=False, default=None)
 
     def start(self, now: float, planned: float) -> None:
-        """Count a request that starts now and was free to start at `planned`."""
+        """Count a request that starts now, and that the rate allowed to start at `planned`."""
         if now > self._idle_from:
             self._begin, self.started = now, 0
             if self.rate is None:
@@ -72,16 +74,16 @@ class Learner:
             self._since += now - max(planned, self._since)
         self.current = self._within(self.rate.at(now - self._since))
 
-    def granted(self, sent: float, now: float) -> bool:
-        """Count a grant; whether it was sent since the last refusal that counts."""
+    def succeeded(self, sent: float, now: float) -> bool:
+        """Count a success; True if it was sent after the last 429 that counted."""
         self._idle_from = now + IDLE
         self._granted += 1
         counts = sent > self._cut
         self._good += counts
         return counts
 
-    def refused(self, sent: float, now: float) -> bool:
-        """Count a refusal; whether it counts: the request was sent since the last that did."""
+    def throttled(self, sent: float, now: float) -> bool:
+        """Count a 429; True if it counts, that is, was sent after the last one that counted."""
         self._idle_from = now + IDLE
         self._bad += 1
         return sent > self._cut
@@ -89,10 +91,11 @@ class Learner:
     def learn(
         self, sent: float, now: float, until: float, flying: tuple[int, float], *, named: bool
     ) -> None:
-        """Learn from a 429 that counts; the gate closes `until` then, a time that the API `named`.
+        """Learn from a 429 that counts.
 
-        `flying` are the requests in flight, and the rate at which they come and go.
-        A second one teaches nothing before something was granted again.
+        The gate closes until `until`; `named` if the API gave that time. `flying` is the number of
+        requests in flight, and the rate at which they complete. Without a success since the 429
+        before, there is nothing to learn.
         """
         if self.rate is None and self.max_rate is None:
             self._discover(sent, now, until, flying)
@@ -100,29 +103,29 @@ class Learner:
             seen = self._observation(sent, now, until - now, named=named)
             rate = self.rate or Rate(seen.rate, seen.rate)
             rate = next_rate(rate, seen, self._before or seen, self._first())
-            self.rate = rate.stretched(seen.refused)
+            self.rate = rate.stretched(seen.throttled)
             self._before = seen
         else:
             return
         self._good, self._bad = 0, 1
 
     def rest(self, until: float, *, limited: bool, calm: bool = False) -> None:
-        """Begin anew when the gate opens; after a 429 the pause sets how often to probe."""
+        """Restart counting when the gate opens; after a 429 the pause sets how often to probe."""
         self._begin, self._idle_from, self.started = until, until + IDLE, 0
         if self.rate is None:
             return
         if limited:
-            # What was measured in a moment may be far from the limit.
+            # A measurement of a short time may be far from the limit, so it is corrected soon.
             calm = calm and self._before is not None and self._before.active > SHORTEST_PERIOD
             self.rate = self.rate.after(until - self._cut, calm=calm)
         self._since, self.current = until, self._within(self.rate.at(0.0))
 
     def copy(self) -> Learner:
-        """What is known now, to come back to."""
+        """Return a copy of the current state, to roll back to."""
         return copy.copy(self)
 
     def resume(self, now: float) -> None:
-        """Go on from what was known before a pause that taught nothing."""
+        """Continue after a pause from which nothing is learned."""
         self._begin, self._idle_from, self.started = now, now + IDLE, 0
         if self.rate is None:
             self.current = self.max_rate
@@ -130,11 +133,11 @@ class Learner:
             self._since, self.current = now, self._within(self.rate.at(0.0))
 
     def cut(self, now: float) -> None:
-        """Let what was sent before now count no more."""
+        """Ignore the outcomes of requests sent before now."""
         self._cut = now
 
     def restore(self, rate: Rate, now: float) -> None:
-        """Go on with a rate that was learned before."""
+        """Continue with a rate that an earlier run learned."""
         self.rate, self.current, self._since = rate, self._within(rate.at(0.0)), now
 
     def _within(self, rate: float) -> float:
@@ -143,7 +146,7 @@ class Learner:
     def _discover(self, sent: float, now: float, until: float, flying: tuple[int, float]) -> None:
         active = max(0.0, sent - self._begin)
         in_flight, at_once = flying
-        # Of what is in flight nobody knows yet how much is granted: half, say.
+        # The outcomes of the requests in flight are unknown: assume that half of them succeed.
         granted = max(1.0, self.started - 1 - in_flight / 2)
         self.rate = first_rate(granted, active, until - now, at_once)
         self._before = self._discovery = Observation(granted, active, 0.0, until - now)
@@ -153,14 +156,14 @@ class Learner:
         active = max(0.0, sent - self._begin)
         rest = max(0.0, sent - self._cut - active)
         return Observation(
-            # Those started after the refused one are most likely refused too.
+            # Requests started after the throttled one are most likely throttled too.
             granted=max(0.0, self.started - 1 - (now - sent) * rate),
             active=active,
             rest=rest,
-            # A backoff of ours says nothing of how long it will take: as long as the last time.
+            # The client's own backoff says nothing about the pause needed: assume the last one.
             pause=pause if named else max(pause, rest),
             rate=rate,
-            refused=self._bad / (self._bad + self._good),
+            throttled=self._bad / (self._bad + self._good),
         )
 
     def _first(self) -> Burst | None:
@@ -171,15 +174,15 @@ class Learner:
 
 @frozen
 class Observation:
-    """What was seen between the gate's opening and the next refusal.
+    """What was observed between the opening of the gate and the next 429.
 
     Attributes:
-        granted: Requests, those still in flight included.
-        active: Seconds in which requests started.
+        granted: Number of requests that succeeded, including those still in flight.
+        active: Seconds during which requests started.
         rest: Seconds for which the gate had been closed before.
-        pause: Seconds for which it is closed now.
-        rate: Requests a second when it ended.
-        refused: Share of the requests.
+        pause: Seconds for which the gate is closed now.
+        rate: Requests per second at the end.
+        throttled: The share of requests that were throttled.
     """
 
     granted: float
@@ -187,24 +190,25 @@ class Observation:
     rest: float
     pause: float
     rate: float = 0.0
-    refused: float = 0.0
+    throttled: float = 0.0
 
 
 @frozen
 class Burst:
-    """What a limit that had long been left alone granted, and the seconds in which it did."""
+    """The initial burst: requests that succeeded before the first 429, and in how many seconds."""
 
     granted: float
     active: float
 
 
 def first_rate(granted: float, active: float, pause: float, at_once: float) -> Rate:
-    """What to try after the first refusal, for which the gate closes for `pause` seconds.
+    """Return the rate to try after the first 429, which closes the gate for `pause` seconds.
 
-    `at_once` is the rate of what is in flight: more than the mean where the traffic has just
-    grown. The limit lies between what was granted without the pause and with it, for the burst
-    that came first is unknown. Where a refusal costs a minute, the geometric mean of the two is
-    the shorter search; where it costs little, half the upper one.
+    `at_once` is the rate of the requests in flight, which is above the mean if the traffic has just
+    grown. The initial burst that the server allows is unknown, so the limit lies somewhere between
+    the rate of successes with the pause counted (lower) and without it (upper). If a 429 costs a
+    minute, the search is shortest from the geometric mean of both; if it costs little, from half
+    the upper bound.
     """
     active = max(active, 0.02)
     upper = max(granted / active, at_once)
@@ -214,9 +218,9 @@ def first_rate(granted: float, active: float, pause: float, at_once: float) -> R
 
 
 def next_rate(rate: Rate, seen: Observation, before: Observation, burst: Burst | None) -> Rate:
-    """What to go on with after a further refusal; the last ended the observation `before`."""
+    """Return the rate after a further 429; the observation `before` ended with the one before."""
     if is_quota(seen, before):
-        spend = within(seen.rate * (SPEED_UP if seen.refused < SPENT_TOO_FAST else 1 / SPEED_UP))
+        spend = within(seen.rate * (SPEED_UP if seen.throttled < SPENT_TOO_FAST else 1 / SPEED_UP))
         return Rate(floor=spend, ceiling=spend, stretch=rate.stretch)
     ceiling = within(_ceiling(rate, seen, burst))
     return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=rate.stretch)
@@ -230,16 +234,16 @@ def _ceiling(rate: Rate, seen: Observation, burst: Burst | None) -> float:
         limit = None if burst is None else limit_without(burst, seen)
         limit = BLIND_CUT * seen.rate if limit is None else min(CUT * seen.rate, limit)
     else:
-        # What was granted is a lower bound and what was refused an upper one.
+        # The rate that succeeded is a lower bound, and the rate that was throttled an upper one.
         limit = math.sqrt(measured(seen) * seen.rate)
     return max(DEEPEST_CUT * seen.rate, limit)
 
 
 def measured(seen: Observation) -> float:
-    """The rate that the server was seen to grant: a lower bound, for a pause may waste some.
+    """Return the rate that was observed to succeed: a lower bound, since pauses may waste capacity.
 
-    A token bucket refills in the pause before, a window ends with the pause after. Some
-    requests' worth of the rate in use is added: a few arrivals by chance are no measurement.
+    A token bucket refills in the pause before, and a window ends with the pause after. The margin
+    of error is added at the rate in use, so that a few requests alone are no measurement.
     """
     pause = min(seen.rest, max(seen.pause, 1.0))
     doubt = DOUBT + DOUBT_TIME * seen.rate
@@ -247,18 +251,19 @@ def measured(seen: Observation) -> float:
 
 
 def limit_without(burst: Burst, seen: Observation) -> float | None:
-    """The limit, where the pause was so long that the burst was granted once more.
+    """Return the limit, given that the pause was long enough to allow the initial burst again.
 
-    Two spans that begin with the same burst differ by what the limit granted in the longer one.
+    Two periods that start with the same burst differ by what the limit allowed in the extra time
+    of the longer one. None if it is not longer by enough to measure that.
     """
     longer = seen.active - burst.active
     return (seen.granted - burst.granted) / longer if longer > 0.5 * burst.active else None
 
 
 def is_quota(seen: Observation, before: Observation) -> bool:
-    """Whether each window has a quota, which may be spent at any rate.
+    """Whether the limit is a quota per window, which may be used up at any rate.
 
-    Then spending it faster is followed by as much more of a pause.
+    Then using it up sooner makes the pause longer by the same time: the cycle length is constant.
     """
     longer = abs(seen.active - before.active)
     cycles = abs(seen.active + seen.pause - before.active - before.pause)
@@ -266,14 +271,14 @@ def is_quota(seen: Observation, before: Observation) -> bool:
 
 
 def is_pause_long(seen: Observation) -> bool:
-    """Whether most of the time was spent waiting, which says little about the limit."""
+    """Whether most of the time was spent in pauses, which say little about the limit."""
     return min(seen.rest, max(seen.pause, 1.0)) > max(1.5, seen.active)
 
 
 def restored(limit: float, period: float, *, climbing: bool = False) -> Rate:
-    """The rate that begins at a limit which was learned before.
+    """Return the rate to start from for a limit that an earlier run learned.
 
-    Where it is `climbing` it doubles within seconds, for the limit may be another by now.
+    If `climbing`, it doubles within seconds, because the limit may have changed since.
     """
     ceiling = within(limit)
     if climbing:

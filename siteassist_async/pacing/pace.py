@@ -1,4 +1,8 @@
-"""The pacing decisions: when the next request may start, with the time passed in."""
+"""The pacing decisions: when the next request may start. No I/O; the time is passed in.
+
+Three limits apply at once: the gate (a pause of all requests), the window (requests in flight) and
+the rate (requests per second). The window opens by slow start; the rate is learned from 429s.
+"""
 
 from __future__ import annotations
 
@@ -24,39 +28,39 @@ if TYPE_CHECKING:
 
     from siteassist_async.pacing.hints import RateLimitHint
 
-# Slow start: requests in flight at first; of these so many at once, and then so many a second,
-# twice as many after each window's worth of grants, until so many are granted. Small jobs stay
-# near full speed, and a refusal, which takes some 25 ms to come back, does not find a whole window
-# of requests on their way.
+# Slow start: the initial window; the requests that may start at once; the requests per second after
+# them, doubled after each window's worth of successes; and the successes that end it. Small jobs
+# run at nearly full speed, and yet the first 429, which takes some 25 ms to arrive, does not find a
+# whole window of requests in flight.
 FIRST_WINDOW, FIRST_BURST, FIRST_RATE, SLOW_START = 32, 14, 420.0, 128
-# From this many refusals in a row on, one request goes ahead alone; another follows where it has
-# had no answer for so many seconds, so that a slow answer never holds up all others.
+# After this many general throttlings in a row, only one request is sent at a time. If its response
+# takes more than ALONE_FOR seconds, another one is sent, so that a slow response blocks nothing.
 ALONE, ALONE_FOR = 2, 2.0
-# While calls come that somebody waits for, one in so many seconds, bulk work leaves them one in so
-# many of the requests that may be in flight.
+# For URGENT_FOR seconds after the start of an interactive call, bulk work leaves one in RESERVED of
+# the window free for such calls.
 URGENT_FOR, RESERVED = 10.0, 4
-# Of so many requests one is timed: it tells as much, and each costs.
+# One request in this many is timed: that is precise enough, and costs less.
 SAMPLED = 4
-# So many 429s may turn out to have been their ids' own.
+# The number of 429s that may be taken back, because they turn out to be about their ids only.
 MOST_BLAMED = 8
-# Seconds after which a rate that an earlier run learned may be of another time of the API, and
-# after which it says nothing.
+# Seconds after which a rate that an earlier run learned may be out of date, and after which it is
+# ignored.
 STALE, FORGOTTEN = 300.0, 86_400.0
 
 
 @frozen
 class _Blamed:
-    """The id whose 429 taught the rate, and what was known before it."""
+    """An id whose 429 changed the rate, and the learner's state from before."""
 
     subject: Hashable
     learner: Learner
 
 
 class Pace:
-    """A gate, a window and a rate; no I/O, no clock, no lock.
+    """The state of a pacer: a gate, a window and a rate; without I/O, clock or lock.
 
-    Each permit that `start` gives is followed by exactly one `succeeded`, `throttled` or
-    `abandoned`. `random` gives numbers from [0, 1).
+    Each permit from `start` must be settled exactly once, with `succeeded`, `throttled` or
+    `abandoned`. `random` returns numbers from [0, 1).
     """
 
     def __init__(
@@ -72,7 +76,8 @@ class Pace:
         self._limit = self._window
         self._in_flight = 0
         self._in_a_row = 0
-        # Of those in flight, those that started after the last refusal of everyone; the last start.
+        # Requests in flight that started after the last general throttling; the number of the last
+        # start before that; and the number of the last start that a fork has made irrelevant.
         self._since_cut = self._cut_number = self._forgotten = 0
         self._last_start = -math.inf
         self._earliest = -math.inf
@@ -85,44 +90,44 @@ class Pace:
         self._isolation = Isolation()
         self._latency = Latency()
         self._started = 0
-        self._granted = 0
-        self._refused = 0
+        self._succeeded = 0
+        self._throttled = 0
 
     @property
     def limit(self) -> int:
-        """Requests that may be in flight."""
+        """The maximum number of requests in flight."""
         return self._limit
 
     @property
     def opens(self) -> float:
-        """The time at which the next request may pass the gate, or might have."""
+        """The time from which the next request may pass the gate; it may be in the past."""
         return self._gate.probes()
 
     def adjust(self, *, concurrency: int, max_rate: float | None) -> None:
-        """Let the window grow to at least `concurrency`; a `max_rate` replaces the one before."""
+        """Raise the maximum window to `concurrency`; replace `max_rate` if it is given."""
         self._concurrency = max(self._concurrency, concurrency)
         if max_rate is not None:
             self._learner.max_rate = max_rate
 
     def forget_flights(self) -> None:
-        """Count nothing as in flight, as in a process that was forked."""
+        """Treat nothing as in flight any more, in a forked process."""
         self._in_flight = self._since_cut = 0
         self._cut_number = self._forgotten = self._started
 
     def parked_until(self, subject: Hashable) -> float:
-        """When an id that was refused may be asked again, as it asked; 0 where it was not."""
+        """Return when a throttled id may be requested again; 0 if it is not throttled."""
         return self._isolation.parked_until(subject) if self._isolation.parked else 0.0
 
-    def was_refused(self, subject: Hashable) -> bool:
-        """Whether an id was refused and not answered since."""
+    def was_throttled(self, subject: Hashable) -> bool:
+        """Whether an id was throttled and has not succeeded since."""
         return subject in self._isolation.parked
 
-    def is_telling(self, subject: Hashable) -> bool:
-        """Whether another refusal of an id would be its own."""
-        return not self._in_a_row and self._isolation.is_telling(subject)
+    def would_isolate(self, subject: Hashable) -> bool:
+        """Whether another throttling of an id would show that it is throttled individually."""
+        return not self._in_a_row and self._isolation.would_isolate(subject)
 
     def start_at(self, now: float, *, bulk: bool = False) -> float:
-        """The earliest time for the next start; infinite until a slot is free."""
+        """Return the earliest time for the next start; infinite while the window is full."""
         limit = self._limit
         if bulk and now < self._urgent_until:
             limit -= limit // RESERVED
@@ -134,7 +139,7 @@ class Pace:
         return self._from(now)
 
     def try_start(self, now: float, subject: Hashable, *, bulk: bool) -> Permit | None:
-        """Count a request that starts now, if one may; most do, so this takes no detour."""
+        """Start a request now if allowed, else return None; the fast path of most requests."""
         limit = self._limit
         if bulk and now < self._urgent_until:
             limit -= limit // RESERVED
@@ -147,7 +152,7 @@ class Pace:
         return self.start(now, subject, bulk=bulk)
 
     def start(self, now: float, subject: Hashable = None, *, bulk: bool = False) -> Permit:
-        """Count a request that starts now; without a subject it is about something of its own."""
+        """Start a request now; without a subject, it counts as being about an id of its own."""
         if not bulk:
             self._urgent_until = now + URGENT_FOR
         self._in_flight += 1
@@ -161,9 +166,9 @@ class Pace:
         return Permit(now, subject or object(), bulk, self._started)
 
     def expected_start(self, now: float, ahead: int, *, shared: bool = False) -> float:
-        """When a request would start behind `ahead` others, as it looks now.
+        """Estimate when a request would start behind `ahead` others.
 
-        `shared` where bulk work waits too, for it has a share of the starts.
+        Set `shared` if bulk work waits too, because that gets a share of the starts.
         """
         rate = min(self._learner.current or math.inf, self._limit / self._latency.mean)
         if shared:
@@ -171,27 +176,27 @@ class Pace:
         return self._from(now) + ahead / rate
 
     def latest_start(self, now: float, deadline: float) -> float:
-        """When a call must start, so that it is answered by its deadline."""
-        # No more than half of the time is kept back: else, once answers took too long, none would
-        # ever be sent again to find out that they no longer do.
+        """Return when a call must start at the latest to receive its response by its deadline."""
+        # At most half of the time is reserved for the response. Otherwise, once responses took too
+        # long, no request would ever be sent to find out that they no longer do.
         return deadline - min(self._latency.high, (deadline - now) / 2)
 
     def spare(self, left: float) -> float:
-        """Seconds to keep back, of those `left` for waiting, for an answer that takes long."""
+        """Return how much of the `left` seconds for waiting to reserve for a slow response."""
         return min(self._latency.high, left / 4)
 
     def succeeded(
         self, permit: Permit, now: float, hint: RateLimitHint | None = None
     ) -> tuple[PaceEvent, ...]:
-        """An answer that is no refusal came."""
+        """Settle a request that was not throttled, whatever its status."""
         number = permit.number
         self._in_flight -= number > self._forgotten
         self._since_cut -= number > self._cut_number
-        self._granted += 1
+        self._succeeded += 1
         if number % SAMPLED == 0 or number < FIRST_WINDOW:
             self._latency.add(now - permit.sent)
-        is_over = self._isolation.watch and self._isolation.granted(permit)
-        counts = self._learner.granted(permit.sent, now)
+        is_over = self._isolation.watch and self._isolation.succeeded(permit)
+        counts = self._learner.succeeded(permit.sent, now)
         if now < self._gate.until and (is_over or counts) and self._gate.open(now):
             self._earliest = now
             self._learner.resume(now)
@@ -213,17 +218,19 @@ class Pace:
         limited: bool,
         hint: RateLimitHint | None = None,
     ) -> tuple[bool, tuple[PaceEvent, ...]]:
-        """A refusal came: `limited` for a 429, else a 503. Whether it is this subject's alone.
+        """Settle a throttled request: a 429 if `limited`, else a 503.
 
-        One that is not everyone's parks its id and changes nothing else. Of everyone's, one to a
-        request sent before the last only extends the gate, and a 503 only closes it. Where
-        `retry_after` names no time, a header's is taken, or a backoff.
+        Returns whether only this subject is throttled, and the events. Unless isolation judges it
+        to be general, it parks its id and has no other effect. A general 503 closes the gate; a
+        general 429 also teaches the learner, unless it was sent before the last one that did:
+        then it only extends the gate. Without a usable `retry_after`, the time is taken from the
+        header hint or from the backoff.
         """
         self._settle(permit)
-        self._refused += 1
+        self._throttled += 1
         if not is_usable(retry_after) and hint is not None:
             retry_after = self._hints.wait(hint)
-        verdict = self._isolation.refused(
+        verdict = self._isolation.throttled(
             permit,
             now,
             now + min(retry_after, LONGEST_PAUSE)
@@ -240,19 +247,19 @@ class Pace:
         return False, self._close(permit, now, retry_after, limited=limited)
 
     def abandoned(self, permit: Permit) -> None:
-        """A request ended in a way that teaches nothing."""
+        """Settle a request that neither succeeded nor was throttled, such as a cancelled one."""
         self._settle(permit)
 
     def learned(self, epoch: float) -> LearnedRate | None:
-        """What is worth keeping for the next run, at this Unix time; None before the first 429."""
+        """Return the learned rate for a later run; None before the first 429."""
         rate = self._learner.rate
         return None if rate is None else LearnedRate(rate.ceiling, rate.period, epoch)
 
     def restore(self, learned: LearnedRate, now: float, *, epoch: float) -> tuple[PaceEvent, ...]:
-        """Begin at a rate that an earlier run learned, unless this one has learned one.
+        """Start from a rate that an earlier run learned, unless a rate has been learned already.
 
-        One that is older than a few minutes is probed upwards from the first grants on, and one of
-        another day is forgotten; `epoch` is the Unix time.
+        A rate older than STALE is probed upwards at once, and one older than FORGOTTEN is ignored;
+        `epoch` is the current Unix time.
         """
         rate = self._learner.rate
         age = epoch - learned.at
@@ -264,7 +271,7 @@ class Pace:
         return (*self._rate_change(rate), *self._window_change())
 
     def snapshot(self, now: float) -> PaceSnapshot:
-        """The state for people and progress lines."""
+        """Return the current state, for display."""
         rate = self._learner.rate
         return PaceSnapshot(
             rate=self._learner.current,
@@ -272,14 +279,14 @@ class Pace:
             gate=self._gate.left(now),
             in_flight=self._in_flight,
             limit=self._limit,
-            succeeded=self._granted,
-            throttled=self._refused,
+            succeeded=self._succeeded,
+            throttled=self._throttled,
             waited=self._gate.waited(now),
             parked=len(self._isolation.parked),
         )
 
     def _from(self, now: float) -> float:
-        """The earliest time by the gate and the rate alone."""
+        """Return the earliest start by the gate and the rate alone."""
         opens = self._gate.until
         if now >= opens:
             return max(now, self._earliest)
@@ -289,9 +296,9 @@ class Pace:
     def _plan(self, now: float) -> None:
         rate, credit = self._learner.current, CREDIT
         if rate is None:
-            if self._granted >= SLOW_START:
+            if self._succeeded >= SLOW_START:
                 return
-            rate = FIRST_RATE * 2.0 ** (self._granted // FIRST_WINDOW)
+            rate = FIRST_RATE * 2.0 ** (self._succeeded // FIRST_WINDOW)
             credit = FIRST_BURST / FIRST_RATE
         self._earliest = max(self._earliest, now - credit) + 1 / rate
 
@@ -302,17 +309,19 @@ class Pace:
     def _close(
         self, permit: Permit, now: float, retry_after: float | None, *, limited: bool
     ) -> tuple[PaceEvent, ...]:
-        """Take a refusal for everyone's."""
+        """Handle a general throttling: close the gate, and learn from a 429."""
         rate = self._learner.rate
-        counts = self._learner.refused(permit.sent, now)
+        counts = self._learner.throttled(permit.sent, now)
         self._in_a_row += counts
-        self._hints.refused(permit.sent)
+        self._hints.throttled(permit.sent)
         pause = self._pause(retry_after, now, limited=limited)
         closed = self._gate.close(now, pause, strict=limited)
         if counts and limited:
             self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
             named = is_usable(retry_after)
-            at_once = self._in_flight / self._latency.mean if self._granted else 0.0  # Little's law
+            at_once = (
+                self._in_flight / self._latency.mean if self._succeeded else 0.0
+            )  # Little's law
             until, flying = self._gate.until, (self._in_flight, at_once)
             self._learner.learn(permit.sent, now, until, flying, named=named)
         if counts:
@@ -323,16 +332,16 @@ class Pace:
         return (*_if(gate, when=closed), *self._rate_change(rate), *self._window_change())
 
     def _cut(self, now: float) -> None:
-        """Let what was sent before now count no more."""
+        """Ignore the outcomes of requests sent before now."""
         self._learner.cut(now)
         self._since_cut, self._cut_number = 0, self._started
 
     def _take_back(self, subject: Hashable, now: float) -> tuple[PaceEvent, ...]:
-        """Unlearn what was taught by an id that is refused by itself, and since then."""
+        """Roll back what was learned since a 429 that turned out to be about its id only."""
         before = self._learner.rate
         while (blamed := self._blamed.pop()).subject != subject:
             pass
-        blamed.learner.max_rate = self._learner.max_rate  # it may have been set since
+        blamed.learner.max_rate = self._learner.max_rate  # `adjust` may have changed it since
         blamed.learner.resume(now)
         self._learner = blamed.learner
         self._cut(now)
@@ -340,7 +349,7 @@ class Pace:
         return self._rate_change(before)
 
     def _heed(self, sent: float, now: float, hint: RateLimitHint) -> tuple[PaceEvent, ...]:
-        wait = self._hints.granted(sent, now, hint)
+        wait = self._hints.succeeded(sent, now, hint)
         if not wait or not self._gate.close(now, wait):
             return ()
         self._rest(limited=False)
@@ -354,7 +363,7 @@ class Pace:
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until
         self._learner.rest(until, limited=limited, calm=self._last_start < self._urgent_until)
-        # Somewhere in the first interval, so that many clients do not start in step.
+        # A random point in the first interval, so that many clients do not start in step.
         rate = self._learner.current
         self._earliest = until if rate is None else until + self._random() / rate
 

@@ -1,4 +1,4 @@
-"""Pacers: what decides when each attempt may start."""
+"""The pacer interface: a pacer decides when each attempt may start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StartTooLateError(Exception):
-    """The request cannot start early enough.
+    """A request cannot start early enough.
 
     Attributes:
         wait: Seconds until it could have started.
@@ -33,19 +33,20 @@ class StartTooLateError(Exception):
 
 @frozen
 class PaceSnapshot:
-    """What a pacer knows at one moment.
+    """The state of a pacer at one moment.
 
     Attributes:
-        rate: Requests per second now; None while nothing paces.
-        ceiling: The limit as it was last measured, in requests per second.
-        gate: Seconds until the gate opens.
-        in_flight: Requests.
-        limit: Requests that may be in flight.
-        succeeded: Requests, as are those `throttled`: answered by a 429 or 503.
-        waited: Seconds for which the gate has been closed.
-        parked: Ids that were throttled and not answered since.
-        waiting: Calls that wait for a start.
-        not_sent: Calls that were not sent, because they could not be answered in time.
+        rate: Current rate in requests per second; None without a limit.
+        ceiling: The limit as last measured, in requests per second.
+        gate: Seconds until the gate opens; 0 if it is open.
+        in_flight: Number of requests in flight.
+        limit: Maximum number of requests in flight.
+        succeeded: Number of requests that were not throttled.
+        throttled: Number of requests that received a 429 or 503.
+        waited: Seconds in total for which the gate has been closed.
+        parked: Number of ids that were throttled and have not succeeded since.
+        waiting: Number of calls that wait to start.
+        not_sent: Number of calls rejected with ThrottledError.
     """
 
     rate: float | None = None
@@ -63,14 +64,14 @@ class PaceSnapshot:
 
 @define(eq=False)
 class Permit:
-    """A request that may be sent now; settle it by one of its methods, exactly once.
+    """The permission to send a request now; settle it with one of its methods, exactly once.
 
     Attributes:
-        sent: When it started, by the pacer's clock.
-        subject: What it is about: a conversation's id.
-        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
-        number: Counts all starts of a pacer.
-        pacer: Who hears how it ended; None once it has.
+        sent: When the request started, by the pacer's clock.
+        subject: The id it is about.
+        bulk: Whether it is part of bulk work, as opposed to an interactive call.
+        number: The number of the start, counted by the pacer.
+        pacer: The pacer to notify of the outcome; None once the permit is settled.
     """
 
     sent: float
@@ -80,7 +81,7 @@ class Permit:
     pacer: Pacer | None = field(default=None, repr=False)
 
     def succeeded(self, hint: RateLimitHint | None = None) -> None:
-        """The API answered and did not throttle, whatever the status."""
+        """The API responded and did not throttle, whatever the status."""
         pacer, self.pacer = self.pacer, None
         if pacer is None:
             raise _settled_before()
@@ -91,12 +92,12 @@ class Permit:
     ) -> bool:
         """The API throttled the request: by a 429 where `limited`, else by a 503.
 
-        Returns whether it throttles this subject alone, while it answers others.
+        Returns whether it throttles only this subject, while it serves others.
         """
         return self._settle().throttled(self, retry_after, limited=limited, hint=hint)
 
     def abandoned(self) -> None:
-        """The request ended in a way that teaches nothing: an error, a cancellation."""
+        """The request ended without information about the rate limit: an error, a cancellation."""
         self._settle().abandoned(self)
 
     def _settle(self) -> Pacer:
@@ -107,24 +108,24 @@ class Permit:
 
 
 def _settled_before() -> RuntimeError:
-    return RuntimeError("this permit is settled already")
+    return RuntimeError("this permit is already settled")
 
 
 def _ignore(reason: WaitReason, expected: float) -> None:
-    """Nobody wants to know of the wait."""
+    """Ignore a wait."""
 
 
 @frozen
 class Start:
-    """What an attempt asks a pacer for: one of the client's slots, and a time to start.
+    """What an attempt requests from a pacer: one of the client's slots, and a time to start.
 
     Attributes:
-        subject: What the request is about: a conversation's id.
-        slots: Those of the client. The pacer takes one; the client releases it.
-        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
-        deadline: When it must be answered, by the pacer's clock.
-        latest: When it must have started, by the pacer's clock.
-        on_wait: To be called where it must wait, with the reason and the expected seconds.
+        subject: The id that the request is about.
+        slots: The client's slots. The pacer takes one, and the client releases it.
+        bulk: Whether it is part of bulk work, as opposed to an interactive call.
+        deadline: When the response must arrive at the latest, by the pacer's clock.
+        latest: When the request must start at the latest, by the pacer's clock.
+        on_wait: Called if it has to wait, with the reason and the expected seconds.
     """
 
     subject: Hashable
@@ -138,8 +139,8 @@ class Start:
 class Pacer(ABC):
     """Decides when each attempt may start; `client.pacer` is one.
 
-    For a pace of your own, as one that several machines share, implement `acquire`. Override what
-    the pace depends on: `succeeded`, `throttled`, `abandoned`.
+    For a pacer of your own, such as one that several machines share, implement `acquire`. Override
+    `succeeded`, `throttled` and `abandoned` if it depends on outcomes.
 
         class Shared(Pacer):
             async def acquire(self, start: Start) -> Permit:
@@ -154,7 +155,7 @@ class Pacer(ABC):
         client = SiteAssist(pacer=Shared())
 
     Attributes:
-        events: What the pacer reports: GateClosed, RateChanged, WindowChanged.
+        events: The stream of its events: GateClosed, RateChanged, WindowChanged.
     """
 
     def __init__(self) -> None:
@@ -162,15 +163,15 @@ class Pacer(ABC):
 
     @abstractmethod
     async def acquire(self, start: Start) -> Permit:
-        """Wait for a slot and a time to start; a call that is cancelled holds neither.
+        """Wait for a slot and for permission to start; if cancelled, neither is held.
 
         Raises:
-            StartTooLateError: It cannot start by `start.latest`, or not early enough to be
-                answered by `start.deadline`.
+            StartTooLateError: It cannot start by `start.latest`, or not early enough to receive
+                its response by `start.deadline`.
         """
 
     def acquire_nowait(self, subject: Hashable, slots: Slots, *, bulk: bool) -> Permit | None:
-        """Start at once, where that is possible and nobody waits; None: await `acquire`."""
+        """Start at once if possible and no call waits, taking a slot; None: use `acquire`."""
         del subject, slots, bulk
         return None
 
@@ -193,9 +194,9 @@ class Pacer(ABC):
         """As `Permit.abandoned`."""
 
     def snapshot(self) -> PaceSnapshot:
-        """The state at this moment."""
+        """Return the current state."""
         return PaceSnapshot()
 
     def subscribe(self, listener: Callable[[PaceEvent], object]) -> Callable[[], None]:
-        """Call `listener` at each change of the pace; returns a function that ends it."""
+        """Call `listener` with each event of the pacer; returns a function that unsubscribes it."""
         return self.events.subscribe(listener)

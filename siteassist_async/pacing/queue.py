@@ -1,4 +1,4 @@
-"""Who waits for a start, and who is next: no I/O, no clock."""
+"""The wait queue: which calls wait for a start, and which is next. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -22,47 +22,48 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Waiter:
-    """A call that waits; it is told once.
+    """A call that waits to start.
 
     Attributes:
-        subject: What it is about.
-        bulk: Whether it is one of many, as opposed to a call that somebody waits for.
-        latest: When it must have started.
-        slots: Those of its client; one must be free.
-        told: Called once there is an outcome.
-        outcome: The permit, or why there is none; None once it is told: its id was refused
-            meanwhile, and has a pause of its own to wait for.
+        subject: The id it is about.
+        bulk: Whether it is part of bulk work, as opposed to an interactive call.
+        latest: When it must start at the latest.
+        slots: The slots of its client; it needs a free one.
+        notify: Called once, when the wait is over.
+        outcome: The permit, or the reason for rejecting the call. None after `notify` means that
+            its id was throttled meanwhile, and that it has to wait for that before it returns.
+        gone: Whether it has left the queue.
     """
 
     subject: Hashable
     bulk: bool
     latest: float
     slots: Slots
-    told: Callable[[], object] = lambda: None
+    notify: Callable[[], object] = lambda: None
     outcome: Permit | StartTooLateError | None = field(default=None, init=False)
     gone: bool = field(default=False, init=False)
 
 
 @define
 class _Line:
-    """Those of one client."""
+    """The waiting calls of one client."""
 
     urgent: list[tuple[float, int, Waiter]] = field(factory=list[tuple[float, int, "Waiter"]])
     bulk: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
-    # Bulk work that was refused before.
+    # Bulk work for ids that were throttled before.
     back: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
 
     def first_bulk(self, pace: Pace) -> tuple[int, Waiter] | None:
-        """Who is next of the bulk work, with its place in the order of all."""
+        """Return the next call of bulk work, with its arrival number."""
         back = self.back[0] if _clean_bulk(self.back) else None
         bulk = self.bulk[0] if _clean_bulk(self.bulk) else None
         if back is None or bulk is None:
             return back or bulk
-        # It came before the others once, and its next refusal would tell whose the last was.
-        return (0, back[1]) if pace.is_telling(back[1].subject) else min(back, bulk)
+        # A throttled id goes first if the result shows whether it is throttled individually.
+        return (0, back[1]) if pace.would_isolate(back[1].subject) else min(back, bulk)
 
     def late(self, earliest: float) -> Iterator[Waiter]:
-        """Those that must have started before that; each has left when the next is asked for."""
+        """Yield the calls that must start before `earliest`; the consumer removes each at once."""
         while _clean_heap(self.urgent) and self.urgent[0][0] < earliest:
             yield self.urgent[0][2]
         for bulk in (self.bulk, self.back):
@@ -70,7 +71,7 @@ class _Line:
                 yield bulk[0][1]
 
     def first_latest(self) -> float:
-        """When the first of those that are next in turn must have started."""
+        """Return the earliest `latest` of the calls at the heads of the lines."""
         heads = [bulk[0][1].latest for bulk in (self.bulk, self.back) if _clean_bulk(bulk)]
         if _clean_heap(self.urgent):
             heads.append(self.urgent[0][0])
@@ -79,13 +80,12 @@ class _Line:
 
 @define
 class WaitQueue:
-    """The waiting calls of all clients that share a pace.
+    """The queue of calls that wait for a start, across all clients that share a pacer.
 
-    Calls that somebody waits for go first, the one that must start earliest before all others;
-    bulk work is first come, first served, except that an id which was refused goes before the
-    others where its next refusal would tell whether the last was its own. While both wait, at least
-    one start in four is bulk work's, and while such calls come, one slot in four is kept free of
-    bulk work.
+    Order: interactive calls go first, by the earliest `latest`. Bulk work is first come, first
+    served, except that a throttled id goes first if another throttling would show that it is
+    throttled individually. To keep bulk work from starving, it gets at least one start in four
+    while both wait; and while interactive calls arrive, it leaves one slot in four free for them.
     """
 
     _lines: dict[Slots, _Line] = field(factory=dict["Slots", _Line], init=False)
@@ -93,28 +93,30 @@ class WaitQueue:
     _urgent_in_a_row: int = field(default=0, init=False)
     _waiting: int = field(default=0, init=False)
     _urgent: int = field(default=0, init=False)
-    _latest: float = field(default=-math.inf, init=False)  # of those that wait, and did
+    _latest: float = field(
+        default=-math.inf, init=False
+    )  # the maximum since the queue was last empty
 
     def __len__(self) -> int:
         return self._waiting
 
     def enter(self, waiter: Waiter, pace: Pace, now: float) -> float:
-        """Let a call wait; seconds until it starts, as it looks now.
+        """Add a call; returns the estimated seconds until it starts.
 
         Raises:
-            StartTooLateError: It could not start in time.
+            StartTooLateError: It is not expected to start in time.
         """
         ahead = self._ahead(waiter)
         start = pace.expected_start(now, ahead, shared=self._has_bulk())
-        # Under a lasting overload each call starts as late as it is let in for: a little earlier
-        # than at the last moment, so that an answer which takes longer than most is in time too.
+        # Under lasting overload, every call starts about as late as admission allows. So a call is
+        # admitted only if that leaves time for a slow response.
         spare = pace.spare(waiter.latest - now) if ahead else 0.0
         if start > waiter.latest - spare:
             raise StartTooLateError(start - now, self.reason(waiter, pace, now))
         line = self._lines.setdefault(waiter.slots, _Line())
         self._arrivals += 1
         if waiter.bulk:
-            came_back = pace.was_refused(waiter.subject)
+            came_back = pace.was_throttled(waiter.subject)
             (line.back if came_back else line.bulk).append((self._arrivals, waiter))
         else:
             heappush(line.urgent, (waiter.latest, self._arrivals, waiter))
@@ -123,45 +125,47 @@ class WaitQueue:
         return start - now
 
     def reason(self, waiter: Waiter, pace: Pace, now: float) -> WaitReason:
-        """What a call waits for, first of all."""
+        """Return what a call waits for first."""
         if pace.opens > now:
             return "gate"
         return "pace" if waiter.slots.free > 0 and pace.start_at(now) < math.inf else "slots"
 
     def leave(self, waiter: Waiter) -> None:
-        """Let a call wait no longer."""
+        """Remove a call, lazily: its entry is dropped once it reaches the head of its line."""
         if not waiter.gone:
             waiter.gone = True
             self._waiting -= 1
             self._urgent -= not waiter.bulk
 
     def advance(self, pace: Pace, now: float) -> float:
-        """Start all that may start, refuse all that no longer can; the next time to look.
+        """Start every call that may start now, and reject every call that no longer can in time.
 
-        It is infinite where only the end of a request can change anything.
+        Returns when to check again; infinite if only the end of a request can change anything.
         """
         while self._waiting:
-            self._refuse_late(pace, now)  # each time: a late one may come to the head of its line
+            self._reject_late(
+                pace, now
+            )  # each time, because another late call may have become a head
             at, waiter = self._next(pace, now)
             if waiter is None or at > now:
-                # Whoever must start at this very moment is late a moment after.
+                # A call that must start right now is late only a moment after.
                 return min(at, max(self._first_latest(), math.nextafter(now, math.inf)))
             self.leave(waiter)
             if pace.parked_until(waiter.subject) > now:
-                waiter.told()
+                waiter.notify()
                 continue
             if not waiter.bulk:
                 waiter.slots.urgent_until = now + URGENT_FOR
             waiter.slots.free -= 1
             self._urgent_in_a_row = 0 if waiter.bulk else self._urgent_in_a_row + 1
             waiter.outcome = pace.start(now, waiter.subject, bulk=waiter.bulk)
-            waiter.told()
+            waiter.notify()
         self._lines.clear()
         self._latest = -math.inf
         return math.inf
 
     def _next(self, pace: Pace, now: float) -> tuple[float, Waiter | None]:
-        """Who starts next, with the time; infinite where nobody has a free slot."""
+        """Return the call to start next and when; the time is infinite if no slot is free."""
         bulk = self._first_bulk(pace, now) if self._waiting > self._urgent else None
         bulk_at = math.inf if bulk is None else pace.start_at(now, bulk=True)
         urgent = self._first_urgent() if self._urgent else None
@@ -189,14 +193,14 @@ class WaitQueue:
         ]
         return min(heads, key=itemgetter(0))[1] if heads else None
 
-    def _refuse_late(self, pace: Pace, now: float) -> None:
+    def _reject_late(self, pace: Pace, now: float) -> None:
         earliest = max(now, pace.opens)
         for line in self._lines.values():
             for waiter in line.late(earliest):
                 self.leave(waiter)
                 start = max(pace.expected_start(now, 0), earliest)
                 waiter.outcome = StartTooLateError(start - now, self.reason(waiter, pace, now))
-                waiter.told()
+                waiter.notify()
 
     def _first_latest(self) -> float:
         return min((line.first_latest() for line in self._lines.values()), default=math.inf)
@@ -204,7 +208,7 @@ class WaitQueue:
     def _ahead(self, waiter: Waiter) -> int:
         if waiter.bulk:
             return self._urgent
-        if waiter.latest >= self._latest:  # as nearly always: those of equal patience are in order
+        if waiter.latest >= self._latest:  # nearly always: calls of equal patience arrive in order
             self._latest = waiter.latest
             return self._urgent
         return sum(
@@ -218,7 +222,7 @@ class WaitQueue:
 
 
 def has_room(slots: Slots, now: float) -> bool:
-    """Whether a slot is free for bulk work, beside those that it leaves to others."""
+    """Whether a slot is free for bulk work, apart from those reserved for interactive calls."""
     kept = slots.count // RESERVED if now < slots.urgent_until else 0
     return slots.free > kept
 

@@ -1,4 +1,4 @@
-"""Rates: as a function of the time without a refusal, and as they are saved and restored."""
+"""Rates: how the rate grows while nothing is throttled, and the form in which it is saved."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import math
 
 from attrs import evolve, frozen
 
-# Requests a second: what cannot be a limit of an API, whatever was measured.
+# Requests per second: the bounds of plausible limits, whatever was measured.
 SLOWEST, FASTEST = 1e-3, 1e5
 
-# Seconds from one probe to the next, at least; and as a multiple of the pause that a probe costs:
-# whatever `retryAfter` is, probing costs less than a twelfth of the time.
+# Seconds from one probe of the limit to the next: bounds, and as a multiple of the pause that a
+# probe costs. So probing takes less than a twelfth of the time, whatever `retryAfter` is.
 SHORTEST_PERIOD, LONGEST_PERIOD, PERIOD_PER_PAUSE = 5.5, 1200.0, 12.0
-# After this many periods without a refusal the limit must have been raised: the rate climbs.
+# After this many periods without a 429 the limit must have been raised: the rate climbs.
 PATIENCE = 1.3
-# Where more than this share is refused, the periods become up to twice as long.
+# If more than this share is throttled, the periods become up to LONGEST_STRETCH times as long.
 TOLERATED, LONGEST_STRETCH = 0.01, 2.0
-# So many times as long are the periods while calls come that somebody waits for: a probe closes the
+# Factor on the periods while interactive calls arrive, because a probe that is throttled closes the
 # gate for them too.
 CALM = 4.0
-# Seconds in which a climb doubles the rate, at least; and as a share of the pause it may cost.
+# Seconds in which a climb doubles the rate: the minimum, and as a share of the pause it may cost.
 DOUBLING, DOUBLING_PER_PAUSE = 3.0, 0.2
 
 
 @frozen
 class Rate:
-    """Requests a second as a function of the time without a refusal.
+    """Requests per second as a function of the time without a 429.
 
-    Cubic from `floor` to `ceiling` in a period, as in TCP CUBIC (RFC 9438): fast far from what
-    was last measured, slow around it. Past that, or at once where it is `climbing`, exponential.
+    Cubic from `floor` to `ceiling` in a period, as in TCP CUBIC (RFC 9438): fast growth far from
+    the limit last measured, slow growth close to it. After that, or at once if `climbing`,
+    exponential.
     """
 
     floor: float
@@ -39,25 +40,25 @@ class Rate:
     stretch: float = 1.0
 
     def at(self, age: float) -> float:
-        """Requests a second, `age` seconds after the gate opened."""
-        age = max(age, 0.0)  # what probes a closed gate is sent before
+        """Return the requests per second, `age` seconds after the gate opened."""
+        age = max(age, 0.0)  # a probe of a closed gate is sent before it opens
         room = self.ceiling - self.floor
         climbed = age if self.climbing else age - PATIENCE * self.period
         if climbed < 0:
             return within(self.ceiling - room * (1 - age / self.period) ** 3)
         top = self.ceiling + room * (PATIENCE - 1) ** 3
         doublings = climbed / self.doubling
-        # Quadratic at first, so that a climb begins gently and its slope has no step.
+        # Quadratic at first, so that a climb starts gently and without a kink.
         doublings = doublings**2 if doublings < 1 else 2 * doublings - 1
         return within(top * 2.0 ** min(doublings, 60.0))
 
-    def stretched(self, refused: float) -> Rate:
-        """The same, probing less often where too large a share was `refused`, else more often."""
-        stretch = self.stretch * min(2.0, max(0.5, math.sqrt(refused / TOLERATED)))
+    def stretched(self, throttled: float) -> Rate:
+        """Return the rate with longer periods if too much was `throttled`, else with shorter."""
+        stretch = self.stretch * min(2.0, max(0.5, math.sqrt(throttled / TOLERATED)))
         return evolve(self, stretch=min(LONGEST_STRETCH, max(1.0, stretch)))
 
     def after(self, pause: float, *, calm: bool = False) -> Rate:
-        """The same, where the last refusal cost `pause` seconds; `calm` probes less often."""
+        """Return the rate with periods for 429s that cost `pause` seconds; longer if `calm`."""
         shortest = SHORTEST_PERIOD * self.stretch
         longer = CALM if calm else 1.0
         period = min(LONGEST_PERIOD, longer * max(shortest, PERIOD_PER_PAUSE * pause))
@@ -66,10 +67,12 @@ class Rate:
 
 @frozen
 class LearnedRate:
-    """A limit in requests a second, and the seconds from one probe of it to the next.
+    """A learned rate, for a later run.
 
     Attributes:
-        at: When it held, as a Unix time.
+        rate: The limit in requests per second.
+        period: Seconds from one probe of the limit to the next.
+        at: The Unix time at which it was current.
     """
 
     rate: float
@@ -77,10 +80,10 @@ class LearnedRate:
     at: float = 0.0
 
     def is_usable(self) -> bool:
-        """Whether both can have been learned: above zero, and neither infinite nor NaN."""
+        """Whether both numbers are plausible: positive and finite."""
         return 0 < self.rate < math.inf and 0 < self.period < math.inf
 
 
 def within(rate: float) -> float:
-    """The rate, within what can be."""
+    """Return a rate, limited to plausible values."""
     return min(FASTEST, max(SLOWEST, rate))

@@ -1,4 +1,4 @@
-"""One pacer for each project of a process."""
+"""The registry of pacers: one for each project within a process."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def pacer_for(
     max_rate: float | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AdaptivePacer:
-    """The pacer of one (base URL, token), shared by all who hold it in this process.
+    """Return the pacer for a base URL and token, shared by all clients of this process.
 
-    The window may grow to the largest `concurrency` asked for; the last `max_rate` given holds.
-    Two callables are two tokens, unless they are equal. What was learned goes with the last
-    holder.
+    The maximum window is the largest `concurrency` given, and the last `max_rate` given applies.
+    Two token callables count as the same token if they are equal. The pacer, and what it has
+    learned, lives as long as a client refers to it.
     """
     key = (base_url, _fingerprint(token), id(clock))
     with _LOCK:
@@ -46,6 +46,6 @@ def pacer_for(
 
 def _fingerprint(token: object) -> Hashable:
     if isinstance(token, str):
-        # The token itself must not stand in a table that a debugger or a dump shows.
+        # A hash, so that debuggers and dumps of this table do not show the token.
         return hashlib.blake2b(token.encode("utf-8", "surrogatepass")).digest()
     return token if isinstance(token, Hashable) else id(token)

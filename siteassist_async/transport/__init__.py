@@ -1,4 +1,4 @@
-"""One attempt over aiohttp, the body read to its end."""
+"""The transport: sends one attempt with aiohttp and reads the complete response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from siteassist_async.tracebacks import cut
 from siteassist_async.transport import aiohttp_internals
 from siteassist_async.transport.aiohttp_internals import close_idle, drop
 from siteassist_async.transport.body import LARGEST_ERROR_BODY, MAX_BODY, read_body
-from siteassist_async.transport.failure import failure, make_presentable
+from siteassist_async.transport.failure import failure, scrub
 from siteassist_async.transport.home import Home, belongs_to
 from siteassist_async.wire import Request, Response, Timeout
 
@@ -32,19 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Transport"]
 
 SMALLEST_MAX_BODY = LARGEST_ERROR_BODY
-"""Bodies up to this size are read without counting."""
+"""The smallest limit: bodies up to this size are read without counting bytes."""
 
-_OF_PARENTS: list[Home] = []
-"""What the parents of this process hold open: never touched, and so never collected."""
+_PARENTS_SESSIONS: list[Home] = []
+"""Sessions of parent processes, kept alive so that garbage collection does not close them."""
 
 
 class Transport:
-    """Sends one request over a pool of connections and reads the whole answer.
+    """Sends requests over a pool of connections and reads complete responses.
 
-    Redirects are not followed, cookies not kept, and neither netrc nor proxy variables are read,
-    unless a session of the user's own does so. A failure is a TransportError or a
-    ResponseTooLargeError, and its connection is closed; a cancellation passes at once. It works in
-    one event loop after another, and in processes that are forked: each has its own connections.
+    Redirects are not followed, cookies are not kept, and neither netrc nor proxy variables are
+    used, unless the user's own session does so. Failures are raised as TransportError,
+    ResponseTooLargeError, ConfigurationError or ClientClosedError, and close the connection.
+    Cancellation takes effect at once. The transport may be used in one event loop after another and
+    in forked processes; each of them has its own connections.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Transport:
         renew_in_children(self)
 
     async def __call__(self, request: Request) -> Response:
-        """Send the request once."""
+        """Send a request once, and return its complete response."""
         home = self._home
         if home is None or home.loop is not asyncio.get_running_loop():
             home = await self._open()
@@ -78,13 +79,13 @@ class Transport:
         request.tally.sent += 1
         task = home.timer.begin(request.timeout.total)
         try:
-            # In a frame of its own: what is raised leaves it, with all that it holds, behind.
+            # In its own frame, so that the traceback, which is cut, holds its locals and not ours.
             return await self._send(home, request)
         except asyncio.CancelledError as error:
             cut(error, handled)
             if home.timer.end(task):
                 raise failure(TimeoutError(), request.timeout) from error
-            # aiohttp cancels who waits for a connection of a session that is being closed.
+            # When a session is closed, aiohttp cancels the requests that wait for a connection.
             if not home.session.closed or task.cancelling():
                 raise
             raise _closed() from error
@@ -97,13 +98,13 @@ class Transport:
                 chosen = _closed()
             if isinstance(chosen, DisconnectedError) and not home.is_the_users:
                 close_idle(home.session)
-            make_presentable(error, handled)
+            scrub(error, handled)
             raise chosen from error
         finally:
             home.timer.end(task)
 
     async def close(self) -> None:
-        """Close the pool, unless the session is the user's; nothing can be sent any more."""
+        """Close the pool, unless the session is the user's; later requests fail."""
         self._closed = True
         home, self._home = self._home, None
         if home is None:
@@ -116,10 +117,10 @@ class Transport:
             raise _in_use()
 
     def renew(self) -> None:
-        """Leave the parent's connections to the parent, in a process that was forked."""
+        """Leave the parent's connections alone in a forked process."""
         if self._home is not None:
-            # To close them, as dropping them would, is seen by the parent and by the server.
-            _OF_PARENTS.append(self._home)
+            # Closing them, also by garbage collection, would affect the parent and the server.
+            _PARENTS_SESSIONS.append(self._home)
             self._home = None
 
     async def _open(self) -> Home:
@@ -148,8 +149,8 @@ class Transport:
             body = await read_body(response, self._max_body)
         else:
             if not (request.operation.repeatable or home.is_the_users):
-                # On a connection that the server has closed since, it would fail, and nobody could
-                # tell whether it was received.
+                # On an idle connection that the server has just closed, the request would fail, and
+                # it would be unknown whether the server received it.
                 close_idle(home.session)
             try:
                 response = await home.path.send(url, request, timeout)
@@ -161,18 +162,19 @@ class Transport:
     def _url(self, url: str) -> URL:
         end = url.find("/", len("https://"))
         origin, path = url[:end], url[end:]
-        if end < 0 or "?" in path or "#" in path:  # as no URL has that a link has not changed
+        if end < 0 or "?" in path or "#" in path:  # only if middleware or a query changed it
             return URL(url, encoded=True)
         if origin != self._origin:
             self._origin, self._root = origin, URL(origin, encoded=True)
-        return self._root.with_path(path, encoded=True)  # in half the time
+        return self._root.with_path(path, encoded=True)  # takes half the time of parsing
 
     def _timeout(self, timeout: Timeout) -> aiohttp.ClientTimeout:
         last, converted = self._last_timeout
         if timeout is not last:
             converted = aiohttp.ClientTimeout(
                 total=None,
-                # Counts a wait for the pool too, and only our own pool has room for all.
+                # It includes the wait for a free connection, and only the client's own pool always
+                # has one.
                 connect=None if self._users else timeout.connect,
                 sock_connect=timeout.connect,
                 sock_read=timeout.read,
@@ -187,4 +189,6 @@ def _closed() -> SiteAssistError:
 
 
 def _in_use() -> SiteAssistError:
-    return ConfigurationError("the client is in use in another event loop: make one for each")
+    return ConfigurationError(
+        "the client is in use in another event loop: create one client per loop"
+    )

@@ -1,11 +1,11 @@
-"""aiohttp's private names: all that the package uses, and the switch that turns them off.
+"""All uses of aiohttp's private names, and the self-check that turns them off together.
 
-They save a third of a small request, and nobody promises that they stay. With a release that was
-not tested, one that lacks a name, or without its compiled parser, `OFF_BECAUSE` says why none of
-them is used: every request then goes through the public API, over a connection of its own.
+They save a third of the time of a small request, but aiohttp does not guarantee them. With an
+untested release, one that lacks a name, or without aiohttp's compiled parser, `OFF_BECAUSE` is the
+reason why none of them is used. Then every request uses the public API, over a new connection.
 """
 
-# What this file is for:
+# The purpose of this file:
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ else:
     try:
         from aiohttp.client_proto import ResponseHandler
     except ImportError:
-        ResponseHandler = object  # the self-check turns all of it off
+        ResponseHandler = object  # the self-check turns private names off
 
 _LOG = logging.getLogger("siteassist_async.http")
 
 TESTED = "3.14."
-"""Releases of aiohttp that these names were tested with, by how their versions begin."""
+"""The prefix of the aiohttp versions that these names were tested with."""
 
 PURE_PYTHON = "aiohttp runs without its compiled parser"
 
@@ -70,7 +70,7 @@ _ATTRIBUTES: Mapping[type, str] = {
 
 
 def why_off() -> str:
-    """The self-check: why no private name can be used; "" where all can."""
+    """The self-check: return why private names cannot be used; "" if they can."""
     if not aiohttp.__version__.startswith(TESTED):
         return f"aiohttp {aiohttp.__version__} is not a release that this client was tested with"
     missing = [
@@ -92,7 +92,7 @@ def parses_in_python() -> bool:
 
 
 def _makes(owner: type, name: str) -> bool:
-    """Whether methods of a class speak of the attribute, which only what is made of it has."""
+    """Whether the code of a class mentions an instance attribute, which the class itself lacks."""
     return any(
         name in method.__code__.co_names
         for base in owner.__mro__
@@ -102,18 +102,18 @@ def _makes(owner: type, name: str) -> bool:
 
 
 OFF_BECAUSE = why_off()
-"""Why the private names are not used; "" where they are."""
+"""Why private names are not used; "" if they are."""
 
 
 @functools.cache
 def announce(reason: str) -> None:
-    """Say once why it goes slower, to whoever makes a client."""
+    """Warn once, when a client is created, that requests are slower and why."""
     if parses_in_python():
         warnings.warn(
             f"{PURE_PYTHON}: requests are slower, and some malformed responses are read differently"
             ' (PROMISES.md, "Without aiohttp\'s compiled parser")',
             RuntimeWarning,
-            stacklevel=4,  # who calls SiteAssist()
+            stacklevel=4,  # the caller of SiteAssist()
         )
     if reason not in {"", PURE_PYTHON}:
         _LOG.warning(
@@ -128,12 +128,12 @@ def announce(reason: str) -> None:
 def middlewares_of(
     session: aiohttp.ClientSession,
 ) -> Sequence[aiohttp.ClientMiddlewareType] | None:
-    """Those that a session was made with; None where nothing tells."""
+    """Return the middlewares of a session; None if they cannot be read."""
     return None if OFF_BECAUSE else getattr(session, "_middlewares", None)
 
 
 def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop | None:
-    """The event loop that a session was made in; None where nothing tells."""
+    """Return the event loop of a session; None if it cannot be read."""
     if not OFF_BECAUSE:
         return getattr(session, "_loop", None)
     with warnings.catch_warnings():
@@ -142,19 +142,19 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop | None:
 
 
 def drop(response: aiohttp.ClientResponse) -> None:
-    """Close the connection that an answer came over, wherever it is by now."""
+    """Close the connection of a response, even if it is back in the pool or in use again."""
     response.close()
-    # Once the last byte is read the connection is back in the pool and out of public reach. With
-    # the switch off no pool keeps any.
-    protocol = None if OFF_BECAUSE else getattr(response, "_protocol", None)  # mocks have none
+    # After the last byte the connection is back in the pool, which the public API cannot reach. If
+    # private names are off, the pool keeps no connections.
+    protocol = None if OFF_BECAUSE else getattr(response, "_protocol", None)  # mocks lack it
     if protocol is not None:
         protocol.close()
 
 
 def close_idle(session: aiohttp.ClientSession) -> None:
-    """Close the connections that no request is using; with the switch off there are none."""
-    # A server that dropped one idle connection has dropped them all: a restart, a proxy's
-    # timeout. Without this each costs an attempt, and nothing public closes them.
+    """Close the idle connections of a session; without private names there are none."""
+    # If a server closed one idle connection, after a restart or a proxy's timeout, it has most
+    # likely closed all of them. Otherwise each would cost an attempt. There is no public way.
     if not OFF_BECAUSE and session.connector is not None:
         for idle in session.connector._conns.values():
             for protocol, _ in idle:
@@ -162,32 +162,32 @@ def close_idle(session: aiohttp.ClientSession) -> None:
 
 
 def abandon(session: aiohttp.ClientSession) -> None:
-    """Close a session whose event loop runs no more; with the switch off it has no connections."""
-    # Closing waits in the session's own loop, so only what needs no waiting is done.
+    """Close a session whose event loop has stopped; without private names it has no connections."""
+    # `close` would wait in the session's event loop, so only the synchronous part of it is done.
     connector = session.connector
     session.detach()
     if not OFF_BECAUSE and connector is not None:
-        with suppress(RuntimeError):  # the loop was closed without its tasks
+        with suppress(RuntimeError):  # the loop was closed before its tasks ended
             connector._close()
 
 
 being_read: set[object] = set()
-"""Protocols of connections whose answer somebody is reading.
+"""Protocols of connections whose response is being read.
 
-aiohttp gives a connection to the next request when the last byte has come, before its reader has
-looked at it and may have dropped the connection.
+aiohttp gives a connection to the next request as soon as the last byte has arrived, before the
+reader has seen that byte and may have closed the connection because of it.
 """
 
 
 @contextmanager
 def woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
-    """End the wait for a body when its connection is lost."""
-    # After a fault in the framing of a body aiohttp closes the connection, and whoever is reading
-    # the body waits for ever.
+    """A context to read a body in; it wakes the reader if the connection is lost."""
+    # After a framing error in a body, aiohttp closes the connection without waking the reader,
+    # which would wait until its timeout. So the protocol's `closed` future wakes it.
     protocol = None if response.connection is None else response.connection.protocol
     lost = None if protocol is None else protocol.closed
     wake = functools.partial(_wake, response.content)
-    if lost is None:  # it is lost already
+    if lost is None:  # already lost
         wake()
         lost = asyncio.get_running_loop().create_future()
     lost.remove_done_callback(_look)
@@ -203,37 +203,38 @@ def woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
 
 def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None] | None = None) -> None:
     if content.exception() is None and not content.is_eof():
-        content.set_exception(aiohttp.ClientPayloadError("the connection was closed amid it"))
+        content.set_exception(aiohttp.ClientPayloadError("connection closed mid-response"))
 
 
 def _look(lost: asyncio.Future[None]) -> None:
-    # asyncio logs an exception that nobody has looked at.
+    # asyncio logs exceptions that are never retrieved.
     _ = lost.cancelled() or lost.exception()
 
 
 # Connections
 
 READ_SIZE = 2**16
-"""Bytes that asyncio makes room for at each read of a connection without TLS.
+"""Size of asyncio's read buffer for connections without TLS, in bytes.
 
-Its own 256 KiB are mapped and unmapped by the C library each time, at the cost of two page faults
-and up to a fifth of the time of a small request, until something has freed a block as large.
+The default of 256 KiB is above the C library's threshold for mmap, so every read maps and unmaps
+memory. That costs two page faults and up to a fifth of the time of a small request.
 """
 
 
 class OneTimerHandler(ResponseHandler):
-    """A connection that times the silence of its server by a timer of its own.
+    """A connection that enforces the read timeout with one timer that outlives requests.
 
-    aiohttp makes two for each request.
+    aiohttp creates and cancels two timers per request. Here, activity only stores the time, and if
+    the timer fires early, it is set again for the rest.
     """
 
     _silent_since: float | None = None
-    _due: float = math.inf  # when the timer looks, if there is one
+    _due: float = math.inf  # when the timer fires; infinite if there is none
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As its parent, with smaller blocks to read into."""
+        """As in the base class, with a smaller read buffer."""
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):  # asyncio's own without TLS: the others need no help
+        if hasattr(transport, "max_size"):  # only asyncio's own transport without TLS has it
             setattr(transport, "max_size", READ_SIZE)  # noqa: B010 - nothing public sets it
 
     def _reschedule_timeout(self) -> None:
@@ -271,18 +272,18 @@ class OneTimerHandler(ResponseHandler):
 
 
 def is_out_of_descriptors(error: aiohttp.ClientConnectorError) -> bool:
-    """Whether the system refused a socket, and not the server a connection."""
+    """Whether the system had no file descriptor for a socket."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return False  # it has no error of the system
+        return False  # it has no os_error
     return error.os_error.errno in {errno.EMFILE, errno.ENFILE}
 
 
 SCARCE_FOR = 10.0
-"""Seconds for which no more connections are made, after the system had no descriptor left."""
+"""Seconds for which no new connections are opened after file descriptors ran out."""
 
 
 class FrugalConnector(aiohttp.TCPConnector):
-    """Makes do with the connections that it has, where the process may open no more files."""
+    """A connector that continues with its open connections when file descriptors run out."""
 
     _scarce_until = 0.0
     _asked_limit = 0
@@ -293,7 +294,7 @@ class FrugalConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
     ) -> Connection:
-        """As its parent; a request waits for a connection in use if there can be no other."""
+        """As in the base class, but without file descriptors it waits for a connection in use."""
         if self._scarce_until and self._scarce_until <= asyncio.get_running_loop().time():
             self._scarce_until = 0.0
             self._limit = self._asked_limit
@@ -303,11 +304,11 @@ class FrugalConnector(aiohttp.TCPConnector):
             except aiohttp.ClientConnectorError as error:
                 if not (is_out_of_descriptors(error) and self._settle_for_those_in_use()):
                     raise
-                # That wait is no matter of connecting; the attempt's total bounds it.
+                # The wait for a connection in use is not part of connecting; `total` limits it.
                 timeout = evolve(timeout, connect=None)
 
     def _settle_for_those_in_use(self) -> bool:
-        """Whether there are some, and whoever comes now waits for them."""
+        """Limit the pool to the connections in use for a while; False if there are none."""
         in_use = sum(
             isinstance(one, ResponseHandler) for one in cast("set[object]", self._acquired)
         )
@@ -320,7 +321,10 @@ class FrugalConnector(aiohttp.TCPConnector):
 
 
 class QuietConnector(FrugalConnector):
-    """Hands out no connection with an answer that nobody has looked at, or has asked for."""
+    """A connector that never hands out a connection with unread or unsolicited data.
+
+    Otherwise aiohttp would take that data for the response to the next request.
+    """
 
     async def connect(
         self,
@@ -328,13 +332,13 @@ class QuietConnector(FrugalConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
     ) -> Connection:
-        """As its parent, which would take what has come for the next request's answer."""
+        """As in the base class, but connections that are lost or have received data are closed."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             if protocol in being_read:
                 try:
-                    await asyncio.sleep(0)  # its reader is next
+                    await asyncio.sleep(0)  # let the reader, which is scheduled next, finish
                 except asyncio.CancelledError:
                     connection.close()
                     raise
@@ -342,14 +346,14 @@ class QuietConnector(FrugalConnector):
                 return connection
             lost = not protocol.is_connected()
             connection.close()
-            if protocol.read_timeout is None:  # it is new, and so would be the next
+            if protocol.read_timeout is None:  # a new connection; another would be no better
                 if lost:
                     raise aiohttp.ServerDisconnectedError
-                raise aiohttp.ClientConnectionError("the server spoke before it was asked")
+                raise aiohttp.ClientConnectionError("the server sent data before the request")
 
 
 def new_connector(connections: int, tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
-    """The connector of the client's own session, while private names are used."""
+    """Create the connector of the client's own session; needs private names."""
     connector = QuietConnector(limit=connections, ssl=True if tls is None else tls)
     connector._factory = cast(
         "functools.partial[ResponseHandler]",
@@ -358,16 +362,16 @@ def new_connector(connections: int, tls: ssl.SSLContext | None) -> aiohttp.TCPCo
     return connector
 
 
-# The fast path, below a session
+# The fast path, which bypasses the session
 
 
 def methods_of_sessions() -> tuple[object, object]:
-    """What a GET by a session would call now."""
+    """Return the methods that `session.get` would call now."""
     return aiohttp.ClientSession.get, getattr(aiohttp.ClientSession, "_request", None)
 
 
 def untouched() -> tuple[object, object] | None:
-    """The same; None where they are not aiohttp's own."""
+    """Return those methods; None if they are not aiohttp's own."""
     methods = methods_of_sessions()
     return methods if all(map(_is_aiohttps, methods)) else None
 
@@ -382,20 +386,20 @@ UNTOUCHED = untouched()
 
 
 class _Get(aiohttp.ClientRequest):
-    """A GET whose headers are each sent once, as a session sees to it."""
+    """A GET request in which every header name is unique, as sessions ensure."""
 
     def update_headers(self, headers: LooseHeaders | None) -> None:
-        """Set them, the later of two names that differ in case only; the URL is the host."""
+        """Set the headers; of names that differ only in case, the last one wins."""
         self.headers = CIMultiDict({"Host": self.url.host_port_subcomponent or ""})
         for name, value in cast("Mapping[str, str]", headers).items():
             self.headers[name] = value
 
 
 class FastPath:
-    """Sends requests below a session, and tells whether anyone would miss them there.
+    """Sends GET requests with a session's connector, bypassing the session itself.
 
-    It leaves out redirects, cookies, proxies, bodies to send, and what one request has in common
-    with the next.
+    It saves time by leaving out redirects, cookies, proxies and request bodies, and by reusing the
+    prepared request as long as host and headers stay the same.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -406,10 +410,10 @@ class FastPath:
         self._request: _Get | None = None
 
     def is_watched(self) -> bool:
-        """Whether anyone would miss a request that does not go by the session.
+        """Whether a tool observes the session, so that requests must not bypass it.
 
-        Tools that trace add something to every session that is made. Those that mock, as
-        aioresponses and many a test, put methods of their own into the class.
+        Tracing tools add trace configs or middlewares to every new session. Mocking tools, such as
+        aioresponses, replace methods of the class.
         """
         return self._is_traced or methods_of_sessions() != UNTOUCHED
 
@@ -417,10 +421,12 @@ class FastPath:
         self,
         url: URL,
         asked: Request,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's timeouts for connecting and reading
     ) -> aiohttp.ClientResponse:
-        """Send a GET once and wait for the head of its answer; raises the errors of aiohttp."""
-        connector = cast("aiohttp.BaseConnector", self._session.connector)  # None once it is closed
+        """Send a GET once, and return the response with its headers; raises aiohttp's errors."""
+        connector = cast(
+            "aiohttp.BaseConnector", self._session.connector
+        )  # None if the session is closed
         request = self._made(url, asked)
         try:
             connection = await connector.connect(request, traces=[], timeout=timeout)
@@ -429,13 +435,14 @@ class FastPath:
         try:
             cast("ResponseHandler", connection.protocol).set_response_params(
                 read_until_eof=True,
-                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
+                auto_decompress=False,  # aiohttp's has no size limit, and accepts truncated gzip
                 read_timeout=timeout.sock_read,
             )
-            # With no body to wait for it is sent before another sets the URL of its own.
+            # The request object is shared, but without a body `send` does not suspend, so no other
+            # call can change the URL before it is sent.
             request.url = request.original_url = url
             response = await request.send(connection)
-            request.response = None  # it would last until the next
+            request.response = None  # otherwise it would stay alive until the next request
         except BaseException:
             connection.close()
             raise
@@ -446,7 +453,7 @@ class FastPath:
             raise
 
     def _made(self, url: URL, asked: Request) -> _Get:
-        """Give what all requests to this host with these headers share: making it takes long."""
+        """Return the prepared request for this host and these headers, which is slow to create."""
         if (
             self._request is None
             or self._host != (url.scheme, url.raw_authority)

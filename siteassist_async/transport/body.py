@@ -1,4 +1,4 @@
-"""A body, read to its end under a limit."""
+"""Reading response bodies: completely, decompressed, and within a size limit."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 MAX_BODY = 16 * 2**20
-"""Bytes, decompressed, unless told otherwise: 30 times a conversation of 1,000 messages.
+"""The default limit in bytes, decompressed: 30 times a conversation of 1,000 messages.
 
-To check as many that are packed with values takes one call of the decoder, during which nothing
-else runs, less than a tenth of a second; a higher limit is a longer hold.
+Checking a body is a single call of the decoder, which blocks the event loop. With this limit that
+is less than 0.1 s, also for a hostile body; a higher limit allows for more.
 """
 
 LARGEST_ERROR_BODY = 64 * 2**10
-"""Bytes, decompressed; the rest of a longer error is not read, and its status still counts."""
+"""The limit for error bodies in bytes, decompressed; the rest of a longer body is not read."""
 
 
 _LOOK_EVERY = 0.05
 
 
 async def read_body(response: aiohttp.ClientResponse, max_body: int) -> bytes:
-    """Read a 200's body whole, and of any other status as much of it as can be had.
+    """Read the complete body of a 200, or as much as possible of the body of any other status.
+
+    Errors are raised only for a 200; otherwise the status is more useful than the error.
 
     Raises:
-        ResponseTooLargeError: A 200's body is longer than the limit.
-        EncodingError: It is not what its Content-Encoding says.
-        aiohttp.ClientError: It breaks off.
+        ResponseTooLargeError: The body exceeds the limit.
+        EncodingError: The body does not match its Content-Encoding.
+        aiohttp.ClientError: The body is incomplete or malformed.
     """
     succeeded = response.status == 200
     pieces: list[bytes] = []
@@ -57,13 +59,13 @@ async def read_body(response: aiohttp.ClientResponse, max_body: int) -> bytes:
     except BaseException:
         drop(response)
         raise
-    if response.connection is not None:  # a 101 ends no answer, and frees no connection
+    if response.connection is not None:  # after a 101, aiohttp does not release the connection
         drop(response)
     return b"".join(pieces)
 
 
 def _is_short_and_whole(response: aiohttp.ClientResponse) -> bool:
-    """Whether a body has come to its end, and there is nothing to undo or to count: most do."""
+    """Whether a short body has arrived completely and uncompressed, as most do."""
     return (
         response.content.is_eof()
         and response.content.total_bytes <= LARGEST_ERROR_BODY
@@ -84,7 +86,7 @@ async def _read(
         for piece in inflater.feed(sent) if inflater else (sent,):
             pieces.append(piece[:room])
             room -= len(piece)
-            if len(piece) == PIECE:  # a packet may unpack to all that there is room for
+            if len(piece) == PIECE:  # one packet may decompress to the whole limit
                 await asyncio.sleep(0)
             if room < 0:
                 raise ResponseTooLargeError(f"the body is longer than {limit:,} bytes")
@@ -93,7 +95,7 @@ async def _read(
 
 
 async def _next_piece(response: aiohttp.ClientResponse) -> bytes:
-    """Read by public names alone; as in `woken_by_loss`, nobody waits for a lost connection."""
+    """Read with the public API, polling for a lost connection in place of `woken_by_loss`."""
     is_closed = False
     while True:
         look = asyncio.timeout(_LOOK_EVERY)
@@ -103,13 +105,13 @@ async def _next_piece(response: aiohttp.ClientResponse) -> bytes:
         except TimeoutError:
             if not look.expired():
                 raise
-        except RuntimeError as error:  # aiohttp looks for itself, where nothing is left to read
+        except RuntimeError as error:  # aiohttp itself noticed that the connection is lost
             raise _lost() from error
         if is_closed:
             raise _lost()
-        # What aiohttp has yet to pass on comes before the next look.
+        # Data that aiohttp has received but not passed on arrives before the next check.
         is_closed = response.connection is None or response.connection.closed
 
 
 def _lost() -> aiohttp.ClientPayloadError:
-    return aiohttp.ClientPayloadError("the connection was closed amid it")
+    return aiohttp.ClientPayloadError("connection closed mid-response")

@@ -1,4 +1,4 @@
-"""Requests through a session, and the client's own session."""
+"""The client's own session, and requests through any session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 
 from siteassist_async.transport import aiohttp_internals
 from siteassist_async.transport.aiohttp_internals import is_out_of_descriptors
-from siteassist_async.transport.failure import BrokenError, is_broken, told
+from siteassist_async.transport.failure import BrokenError, is_broken, reason_of
 
 if TYPE_CHECKING:
     import ssl
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
-    """A session that keeps no cookies and reads neither netrc nor proxy variables."""
+    """Create a session that keeps no cookies and uses neither netrc nor proxy variables."""
     if aiohttp_internals.OFF_BECAUSE:
-        # What comes over an idle connection, and one that is distrusted, are out of public reach:
-        # no connection is used twice.
+        # With the public API, unsolicited data on idle connections cannot be detected, and pooled
+        # connections cannot be closed. So no connection is used twice.
         connector = aiohttp.TCPConnector(
             limit=connections, ssl=True if tls is None else tls, force_close=True
         )
@@ -36,20 +36,20 @@ def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientS
 
 
 class SessionPath:
-    """Sends requests by the session, as users, tools and other releases of aiohttp need it."""
+    """Sends requests through the session, for all cases that the fast path does not cover."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._busy = 0  # requests, but for those that wait
+        self._busy = 0  # requests in progress, without those that wait
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def send(
         self,
         url: URL,
         request: Request,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, of connecting and of silence
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's, for connecting and reading
     ) -> aiohttp.ClientResponse:
-        """Send it once, and wait for the head of the response; `end` must follow in any case."""
+        """Send a request once and return the response with its headers; always call `end` after."""
         self._busy += 1
         while True:
             try:
@@ -60,7 +60,7 @@ class SessionPath:
             await self._until_one_ends()
 
     def end(self) -> None:
-        """Let the next one that waits for a file descriptor try again; the body has been read."""
+        """Let the next request that waits for a file descriptor retry, after a body was read."""
         self._busy -= 1
         while self._waiting:
             ended = self._waiting.popleft()
@@ -75,7 +75,7 @@ class SessionPath:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
     ) -> aiohttp.ClientResponse:
         middlewares = aiohttp_internals.middlewares_of(self._session)
-        # Tools wrap methods of sessions, and expect a GET by `get`.
+        # Tools wrap the session's methods, and expect a GET to use `get`.
         send = self._session.get
         if request.method != "GET":
             send = partial(self._session.request, request.method)
@@ -86,15 +86,15 @@ class SessionPath:
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,
-                raise_for_status=False,  # a user's session may have it set
-                auto_decompress=False,  # aiohttp's has no limit, and takes half a gzip for whole
-                # These replace the session's.
+                raise_for_status=False,  # overrides a user's session
+                auto_decompress=False,  # aiohttp's has no size limit, and accepts truncated gzip
+                # Replaces the session's middlewares, so those are included.
                 middlewares=(_without_hidden_repeat, *middlewares),
             )
         return await send(
             url,
             data=request.body,
-            # A connection that was distrusted would be used again.
+            # A connection that is not trusted any more could not be closed after its response.
             headers={"Connection": "close", **request.headers},
             timeout=timeout,
             allow_redirects=False,
@@ -104,7 +104,7 @@ class SessionPath:
         )
 
     async def _until_one_ends(self) -> None:
-        # Whoever is cancelled in here has been woken in vain, and wakes the next as it ends.
+        # If a woken request is cancelled in here, `send` wakes the next one as it ends.
         ended = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         self._busy -= 1
@@ -117,20 +117,21 @@ class SessionPath:
 async def _without_hidden_repeat(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    # aiohttp sends a GET again, unasked, where these two pass it (aio-libs/aiohttp#10790).
+    # aiohttp silently repeats a GET after these errors (aio-libs/aiohttp#10790), so they are
+    # converted before it sees them.
     try:
         return await handler(request)
     except aiohttp.ClientError as error:
         if not is_broken(error):
             raise
-        raise BrokenError(told(error)) from error
+        raise BrokenError(reason_of(error)) from error
 
 
 class _NoCookies:
-    """No cookies, and no hidden repeat, for one request.
+    """Cookies for one request: none, and a guard against aiohttp's silent repeat of a GET.
 
-    A middleware for one request would replace those of the session. aiohttp asks for the cookies
-    each time that it sends.
+    A middleware for the request would replace those of the session, which cannot be read without
+    private names. But aiohttp iterates over the cookies each time that it sends the request.
     """
 
     def __init__(self) -> None:

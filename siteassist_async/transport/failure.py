@@ -1,4 +1,4 @@
-"""Which error of ours one of aiohttp's, or of anything below it, becomes."""
+"""Failures: converts exceptions of aiohttp, and of anything below it, to the package's own."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ from siteassist_async.transport.inflate import EncodingError
 if TYPE_CHECKING:
     from siteassist_async.wire import Timeout
 
-_OF_A_PARSER = (aiohttp.ClientResponseError, HttpProcessingError)
+_PARSER_ERRORS = (aiohttp.ClientResponseError, HttpProcessingError)
 
-# What came may repeat the request's token, whole or cut, so none of it is told.
-_WHAT_CAME = re.compile(r":?\s*(b['\"]|bytearray\()")
+# aiohttp's messages quote received bytes, which may repeat the token, in part or as a whole. So
+# they are cut off.
+_RECEIVED = re.compile(r":?\s*(b['\"]|bytearray\()")
 
 
 class BrokenError(Exception):
-    """A connection that broke before the headers, in a form that aiohttp does not repeat."""
+    """A connection lost before the headers; raised so that aiohttp does not repeat the request."""
 
 
 _BROKEN = (
@@ -48,9 +49,9 @@ _BROKEN = (
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether a connection broke that had been made, before the headers.
+    """Whether an established connection was lost before the headers of the response.
 
-    Amid a body aiohttp has a ClientPayloadError for it.
+    During the body, aiohttp raises ClientPayloadError instead.
     """
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
@@ -65,9 +66,9 @@ _DESCRIPTORS: dict[int | None, str] = {
 }
 
 
-# No network raises these: an option that clashes with another, a header that cannot be sent, a
-# fault in a tool that listens. Trying again is no help.
-_OF_A_PROGRAM = (
+# Not caused by the network: conflicting options, an invalid header, a bug in a tracing tool. They
+# are not retryable.
+_PROGRAMMING_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -80,26 +81,26 @@ _OF_A_PROGRAM = (
 
 
 def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR0911 - one a kind
-    """Choose the error of ours; none repeats what came over the wire."""
+    """Convert an exception; the result never repeats received bytes."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return _unsent(_no_connection(error))
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return _unsent(TimedOutError(f"no connection within {timeout.connect:g} s"))
     if isinstance(error, TimeoutError):
         return _timed_out(error, timeout)
-    reason = told(error)
+    reason = reason_of(error)
     match error:
         case aiohttp.ServerFingerprintMismatch():
             return CertificateError(f"the server's certificate cannot be trusted: {reason}")
         case aiohttp.ClientHttpProxyError():
             return ProxyError(error.status)
         case _ if is_broken(error):
-            return DisconnectedError(f"the connection broke before an answer came: {reason}")
+            return DisconnectedError(f"connection closed before a response: {reason}")
         case aiohttp.ClientResponseError():
-            return ConnectionFailedError(f"what came is not HTTP: {reason}")
+            return ConnectionFailedError(f"invalid HTTP response: {reason}")
         case aiohttp.ClientPayloadError() | HttpProcessingError() | EncodingError():
             return ConnectionFailedError(f"the response is truncated: {reason}")
-        case _ if isinstance(error, _OF_A_PROGRAM) and not isinstance(error, OSError):
+        case _ if isinstance(error, _PROGRAMMING_ERRORS) and not isinstance(error, OSError):
             return ConfigurationError(f"the request cannot be sent: {_named(error)}")
         case _:
             return ConnectionFailedError(_named(error))
@@ -108,9 +109,9 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
 def _timed_out(error: TimeoutError, timeout: Timeout) -> SiteAssistError:
     match error:
         case aiohttp.SocketTimeoutError():
-            return TimedOutError(f"the server was silent for {timeout.read:g} s")
+            return TimedOutError(f"no data received for {timeout.read:g} s")
         case _:
-            return TimedOutError(f"no whole answer within {timeout.total:g} s")
+            return TimedOutError(f"no complete response within {timeout.total:g} s")
 
 
 def _unsent(error: TransportError) -> TransportError:
@@ -119,61 +120,61 @@ def _unsent(error: TransportError) -> TransportError:
 
 
 def _no_connection(error: aiohttp.ClientConnectorError) -> TransportError:
-    reason = told(error)
+    reason = reason_of(error)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"the server's certificate cannot be trusted: {reason}")
     if is_out_of_descriptors(error):
         return ConnectionFailedError(f"no connection: {_DESCRIPTORS[error.os_error.errno]}")
-    return ConnectionFailedError(f"no connection to {error.host}:{error.port}: {reason}")
+    return ConnectionFailedError(f"cannot connect to {error.host}:{error.port}: {reason}")
 
 
-def told(error: BaseException) -> str:  # noqa: PLR0911 - one a kind
-    """What an error of aiohttp says, on one line."""
+def reason_of(error: BaseException) -> str:  # noqa: PLR0911 - one a kind
+    """Return the message of an aiohttp error on one line, without received bytes."""
     if isinstance(error, aiohttp.ClientPayloadError) and error.__cause__ is not None:
-        return told(error.__cause__)
+        return reason_of(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed it"
-    if aiohttp_internals.OFF_BECAUSE and isinstance(error, _OF_A_PARSER):
-        return "it cannot be parsed"  # other parsers repeat what came, and not as bytes only
+        return "closed by the server"
+    if aiohttp_internals.OFF_BECAUSE and isinstance(error, _PARSER_ERRORS):
+        return "malformed response"  # other parsers quote received bytes in other formats
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "the proxy refused"  # its own words may be any
+        return "refused by the proxy"  # its reason phrase is arbitrary text
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(getattr(error.certificate_error, "verify_message", error))
     if isinstance(error, aiohttp.ClientConnectorError):
-        # Its own text has the TLS setting, and one error for each address.
+        # Its str() includes the TLS settings, and an error for every address.
         refused = isinstance(error.os_error, ConnectionError) and error.os_error.errno
         return os.strerror(refused) if refused else str(error.os_error)
     said = " ".join(str(getattr(error, "message", error)).split())
-    return _WHAT_CAME.split(said)[0] or type(error).__name__
+    return _RECEIVED.split(said)[0] or type(error).__name__
 
 
 def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {told(error)}"
+    return f"{type(error).__name__}: {reason_of(error)}"
 
 
-def make_presentable(error: BaseException, until: BaseException | None = None) -> None:
-    """Take what came, and the token, out of an error of aiohttp and of all that is behind it."""
+def scrub(error: BaseException, until: BaseException | None = None) -> None:
+    """Remove received bytes and the token from an error and everything chained to it."""
     chained = list(behind(error, until))
     for one in chained:
-        one.__traceback__ = None  # the locals of aiohttp's frames hold the request's headers
-        _take_out_what_came(one)
+        one.__traceback__ = None  # the locals of aiohttp's frames contain the request's headers
+        _scrub_one(one)
 
 
-def _take_out_what_came(error: BaseException) -> None:
+def _scrub_one(error: BaseException) -> None:
     if isinstance(error, aiohttp.ClientResponseError):
         nothing = CIMultiDictProxy(CIMultiDict[str]())
         of = error.request_info
         error.request_info = aiohttp.RequestInfo(of.url, of.method, nothing, of.real_url)
-        error.message, error.headers = told(error), None
+        error.message, error.headers = reason_of(error), None
         error.args = (error.status, error.message)
         error.__cause__ = error.__context__ = None
     elif isinstance(error, HttpProcessingError):
-        error.message, error.headers = told(error), None
+        error.message, error.headers = reason_of(error), None
         error.args = (error.message,)
         error.__cause__ = error.__context__ = None
     elif isinstance(error, aiohttp.ServerDisconnectedError):
-        error.message = told(error)
+        error.message = reason_of(error)
         error.args = (error.message,)
     elif isinstance(error, aiohttp.ClientPayloadError):
-        error.args = (told(error),)
+        error.args = (reason_of(error),)
         error.__cause__ = error.__context__ = None

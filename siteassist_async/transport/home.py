@@ -1,4 +1,4 @@
-"""What belongs to one event loop: a session with its connections, and the timer of attempts."""
+"""The transport's state for one event loop: a session with its connections, and a timer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 class Home:
-    """A session in its event loop; one of the client's own is closed with the loop at the latest.
+    """A session and what belongs to it, in one event loop.
+
+    The client's own session is closed with the client, or when its event loop shuts down.
 
     Attributes:
-        loop: Where all of it belongs.
-        session: The user's, or the client's own.
-        is_the_users: Whether the session is somebody else's to close.
-        fast: Sends below the session; only for one of the client's own, where it can be used.
-        path: Sends through the session.
-        timer: Ends attempts that last too long.
+        loop: The event loop.
+        session: The client's own session, or the user's.
+        is_the_users: Whether the session is the user's, who also closes it.
+        fast: The fast path that bypasses the session; None if it cannot be used.
+        path: Sends requests through the session.
+        timer: Enforces `Timeout.total`.
     """
 
     def __init__(
@@ -51,24 +53,24 @@ class Home:
     def of_the_client(
         cls, loop: asyncio.AbstractEventLoop, connections: int, tls: ssl.SSLContext | None
     ) -> Home:
-        """Open a session of the client's own."""
+        """Create a home with a session of the client's own."""
         return cls(loop, new_session(connections, tls), is_the_users=False)
 
     async def settle_in(self) -> None:
-        """Have the session closed when the event loop is, as `asyncio.run` does it in the end."""
+        """Arrange that the client's own session is closed when `asyncio.run` ends."""
         if not self.is_the_users:
             await anext(self._keeper)
 
     async def close(self) -> None:
-        """Close what is the client's, from the same event loop."""
+        """Close the client's own session; called in the same event loop."""
         if self.is_the_users:
-            return  # what is in flight over it goes on, and still ends in time
+            return  # requests in flight continue, within their timeouts
         self.timer.stop()
         await self.session.close()
         await self._keeper.aclose()
 
     def abandon(self) -> None:
-        """Let go of it from another event loop, once its own runs no more."""
+        """Drop the client's own session after its event loop has stopped."""
         if not self.is_the_users:
             aiohttp_internals.abandon(self.session)
 
@@ -79,7 +81,7 @@ def belongs_to(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) 
 
 
 async def _closing_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
-    # An event loop that is shut down closes the asynchronous generators that were begun in it.
+    # A suspended asynchronous generator is closed by `loop.shutdown_asyncgens`.
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Compressed bodies, undone piece by piece and to their very end."""
+"""Decompression of bodies in bounded pieces, with a check that they are complete."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ ENCODINGS = {
     "x-gzip": 16 + zlib.MAX_WBITS,
     "deflate": zlib.MAX_WBITS,
 }
-"""The window of each encoding that is undone here: those that the client asks for."""
+"""The zlib window of each supported encoding; the client accepts only these."""
 
 PIECE = 2**18
-"""Bytes that are undone at a time."""
+"""Maximum number of decompressed bytes at a time."""
 
-_MOST_MEMBERS = 100  # of gzip; empty ones take no memory, but time
+_MOST_MEMBERS = 100  # of gzip; empty ones take time but no memory
 
 
 class EncodingError(ValueError):
-    """A body that is not what its Content-Encoding says, or not all of it."""
+    """A body does not match its Content-Encoding, or is incomplete."""
 
 
 class Inflater:
-    """Undoes one encoding; aiohttp's own does not mind a gzip body that ends early."""
+    """Decompresses one encoding; unlike aiohttp's, it detects truncated gzip bodies."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
@@ -34,10 +34,10 @@ class Inflater:
         self._members = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Undo the next bytes, a piece at a time: a bomb goes off no further than it is asked to.
+        """Decompress the next bytes lazily: a bomb expands no further than the caller iterates.
 
         Raises:
-            EncodingError: They are not in the encoding.
+            EncodingError: The bytes are not valid in this encoding.
         """
         piece = b""
         while data or len(piece) == PIECE:
@@ -53,19 +53,19 @@ class Inflater:
             data = self._stream.unused_data or self._stream.unconsumed_tail
 
     def finish(self) -> None:
-        """Check that all has come; nothing at all is an empty body.
+        """Check that the body is complete; no bytes at all count as an empty body.
 
         Raises:
-            EncodingError: It has not.
+            EncodingError: The body is incomplete.
         """
         if self._members and not self._stream.eof:
-            raise EncodingError(f"the {self._encoding} body ends early")
+            raise EncodingError(f"the {self._encoding} body is incomplete")
 
     def _begin(self, data: bytes) -> None:
         self._members += 1
         if self._members > (1 if self._encoding == "deflate" else _MOST_MEMBERS):
-            raise EncodingError(f"the {self._encoding} body goes on after its end")
+            raise EncodingError(f"the {self._encoding} body has data after its end")
         window = ENCODINGS[self._encoding]
         if self._encoding == "deflate" and data[0] & 0x0F != 8:
-            window = -window  # without the zlib header that RFC 9110 asks for, as some send it
+            window = -window  # raw deflate, which some servers send despite RFC 9110
         self._stream = zlib.decompressobj(window)

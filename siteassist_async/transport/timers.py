@@ -1,4 +1,4 @@
-"""The timeout of many attempts by one timer: making and cancelling one costs as much as a read."""
+"""Timeouts of attempts with a single timer, since a timer costs as much as a read."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 
 
 class AttemptTimer:
-    """Ends attempts that last too long, by one timer for all that are in flight.
+    """Cancels attempts that take too long, with one timer for all attempts in flight.
 
-    It cancels as `asyncio.timeout` does, at a third of its cost where an attempt ends in time.
+    It works like `asyncio.timeout`, at a third of the cost for an attempt that ends in time.
     """
 
     def __init__(self) -> None:
-        # By task: when what it does has lasted too long, and how often it was cancelled before.
+        # For each task: when its attempt times out, and `task.cancelling()` at its start.
         self._attempts: dict[asyncio.Task[object], tuple[float, int]] = {}
         self._overdue: dict[asyncio.Task[object], int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, seconds: float) -> asyncio.Task[object]:
-        """Let what the current task does now last for `seconds`; `end` must follow."""
+        """Start an attempt in the current task that may take `seconds`; `end` must follow."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
-            raise RuntimeError("requests are sent from tasks only")
+            raise RuntimeError("requests must be sent from a task")
         ends = loop.time() + seconds
         self._attempts[task] = ends, task.cancelling()
         if self._timer is None or ends < self._timer.when():
@@ -31,13 +31,13 @@ class AttemptTimer:
         return task
 
     def end(self, task: asyncio.Task[object]) -> bool:
-        """Let it be; whether it was cancelled, by the timer and by nobody else."""
+        """End an attempt; True if the timer cancelled it, and nothing else did."""
         self._attempts.pop(task, None)
         cancelled_before = self._overdue.pop(task, None)
         return cancelled_before is not None and task.uncancel() <= cancelled_before
 
     def stop(self) -> None:
-        """Leave nothing behind in the event loop; attempts in flight last as they will."""
+        """Remove the timer from the event loop; attempts in flight have no timeout any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -105,7 +105,7 @@ def test_waits_are_told(api: Emulator, capsys: pytest.CaptureFixture[str]) -> No
     api.script(ID, Disconnect())
     assert main(["get", ID]) == 0
     said = capsys.readouterr()
-    assert "siteassist: retrying in 0.00 s after: the connection broke" in said.err
+    assert "siteassist: retrying in 0.00 s after: connection closed" in said.err
     assert json.loads(said.out)["id"] == ID
 
 

@@ -19,7 +19,7 @@ SHORT = GOOD[:-20]
 
 def disconnected(name: str, *steps: Step) -> Row:
     """Nothing of an answer comes."""
-    return fails(name, *steps, error=DisconnectedError, says="before an answer came")
+    return fails(name, *steps, error=DisconnectedError, says="before a response")
 
 
 def broken_off(name: str, *steps: Step) -> Row:

@@ -14,7 +14,7 @@ CHUNKED = head(headers=[*JSON, TE])
 
 def not_http(name: str, *steps: Step) -> Row:
     """What comes cannot be read."""
-    return fails(name, *steps, error=ConnectionFailedError, says="not HTTP")
+    return fails(name, *steps, error=ConnectionFailedError, says="invalid HTTP response")
 
 
 def broken_off(name: str, *steps: Step) -> Row:

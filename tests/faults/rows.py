@@ -93,7 +93,7 @@ def tolerated(name: str, *steps: Step) -> Row:
     """
     name = f"{name} (tolerated)"
     if aiohttp.helpers.DEBUG:
-        return fails(name, *steps, error=ConnectionFailedError, says="what came is not HTTP")
+        return fails(name, *steps, error=ConnectionFailedError, says="invalid HTTP response")
     return good(name, *steps)
 
 

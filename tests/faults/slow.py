@@ -22,14 +22,18 @@ CHUNKED = head(headers=[*JSON, "Transfer-Encoding: chunked"])
 
 
 def silent(name: str, *steps: Step) -> Row:
-    """The server stops speaking; what it said is no whole answer."""
-    row = fails(name, *steps, "silence", error=TimedOutError, requests=2, says="silent for 0.03 s")
+    """The server stops speaking; what it sent is no complete response."""
+    row = fails(
+        name, *steps, "silence", error=TimedOutError, requests=2, says="no data received for 0.03 s"
+    )
     return evolve(row, retry=TWICE, timeout=Timeout(connect=30, read=0.03, total=60))
 
 
 def endless(name: str, *steps: Step) -> Row:
     """The server goes on speaking, and never comes to an end."""
-    row = fails(name, *steps, error=TimedOutError, requests=2, says="no whole answer within 0.1 s")
+    row = fails(
+        name, *steps, error=TimedOutError, requests=2, says="no complete response within 0.1 s"
+    )
     return evolve(row, retry=TWICE, timeout=Timeout(connect=30, read=30, total=0.1))
 
 

@@ -49,7 +49,7 @@ async def test_a_proxy_that_refuses_is_named_with_its_status(
             await client.conversations.get(ID)
     error = caught.value
     assert (error.status, len(server.requests)) == (status, requests)
-    assert f"the proxy refused the way to the server: {said} (" in str(error)
+    assert f"the proxy refused the connection to the server: {said} (" in str(error)
     assert TOKEN not in traces(error)
     assert TOKEN.encode() not in b"".join(request.head for request in server.requests)
     twin = pickle.loads(pickle.dumps(error))

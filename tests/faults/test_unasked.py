@@ -130,8 +130,8 @@ async def test_a_call_that_is_cancelled_as_it_waits_for_the_reader_keeps_no_conn
 @pytest.mark.parametrize(
     ("greeting", "expected"),
     [
-        ([answer(error(), 404)], (ConnectionFailedError, "spoke before it was asked")),
-        (["close"], (DisconnectedError, "the server closed it")),
+        ([answer(error(), 404)], (ConnectionFailedError, "sent data before the request")),
+        (["close"], (DisconnectedError, "closed by the server")),
     ],
     ids=["an answer", "an end"],
 )

@@ -164,7 +164,7 @@ async def test_a_string_is_not_sent_again_after_a_401() -> None:
 async def test_a_callable_that_gives_no_token_is_a_token_error(given: object) -> None:
     """What the callable gives is checked as an argument is, and not shown."""
     send = FakeSend(documented())
-    with pytest.raises(TokenError, match="gave none that a header can carry"):
+    with pytest.raises(TokenError, match="must return a str that a header can contain"):
         await Auth(HiddenToken(Tokens(given)), BASE_URL)(new_request(), send)
     assert send.requests == []
 
@@ -227,7 +227,7 @@ async def test_a_callable_that_hangs_is_bounded_by_the_attempts_timeout(
 
     async with SiteAssist(token, base_url=emulator.url, clock=clock, concurrency=1) as client:
         view = client.with_options(timeout=Timeout(total=0.05), retry=RetryPolicy(attempts=1))
-        with pytest.raises(TokenError, match=r"gave none within 0\.05 s") as caught:
+        with pytest.raises(TokenError, match=r"did not return within 0\.05 s") as caught:
             await view.conversations.get(ID)
         assert isinstance(caught.value.__cause__, TimeoutError)
         await client.conversations.get(ID)
@@ -285,7 +285,7 @@ async def test_the_token_goes_to_the_base_url_only(url: str) -> None:
     """Another origin, scheme or path gets an error in the token's place."""
     send = FakeSend(documented())
     request = new_request()
-    with pytest.raises(ConfigurationError, match="the token is for"):
+    with pytest.raises(ConfigurationError, match="refusing to send the token"):
         await Auth(HiddenToken(TOKEN), BASE_URL)(evolve(request, url=url), send)
     assert send.requests == []
 

@@ -156,7 +156,9 @@ async def test_a_start_that_would_be_too_late_is_an_error_of_its_own() -> None:
     """It says how long the wait would be and for what; nothing was sent, nothing is held."""
     pacer = FakePacer(StartTooLateError(42.0, "gate"))
     link, send = pacing(pacer), FakeSend(documented())
-    with pytest.raises(ThrottledError, match="the API asked all requests to wait for 42 s") as late:
+    with pytest.raises(
+        ThrottledError, match="the API asked all requests to wait; the wait of 42 s"
+    ) as late:
         await link(new_request(), send)
     assert (late.value.wait, late.value.reason) == (42.0, "gate")
     assert send.requests == []
@@ -168,10 +170,10 @@ async def test_a_start_that_would_be_too_late_is_an_error_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("pace", "the rate limit leaves no room for 2 s"),
-        ("gate", "the API asked all requests to wait for 2 s"),
-        ("slots", "all of the client's connections are in use for 2 s"),
-        ("retry_after", "before this conversation is requested again for 2 s"),
+        ("pace", "the rate limit is reached; the wait of 2 s would"),
+        ("gate", "the API asked all requests to wait; the wait of 2 s"),
+        ("slots", "all of the client's connections are in use; the wait of 2 s"),
+        ("retry_after", "to retry this conversation later; the wait of 2 s"),
     ],
 )
 def test_what_a_throttled_call_would_have_waited_for_is_told(reason: str, words: str) -> None:

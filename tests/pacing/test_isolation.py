@@ -40,14 +40,14 @@ class History:
         self.started += 1
         return Permit(self.now, subject, bulk=False, number=self.started)
 
-    def granted(self, permit: Permit) -> bool:
+    def succeeded(self, permit: Permit) -> bool:
         """Grant one that was begun; whether it ends a streak."""
         self.in_a_row = 0
-        return self.isolation.granted(permit)
+        return self.isolation.succeeded(permit)
 
-    def refused(self, permit: Permit, status: int, wait: float = 10.0) -> Verdict:
+    def throttled(self, permit: Permit, status: int, wait: float = 10.0) -> Verdict:
         """Refuse one that was begun."""
-        verdict = self.isolation.refused(
+        verdict = self.isolation.throttled(
             permit,
             self.now,
             self.now + wait,
@@ -72,10 +72,10 @@ class History:
             for _ in range(int(match["times"] or bool(match["id"]))):
                 permit = self.begin(match["id"])
                 if match["status"] is None:
-                    self.granted(permit)
+                    self.succeeded(permit)
                 else:
                     wait = float(match["wait"] or 10)
-                    verdict = self.refused(permit, int(match["status"]), wait)
+                    verdict = self.throttled(permit, int(match["status"]), wait)
         return verdict
 
 
@@ -248,7 +248,7 @@ def test_a_grant_from_before_the_first_refusal_says_nothing() -> None:
     history = History()
     old = history.begin("old")
     history.play(each(range(4), ":503"))
-    assert not history.granted(old)
+    assert not history.succeeded(old)
     assert history.play("i0:503") == UNKNOWN
     assert history.play("i4:503") == GENERAL
 
@@ -257,8 +257,8 @@ def test_a_grant_from_after_the_first_refusal_ends_the_streak() -> None:
     """Once."""
     history = History()
     history.play("a:503")
-    assert history.granted(history.begin("b"))
-    assert not history.granted(history.begin("c"))
+    assert history.succeeded(history.begin("b"))
+    assert not history.succeeded(history.begin("c"))
 
 
 def test_a_grant_from_after_the_first_refusal_shows_an_id_to_be_alone() -> None:
@@ -268,8 +268,8 @@ def test_a_grant_from_after_the_first_refusal_shows_an_id_to_be_alone() -> None:
     history.play("x:503")
     other = history.begin("other")
     history.play("x:503")
-    history.granted(other)
-    history.granted(old)
+    history.succeeded(other)
+    history.succeeded(old)
     assert history.play("x:503") == ALONE
 
 
@@ -277,18 +277,18 @@ def test_refusals_beside_more_that_are_in_flight_are_no_outage_yet() -> None:
     """Half of what was started since the first of them must be refused, and then no more."""
     history = History()
     permits = [history.begin(str(number)) for number in range(20)]
-    verdicts = [history.refused(permit, 503) for permit in permits[:11]]
+    verdicts = [history.throttled(permit, 503) for permit in permits[:11]]
     assert verdicts == [UNKNOWN] * 9 + [GENERAL] * 2
     for _ in range(20):
         history.begin("new")
-    assert history.refused(permits[11], 503) == GENERAL
+    assert history.throttled(permits[11], 503) == GENERAL
 
 
 def test_half_of_what_was_sent_is_an_outage() -> None:
     """So many and no more were started since the first."""
     history = History()
     permits = [history.begin(str(number)) for number in range(11)]
-    assert [history.refused(permit, 503) for permit in permits[:5]] == [*[UNKNOWN] * 4, GENERAL]
+    assert [history.throttled(permit, 503) for permit in permits[:5]] == [*[UNKNOWN] * 4, GENERAL]
 
 
 def test_refusals_of_few_among_many_answers_are_no_limit() -> None:

@@ -44,7 +44,7 @@ async def test_a_permit_is_settled_once(clock: FakeClock) -> None:
     """Else what is in flight would be counted wrong, for good."""
     permit = await acquire(pacer_of(clock))
     permit.succeeded()
-    with pytest.raises(RuntimeError, match="settled already"):
+    with pytest.raises(RuntimeError, match="already settled"):
         permit.abandoned()
 
 

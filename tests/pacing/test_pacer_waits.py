@@ -59,7 +59,7 @@ def lookers() -> int:
 
 def queues(pacer: AdaptivePacer) -> int:
     """The event loops in which somebody waits."""
-    return len(pacer._lanes)  # pyright: ignore[reportPrivateUsage] # nothing else tells
+    return len(pacer._queues)  # pyright: ignore[reportPrivateUsage] # nothing else tells
 
 
 def lock_of(pacer: AdaptivePacer) -> threading.RLock:
@@ -300,7 +300,7 @@ async def test_a_permit_is_settled_once(clock: FakeClock, end: str) -> None:
     }
     ends[end]()
     for again in ends.values():
-        with pytest.raises(RuntimeError, match="settled already"):
+        with pytest.raises(RuntimeError, match="already settled"):
             again()
     assert pacer.snapshot().in_flight == 0
 
