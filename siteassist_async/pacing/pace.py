@@ -265,8 +265,8 @@ class Pace:
         age = epoch - learned.at
         if rate is not None or not learned.is_usable() or not age < FORGOTTEN:
             return ()
-        begun = restored(learned.rate, learned.period, climbing=not -STALE < age < STALE)
-        self._learner.restore(begun, now)
+        start = restored(learned.rate, learned.period, climbing=not -STALE < age < STALE)
+        self._learner.restore(start, now)
         self._window = self._concurrency
         return (*self._rate_change(rate), *self._window_change())
 
