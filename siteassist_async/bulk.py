@@ -295,6 +295,7 @@ class Pool(Generic[K, V]):
         return Job(self._input.key, self._taken - 1)
 
     def _has_room(self) -> bool:
+        # Backpressure: keys in flight and outcomes that the caller has not taken yet.
         waiting = self.active + len(self.outcomes) + len(self._early)
         fits = waiting < 2 * self._limit and self._weight < MOST_BYTES
         return fits and self._parked < MOST_PARKED
@@ -330,6 +331,7 @@ class Pool(Generic[K, V]):
         if is_final(error) or error.isolated:
             self._guard.note(job, error)
             self._settle(job, error)
+        # Not final, so it may be part of an outage: it is decided after the next success or probe.
         elif self._guard.hold(job, error, self._taken, self._options.clock.now()):
             self._check_soon()
 

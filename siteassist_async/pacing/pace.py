@@ -197,6 +197,7 @@ class Pace:
             self._latency.add(now - permit.sent)
         is_over = self._isolation.watch and self._isolation.succeeded(permit)
         counts = self._learner.succeeded(permit.sent, now)
+        # A probe succeeded: the outage is over, and the rate continues where it was before.
         if now < self._gate.until and (is_over or counts) and self._gate.open(now):
             self._earliest = now
             self._learner.resume(now)

@@ -143,9 +143,8 @@ class WaitQueue:
         Returns when to check again; infinite if only the end of a request can change anything.
         """
         while self._waiting:
-            self._reject_late(
-                pace, now
-            )  # each time, because another late call may have become a head
+            # In each round, because another late call may have become the head of its line.
+            self._reject_late(pace, now)
             at, waiter = self._next(pace, now)
             if waiter is None or at > now:
                 # A call that must start right now is late only a moment after.
