@@ -137,9 +137,8 @@ def decide(
     if progress.spent >= policy.attempts or not _is_retryable(error):
         return None
     if isinstance(error, DisconnectedError) and progress.spent == 1:
-        return Retry(
-            0.0
-        )  # most likely the server closed an idle connection, so retry at once on a new one
+        # Most likely the server closed an idle connection, so retry at once on a new one.
+        return Retry(0.0)
     return Retry(max(jitter * _longest(policy, progress.spent - 1), seconds))
 
 

@@ -320,9 +320,8 @@ class Pace:
         if counts and limited:
             self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
             named = is_usable(retry_after)
-            at_once = (
-                self._in_flight / self._latency.mean if self._succeeded else 0.0
-            )  # Little's law
+            # Little's law: the rate at which the requests in flight complete.
+            at_once = self._in_flight / self._latency.mean if self._succeeded else 0.0
             until, flying = self._gate.until, (self._in_flight, at_once)
             self._learner.learn(permit.sent, now, until, flying, named=named)
         if counts:

@@ -93,9 +93,8 @@ class WaitQueue:
     _urgent_in_a_row: int = field(default=0, init=False)
     _waiting: int = field(default=0, init=False)
     _urgent: int = field(default=0, init=False)
-    _latest: float = field(
-        default=-math.inf, init=False
-    )  # the maximum since the queue was last empty
+    # The maximum `latest` since the queue was last empty.
+    _latest: float = field(default=-math.inf, init=False)
 
     def __len__(self) -> int:
         return self._waiting
