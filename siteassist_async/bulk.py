@@ -190,9 +190,9 @@ class Pool(Generic[K, V]):
         self._weigh = weigh
         self._weight = 0
         self._options = options = options or Options()
-        answered = options.proven is not None
-        window = WINDOW if answered or options.elsewhere else WINDOW * UNPROVEN
-        self._guard = Guard[K](window, options.proven, answered)
+        succeeded = options.proven is not None
+        window = WINDOW if succeeded or options.elsewhere else WINDOW * UNPROVEN
+        self._guard = Guard[K](window, options.proven, succeeded)
         self._again: deque[Job[K]] = deque()
         self._early: dict[int, tuple[K, V | SiteAssistError]] = {}
         # Numbers of keys: in flight, parked, and taken from the input so far.
@@ -295,6 +295,7 @@ class Pool(Generic[K, V]):
         return Job(self._input.key, self._taken - 1)
 
     def _has_room(self) -> bool:
+        # Backpressure: keys in flight and outcomes that the caller has not taken yet.
         waiting = self.active + len(self.outcomes) + len(self._early)
         fits = waiting < 2 * self._limit and self._weight < MOST_BYTES
         return fits and self._parked < MOST_PARKED
@@ -311,14 +312,14 @@ class Pool(Generic[K, V]):
                 raise
             else:
                 self.active -= 1
-                self._answered(job, value)
+                self._succeeded(job, value)
             job = self._next()
         self._check_if_idle()
 
-    def _answered(self, job: Job[K], value: V) -> None:
+    def _succeeded(self, job: Job[K], value: V) -> None:
         guard = self._guard
         guard.proven = job.key
-        if guard.held or not guard.answered:
+        if guard.held or not guard.any_succeeded:
             self._resolve(guard.succeeded(job))
         if self._weigh is not None:
             self._weight += self._weigh(value)
@@ -330,6 +331,7 @@ class Pool(Generic[K, V]):
         if is_final(error) or error.isolated:
             self._guard.note(job, error)
             self._settle(job, error)
+        # Not final, so it may be part of an outage: it is decided after the next success or probe.
         elif self._guard.hold(job, error, self._taken, self._options.clock.now()):
             self._check_soon()
 
@@ -387,7 +389,7 @@ class Pool(Generic[K, V]):
         """Whether the input is too short to tell an outage: then each failure is an outcome."""
         guard = self._guard
         return (
-            not (self._options.strict or guard.answered)
+            not (self._options.strict or guard.any_succeeded)
             and self._input.exhausted
             and len(guard.held) < WINDOW
             and not any(is_refusal_of_all(held.error) for held in guard.held)
@@ -428,7 +430,7 @@ class Pool(Generic[K, V]):
     def _is_more_to_try(self) -> bool:
         """Whether new keys have arrived while too few have failed to assume an outage."""
         guard = self._guard
-        return self._woken and not guard.answered and len(guard.held) < guard.window
+        return self._woken and not guard.any_succeeded and len(guard.held) < guard.window
 
     async def _probe(self, keys: Sequence[K]) -> SiteAssistError | None:
         """Fetch keys until one succeeds; returns None then, else the last error."""
@@ -440,19 +442,19 @@ class Pool(Generic[K, V]):
             except SiteAssistError as error:
                 if ends_bulk_work(error):
                     raise
-                lenient = not (options.strict or guard.answered)
+                lenient = not (options.strict or guard.any_succeeded)
                 if is_final(error) or (lenient and is_specific_to_id(error)):
                     return None
                 last = error
             else:
-                guard.proven, guard.answered, guard.window = key, True, WINDOW
+                guard.proven, guard.any_succeeded, guard.window = key, True, WINDOW
                 return None
         return last
 
     def _candidates(self) -> Sequence[K]:
         """The keys to probe: one that succeeded before or, without one, failed and sampled keys."""
         guard, elsewhere = self._guard, self._options.elsewhere
-        if guard.answered:
+        if guard.any_succeeded:
             return [cast("K", guard.proven)]
         failed = [held.job.key for held in guard.held[-1:]]
         return failed if self.outage or elsewhere is None else [*failed, *elsewhere()]
@@ -461,7 +463,7 @@ class Pool(Generic[K, V]):
         guard, options = self._guard, self._options
         if is_refusal_of_all(error):
             raise error
-        if not guard.answered and (
+        if not guard.any_succeeded and (
             isinstance(error, CertificateError) or (options.strict and needs_a_person(error))
         ):
             raise error

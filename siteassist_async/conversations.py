@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import frozen
 
 from siteassist_async.bulk import Options, each
-from siteassist_async.codec import check_asked, decode_asked, record_asked
+from siteassist_async.codec import check_requested, decode_requested, record_requested
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.ids import parse_id
 from siteassist_async.models import Conversation
@@ -38,20 +38,20 @@ class MakeRequest(Protocol):
 
 
 def _conversation(response: Response, conversation_id: str) -> Conversation:
-    return decode_asked(response.body, conversation_id)
+    return decode_requested(response.body, conversation_id)
 
 
 def _checked(response: Response, conversation_id: str) -> Response:
-    check_asked(response.body, conversation_id)
+    check_requested(response.body, conversation_id)
     return response
 
 
 def _record(response: Response, conversation_id: str) -> bytes:
-    return record_asked(response.body, conversation_id)
+    return record_requested(response.body, conversation_id)
 
 
 def _weighed(response: Response, conversation_id: str) -> tuple[Conversation, int]:
-    return decode_asked(response.body, conversation_id), len(response.body)
+    return decode_requested(response.body, conversation_id), len(response.body)
 
 
 # One endpoint, and the ways to read its response.

@@ -129,28 +129,28 @@ class Guard(Generic[K]):
     Attributes:
         window: Failures without a success after which an outage is suspected.
         proven: The key that succeeded last; None before the first.
-        answered: Whether any key has succeeded.
+        any_succeeded: Whether any key has succeeded.
         held: The failures held back.
         since: When the oldest held failure occurred, by the clock.
     """
 
     window: int = WINDOW
     proven: K | None = None
-    answered: bool = False
+    any_succeeded: bool = False
     held: list[Held[K]] = field(factory=list[Held[K]])
     since: float = 0.0
 
     def succeeded(self, job: Job[K]) -> list[Held[K]]:
         """Note a success; returns and releases the failures from before it was requested."""
-        self.proven, self.answered, self.window = job.key, True, WINDOW
+        self.proven, self.any_succeeded, self.window = job.key, True, WINDOW
         if not self.held:
             return []
         return self.release([held for held in self.held if held.mark <= job.index])
 
     def note(self, job: Job[K], error: SiteAssistError) -> None:
         """Note a final error: a documented 404 shows that the API works, if nothing has yet."""
-        if not self.answered and isinstance(error, NotFoundError):
-            self.proven, self.answered, self.window = job.key, True, WINDOW
+        if not self.any_succeeded and isinstance(error, NotFoundError):
+            self.proven, self.any_succeeded, self.window = job.key, True, WINDOW
 
     def hold(self, job: Job[K], error: SiteAssistError, taken: int, now: float) -> bool:
         """Hold a failure back; True if it is time to probe."""

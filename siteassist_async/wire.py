@@ -74,13 +74,13 @@ class Tally:
 
     Attributes:
         sent: Number of requests passed to the transport.
-        refused_alone: How often the subject was throttled again while others were served.
+        throttled_alone: How often the subject was throttled again while others were served.
         call: The call's number in its events; 0 without listeners.
         token: The token that was sent last, so that it can be removed from errors that repeat it.
     """
 
     sent: int = 0
-    refused_alone: int = 0
+    throttled_alone: int = 0
     call: int = 0
     token: str = field(default="", repr=False)
 

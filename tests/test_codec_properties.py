@@ -127,7 +127,7 @@ def test_what_is_no_conversation_raises_nothing_but_our_error(body: bytes) -> No
     """Nothing of JSON, Unicode, recursion, cattrs or msgspec escapes, on either path."""
     assert outcome(codec.decode_conversation, body) == decodes_strictly(body)
     assert decodes_strictly(body)[0] is UnusableResponseError
-    outcome(codec.record_asked, body, ID)
+    outcome(codec.record_requested, body, ID)
     assert isinstance(codec.decode_error(body).message, str)
 
 
@@ -144,8 +144,8 @@ def test_what_is_a_conversation_is_read(body: bytes) -> None:
 def test_no_bytes_raise_anything_but_our_error(body: bytes) -> None:
     """And the faster decoder gives what cattrs gives, the error's path included."""
     assert outcome(codec.decode_conversation, body) == decodes_strictly(body)
-    outcome(codec.decode_asked, body, ID)
-    outcome(codec.record_asked, body, ID)
+    outcome(codec.decode_requested, body, ID)
+    outcome(codec.record_requested, body, ID)
     assert isinstance(codec.decode_error(body).message, str)
 
 

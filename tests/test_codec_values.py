@@ -18,7 +18,7 @@ from contract_bodies import (
 )
 from fakes import ID, OTHER_ID
 
-from siteassist_async.codec import decode_asked, decode_conversation, encode
+from siteassist_async.codec import decode_conversation, decode_requested, encode
 from siteassist_async.contract import documented_body
 from siteassist_async.errors import UnusableResponseError, WrongConversationError
 from siteassist_async.models import Conversation, Message, OtherPart, TextPart
@@ -145,7 +145,7 @@ def test_the_widgets_message() -> None:
 def test_the_documented_body() -> None:
     """It is read in full, and written again as it was."""
     body = documented_body(200)
-    conversation = decode_asked(body, ID)
+    conversation = decode_requested(body, ID)
     opened = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
     assert conversation == Conversation(
         ID, opened, opened, "open", last_interaction_at=opened + timedelta(minutes=5)
@@ -238,15 +238,15 @@ def test_a_nesting_that_can_be_read_can_be_written() -> None:
 def test_the_right_conversation_is_returned_in_either_case() -> None:
     """A server may write the id in upper case."""
     body = json.dumps(wire(id=ID.upper())).encode()
-    assert decode_asked(body, ID).id == ID.upper()
+    assert decode_requested(body, ID).id == ID.upper()
 
 
 def test_another_conversation_is_refused() -> None:
     """The error says which came, and which was asked for."""
     with pytest.raises(WrongConversationError) as caught:
-        decode_asked(documented_body(200), OTHER_ID)
+        decode_requested(documented_body(200), OTHER_ID)
     assert caught.value.path == "id"
-    assert str(caught.value) == f"unusable response at id: asked for {OTHER_ID}, got {ID}"
+    assert str(caught.value) == f"unusable response at id: requested {OTHER_ID}, got {ID}"
 
 
 def test_the_error_keeps_the_bodys_beginning_and_its_cause() -> None:

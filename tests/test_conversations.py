@@ -92,7 +92,7 @@ async def test_get_gives_the_conversation_that_was_asked_for(
     assert (await client.conversations.get(ID)).id == ID
     assert emulator.counters.connections == 2
     emulator.script(ID, *[WrongId(OTHER_ID)] * 5)
-    with pytest.raises(WrongConversationError, match=f"asked for {ID}, got {OTHER_ID}"):
+    with pytest.raises(WrongConversationError, match=f"requested {ID}, got {OTHER_ID}"):
         await client.conversations.get(ID)
 
 

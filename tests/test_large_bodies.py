@@ -25,7 +25,7 @@ from siteassist_async import (
     SiteAssistError,
     UnusableResponseError,
 )
-from siteassist_async.codec import check_asked, decode_asked, record_asked
+from siteassist_async.codec import check_requested, decode_requested, record_requested
 from siteassist_async.codec.text import MOST_VALUES
 from siteassist_async.middleware.decode import LARGE, Decode
 from siteassist_async.tracebacks import behind
@@ -53,10 +53,10 @@ async def test_a_large_body_is_decoded_in_a_thread(body: bytes) -> None:
 
     def read(response: Response, conversation_id: str) -> object:
         threads.append(threading.get_ident())
-        return decode_asked(response.body, conversation_id)
+        return decode_requested(response.body, conversation_id)
 
     request = new_request(operation_of(read))
-    assert await Decode()(request, FakeSend(Response(200, {}, body))) == decode_asked(BODY, ID)
+    assert await Decode()(request, FakeSend(Response(200, {}, body))) == decode_requested(BODY, ID)
     assert (threads == [threading.get_ident()]) == (body is BODY)
 
 
@@ -70,7 +70,7 @@ async def test_a_deadline_holds_while_a_large_body_is_decoded(
     def slow(*_: object) -> object:
         return go_on.wait(timeout=10)
 
-    monkeypatch.setattr("siteassist_async.conversations.decode_asked", slow)
+    monkeypatch.setattr("siteassist_async.conversations.decode_requested", slow)
     async with SiteAssist(TOKEN, base_url=emulator.url, deadline=0.1, pacer=FakePacer()) as client:
         with pytest.raises(DeadlineExceededError):
             await client.conversations.get(ID)
@@ -86,12 +86,12 @@ def dense(values: int, value: str = "[]") -> bytes:
 
 def test_a_body_of_too_many_values_is_too_large() -> None:
     """One call that makes objects of them would hold the event loop, be it in a thread."""
-    decode_asked(dense(MOST_VALUES - 100), ID)
+    decode_requested(dense(MOST_VALUES - 100), ID)
     with pytest.raises(ResponseTooLargeError, match="more than 200,000 values; use get_raw"):
-        decode_asked(dense(MOST_VALUES + 100), ID)
+        decode_requested(dense(MOST_VALUES + 100), ID)
 
 
-@pytest.mark.parametrize("accept", [check_asked, record_asked])
+@pytest.mark.parametrize("accept", [check_requested, record_requested])
 def test_a_record_may_have_more_of_them(accept: Callable[[bytes, str], bytes]) -> None:
     """Of its values no objects are made."""
     body = dense(2 * MOST_VALUES)
@@ -101,7 +101,7 @@ def test_a_record_may_have_more_of_them(accept: Callable[[bytes, str], bytes]) -
 def test_commas_in_a_small_body_are_not_counted() -> None:
     """It cannot hold so many."""
     title = "," * 150_000
-    assert decode_asked(json.dumps(wire(title=title)).encode(), ID).title == title
+    assert decode_requested(json.dumps(wire(title=title)).encode(), ID).title == title
 
 
 @pytest.mark.parametrize("extra", [{}, {"unknown": 1}], ids=["fast", "slow"])
@@ -109,7 +109,7 @@ def test_an_error_keeps_one_fault_of_many(extra: dict[str, object]) -> None:
     """Not one exception for each element of a list."""
     sent = wire(messages=[wire_message(role=5)] * 1000, **extra)
     with pytest.raises(UnusableResponseError) as caught:
-        decode_asked(json.dumps(sent).encode(), ID)
+        decode_requested(json.dumps(sent).encode(), ID)
     assert caught.value.path == "messages[0].role"
     chained = [one for one in behind(caught.value) if one is not caught.value]
     assert 0 < len(chained) < 10
@@ -136,7 +136,7 @@ def held(error: BaseException) -> Iterator[object]:
     ],
     ids=lambda body: repr(body[:20]),
 )
-@pytest.mark.parametrize("accept", [decode_asked, check_asked, record_asked])
+@pytest.mark.parametrize("accept", [decode_requested, check_requested, record_requested])
 async def test_a_kept_error_keeps_nothing_of_a_body(
     body: bytes, accept: Callable[[bytes, str], object]
 ) -> None:

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import PROPERTY, bodies, damaged, json_values, mutants, wire_conversations
 
-from siteassist_async.codec import check_asked, decode_asked, record_asked
+from siteassist_async.codec import check_requested, decode_requested, record_requested
 from siteassist_async.codec.text import BOM
 from siteassist_async.contract import documented_body
 from siteassist_async.errors import SiteAssistError, UnusableResponseError, WrongConversationError
@@ -52,7 +52,7 @@ def refusal(function: Any, body: bytes) -> SiteAssistError | None:  # noqa: ANN4
 @example(documented_body(200))
 def test_a_record_is_the_body_on_one_line(body: bytes) -> None:
     """No line break of any kind is left, and the JSON value is the server's."""
-    record = record_asked(body, ID)
+    record = record_requested(body, ID)
     assert not LINE_BREAKS.search(record.decode())
     assert len(record.decode().splitlines()) == len(record.splitlines()) == 1
     assert value(record) == value(body)
@@ -62,8 +62,8 @@ def test_a_record_is_the_body_on_one_line(body: bytes) -> None:
 @given(bodies(asked))
 def test_a_body_on_one_line_is_recorded_byte_for_byte(body: bytes) -> None:
     """So is a record: making a record of it again changes nothing."""
-    record = record_asked(body, ID)
-    assert record_asked(record, ID) == record
+    record = record_requested(body, ID)
+    assert record_requested(record, ID) == record
     if not LINE_BREAKS.search(body.decode().strip()):
         assert record == body.removeprefix(BOM).strip(b" \t\r\n")
 
@@ -72,8 +72,8 @@ def test_a_body_on_one_line_is_recorded_byte_for_byte(body: bytes) -> None:
 @given(ANY_BODY)
 def test_what_is_recorded_is_json(body: bytes) -> None:
     """No bytes raise anything but our error, and a record is whole."""
-    if refusal(record_asked, body) is None:
-        record = record_asked(body, ID)
+    if refusal(record_requested, body) is None:
+        record = record_requested(body, ID)
         assert value(record) == value(body)
         assert value(record)["id"].lower() == ID
         assert not LINE_BREAKS.search(record.decode())
@@ -83,19 +83,19 @@ def test_what_is_recorded_is_json(body: bytes) -> None:
 @given(ANY_BODY)
 def test_the_check_refuses_nothing_that_can_be_decoded(body: bytes) -> None:
     """And it says what the decoder says."""
-    error = refusal(check_asked, body)
+    error = refusal(check_requested, body)
     if error is not None:
-        decoded = refusal(decode_asked, body)
+        decoded = refusal(decode_requested, body)
         assert decoded is not None
         if not isinstance(error, WrongConversationError):
             assert str(decoded) == str(error)
-    assert str(refusal(record_asked, body)) == str(error)
+    assert str(refusal(record_requested, body)) == str(error)
 
 
 def test_the_checked_body_is_returned_as_it_came() -> None:
     """Byte order mark, white space and all."""
     body = BOM + documented_body(200) + b"\r\n"
-    assert check_asked(body, ID) is body
+    assert check_requested(body, ID) is body
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_the_checked_body_is_returned_as_it_came() -> None:
 def test_what_is_done_to_a_body(inside: bytes, recorded: bytes) -> None:
     """Line breaks between tokens become spaces, those within strings escapes; nothing else."""
     frame = b'{"object":"conversation","id":"%s","new":%%s}' % ID.encode()
-    assert record_asked(frame % inside, ID) == frame % recorded
-    assert record_asked(BOM + b" \r\n" + frame % inside + b"\n", ID) == frame % recorded
+    assert record_requested(frame % inside, ID) == frame % recorded
+    assert record_requested(BOM + b" \r\n" + frame % inside + b"\n", ID) == frame % recorded
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,9 @@ def test_what_is_done_to_a_body(inside: bytes, recorded: bytes) -> None:
 def test_what_is_no_json_is_no_record(inside: bytes) -> None:
     """Also where it stands in a field that is not looked at."""
     with pytest.raises(UnusableResponseError):
-        record_asked(b'{"object":"conversation","id":"%s","new":%s}' % (ID.encode(), inside), ID)
+        record_requested(
+            b'{"object":"conversation","id":"%s","new":%s}' % (ID.encode(), inside), ID
+        )
 
 
 @pytest.mark.parametrize(
@@ -158,15 +160,15 @@ def test_what_is_no_json_is_no_record(inside: bytes) -> None:
 def test_a_body_that_is_no_conversation_is_refused(sent: object, path: str, reason: str) -> None:
     """The error says where and why."""
     with pytest.raises(UnusableResponseError) as caught:
-        check_asked(json.dumps(sent).encode(), ID)
+        check_requested(json.dumps(sent).encode(), ID)
     assert caught.value.path == path
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("function", [check_asked, record_asked, decode_asked])
+@pytest.mark.parametrize("function", [check_requested, record_requested, decode_requested])
 def test_another_conversation_is_refused(function: Any) -> None:  # noqa: ANN401 - any of the three
     """However the id is written, it is compared in lower case."""
     assert refusal(function, json.dumps(wire(id=ID.upper())).encode()) is None
     error = refusal(function, json.dumps(wire(id=OTHER_ID)).encode())
     assert type(error) is WrongConversationError
-    assert str(error) == f"unusable response at id: asked for {ID}, got {OTHER_ID}"
+    assert str(error) == f"unusable response at id: requested {ID}, got {OTHER_ID}"

@@ -19,7 +19,7 @@ from siteassist_async.errors import (
     SiteAssistError,
 )
 from siteassist_async.middleware.retry import RetryBudget
-from siteassist_async.middleware.retry_policy import Retry, RetryPolicy, asked, decide
+from siteassist_async.middleware.retry_policy import Retry, RetryPolicy, decide, requested_delay
 from siteassist_async.pacing import Pace, Permit, StartTooLateError, Waiter, WaitQueue
 from siteassist_async.slots import Slots
 
@@ -263,7 +263,7 @@ class Paced:
         else:
             limited = refusal.kind is Kind.LIMITED
             alone, _ = self.pace.throttled(permit, now, refusal.retry_after, limited=limited)
-            item.progress.refused_alone += alone
+            item.progress.throttled_alone += alone
         return self._again(item, now, error_of(refusal))
 
     def abandon(self, item: Item) -> None:
@@ -276,17 +276,17 @@ class Paced:
 
     def _again(self, item: Item, now: float, error: SiteAssistError) -> Retry | SiteAssistError:
         progress = item.progress
-        error.isolated = progress.refused_alone >= POLICY.refusals - 1
+        error.isolated = progress.throttled_alone >= POLICY.refusals - 1
         retry = decide(POLICY, error, progress, self.random.random(), bulk=item.bulk)
         if retry is None or now + retry.delay >= item.deadline:
             return error
         if not retry.spends_attempt:
-            progress.refused += 1
+            progress.throttled += 1
         elif item.bulk or self._budget.spend():
             progress.spent += 1
         else:
             return error
-        if asked(error):
+        if requested_delay(error):
             progress.patience = max(0.0, progress.patience - retry.delay)
         return retry
 

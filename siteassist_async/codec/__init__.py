@@ -8,7 +8,7 @@ import msgspec
 from attrs import fields, resolve_types
 
 from siteassist_async.codec.fast import FastDecoder
-from siteassist_async.codec.record import check_asked, record_asked, wrong_conversation
+from siteassist_async.codec.record import check_requested, record_requested, wrong_conversation
 from siteassist_async.codec.text import (
     NotJsonError,
     check_density,
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 __all__ = [
     "ErrorBody",
     "as_dict",
-    "check_asked",
-    "decode_asked",
+    "check_requested",
     "decode_conversation",
     "decode_details",
     "decode_error",
+    "decode_requested",
     "encode",
     "encode_body",
-    "record_asked",
+    "record_requested",
 ]
 
 _fast = FastDecoder()
 
 
-def decode_asked(body: bytes, conversation_id: str) -> Conversation:
+def decode_requested(body: bytes, conversation_id: str) -> Conversation:
     """Decode a body, and check that it is the requested conversation.
 
     Raises:

@@ -12,23 +12,23 @@ from siteassist_async.errors import WrongConversationError, printable
 _LINE_ENDS = (("\u0085", rb"\u0085"), ("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"))
 
 
-def check_asked(body: bytes, conversation_id: str) -> bytes:
+def check_requested(body: bytes, conversation_id: str) -> bytes:
     """Return the body unchanged, after checking that it is the requested conversation.
 
     Raises:
         UnusableResponseError: It is not JSON in UTF-8, or not a conversation.
         WrongConversationError: It is another conversation.
     """
-    _text_of_asked(body, conversation_id)
+    _text_of_requested(body, conversation_id)
     return body
 
 
-def record_asked(body: bytes, conversation_id: str) -> bytes:
+def record_requested(body: bytes, conversation_id: str) -> bytes:
     """Return the body as a single line without a line break; the JSON value is unchanged.
 
-    Raises the errors of `check_asked`.
+    Raises the errors of `check_requested`.
     """
-    text = _text_of_asked(body, conversation_id)
+    text = _text_of_requested(body, conversation_id)
     # Unescaped line breaks only occur between tokens, where they are white space.
     line = body.removeprefix(BOM).strip(b" \t\r\n").replace(b"\n", b" ").replace(b"\r", b" ")
     for character, escape in _LINE_ENDS:
@@ -37,12 +37,12 @@ def record_asked(body: bytes, conversation_id: str) -> bytes:
     return line
 
 
-def wrong_conversation(got: str, asked: str) -> WrongConversationError:
+def wrong_conversation(got: str, requested: str) -> WrongConversationError:
     """Return the error for a response with another conversation."""
-    return WrongConversationError(f"asked for {asked}, got {printable(got)}", path="id")
+    return WrongConversationError(f"requested {requested}, got {printable(got)}", path="id")
 
 
-def _text_of_asked(body: bytes, conversation_id: str) -> str:
+def _text_of_requested(body: bytes, conversation_id: str) -> str:
     try:
         text = body.decode()  # msgspec does not validate strings that it skips
         head = decode_head(body.removeprefix(BOM))

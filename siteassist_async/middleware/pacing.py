@@ -136,7 +136,7 @@ def _settle(permit: Permit, request: Request, error: BaseException) -> None:
                 limited=isinstance(error, RateLimitError),
                 hint=_hint(error.headers),
             )
-            request.tally.refused_alone += alone
+            request.tally.throttled_alone += alone
         case APIError():
             permit.succeeded(_hint(error.headers))
         case UnusableResponseError():

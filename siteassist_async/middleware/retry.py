@@ -30,10 +30,10 @@ from siteassist_async.middleware.retry_policy import (
     Progress,
     Retry,
     RetryPolicy,
-    asked,
     decide,
     is_outcome_unknown,
     may_repeat,
+    requested_delay,
 )
 from siteassist_async.parking import parking
 
@@ -129,7 +129,7 @@ class Retrying:
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
-            error.isolated = 0 < request.tally.refused_alone >= self._policy.refusals - 1
+            error.isolated = 0 < request.tally.throttled_alone >= self._policy.refusals - 1
             if not request.operation.repeatable and is_outcome_unknown(error):
                 error.outcome_unknown = True
             raise
@@ -173,13 +173,13 @@ class Retrying:
                 raise first
             return await send(evolve(request, patience=progress.patience))
 
-        def may_help(state: RetryCallState) -> bool:
+        def is_retryable(state: RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
             return isinstance(error, SiteAssistError) and self._plan(request, progress, error)
 
         # One instance for each call: a shared one would mix up the results of concurrent calls.
         retrying = AsyncRetrying(
-            retry=may_help,
+            retry=is_retryable,
             wait=lambda _: progress.delay,
             # Only a wait that the API asked for is parked, so that bulk work fetches another key
             # meanwhile. Backoff is not: in an outage, it would park key after key.
@@ -195,7 +195,7 @@ class Retrying:
 
     def _plan(self, request: Request, progress: Progress, error: SiteAssistError) -> bool:
         progress.last_error = error
-        progress.refused_alone = request.tally.refused_alone
+        progress.throttled_alone = request.tally.throttled_alone
         if not request.operation.repeatable and not may_repeat(error):
             return False
         retry = decide(self._policy, error, progress, self._jitter(), bulk=request.bulk)
@@ -208,9 +208,9 @@ class Retrying:
                 return False
             progress.spent += 1
         else:
-            progress.refused += 1
+            progress.throttled += 1
             progress.unavailable += isinstance(error, ServiceUnavailableError)
-        if asked(error):
+        if requested_delay(error):
             progress.patience = max(0.0, progress.patience - retry.delay)
         progress.delay = retry.delay
         progress.is_parked = not retry.spends_attempt

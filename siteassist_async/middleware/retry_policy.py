@@ -94,11 +94,11 @@ class Progress:
     """Seconds that the call may still wait because the API asks it to."""
     spent: int = 1
     """Attempts that count towards `RetryPolicy.attempts`."""
-    refused: int = 0
+    throttled: int = 0
     """Attempts that do not count, because they were throttled with a Retry-After."""
     unavailable: int = 0
     """How many of those were 503s."""
-    refused_alone: int = 0
+    throttled_alone: int = 0
     """How often the id was throttled while others were served."""
     delay: float = 0.0
     """Seconds before the next attempt."""
@@ -124,33 +124,32 @@ def decide(
 
     `jitter` is drawn from [0, 1); `bulk` is set for a call that is part of bulk work.
     """
-    seconds = asked(error)
+    seconds = requested_delay(error)
     if seconds > progress.patience:
         return None
     if seconds and isinstance(error, RateLimitError | ServiceUnavailableError):
-        if _was_refused_enough(policy, error, progress, bulk=bulk):
+        if _is_throttled_too_often(policy, error, progress, bulk=bulk):
             return None
         # The jitter spreads the processes that were all given the same Retry-After.
-        backoff = jitter * _longest(policy, progress.refused - policy.attempts)
+        backoff = jitter * _longest(policy, progress.throttled - policy.attempts)
         delay = max(seconds * (1 + jitter / 10), backoff)
         return Retry(min(delay, progress.patience), spends_attempt=False)
-    if progress.spent >= policy.attempts or not _may_pass(error):
+    if progress.spent >= policy.attempts or not _is_retryable(error):
         return None
     if isinstance(error, DisconnectedError) and progress.spent == 1:
-        return Retry(
-            0.0
-        )  # most likely the server closed an idle connection, so retry at once on a new one
+        # Most likely the server closed an idle connection, so retry at once on a new one.
+        return Retry(0.0)
     return Retry(max(jitter * _longest(policy, progress.spent - 1), seconds))
 
 
-def _was_refused_enough(
+def _is_throttled_too_often(
     policy: RetryPolicy, error: SiteAssistError, progress: Progress, *, bulk: bool
 ) -> bool:
-    if 0 < progress.refused_alone >= policy.refusals - 1:
+    if 0 < progress.throttled_alone >= policy.refusals - 1:
         return True
     if isinstance(error, ServiceUnavailableError):
         return bulk and progress.unavailable + 1 >= policy.refusals
-    return bulk and progress.refused - progress.unavailable + 1 >= MOST_429S
+    return bulk and progress.throttled - progress.unavailable + 1 >= MOST_429S
 
 
 def _longest(policy: RetryPolicy, doublings: int) -> float:
@@ -175,12 +174,12 @@ def may_repeat(error: SiteAssistError) -> bool:
     return not is_outcome_unknown(error)
 
 
-def asked(error: SiteAssistError) -> float:
+def requested_delay(error: SiteAssistError) -> float:
     """Return the seconds that the API asks to wait; 0 if it does not."""
     return max(0.0, error.retry_after or 0.0) if isinstance(error, APIError) else 0.0
 
 
-def _may_pass(error: SiteAssistError) -> bool:
+def _is_retryable(error: SiteAssistError) -> bool:
     if isinstance(error, RateLimitError):
         return error.code in {None, "RATE_LIMIT_EXCEEDED"}
     if isinstance(error, APIError):

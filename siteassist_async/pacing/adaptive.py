@@ -116,7 +116,7 @@ class AdaptivePacer(Pacer):
     def snapshot(self) -> PaceSnapshot:
         """Return the current state."""
         with self._lock:
-            waiting = sum(len(lane.queue) for lane in self._queues.values())
+            waiting = sum(len(loop_queue.queue) for loop_queue in self._queues.values())
             state = self._pace.snapshot(self._clock.now())
         return evolve(state, waiting=waiting, not_sent=self._not_sent)
 
@@ -152,11 +152,11 @@ class AdaptivePacer(Pacer):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         waiter.notify = partial(_set_done, done)
-        lane = self._enter(waiter, loop, start.on_wait)
+        loop_queue = self._enter(waiter, loop, start.on_wait)
         try:
             await done
         except BaseException:
-            self._give_up(waiter, lane)
+            self._give_up(waiter, loop_queue)
             raise
         if isinstance(waiter.outcome, StartTooLateError):
             raise waiter.outcome
@@ -170,60 +170,60 @@ class AdaptivePacer(Pacer):
     ) -> _LoopQueue:
         with self._lock:
             now = self._clock.now()
-            lane = self._queues.get(loop) or _LoopQueue(loop)
-            expected = lane.queue.enter(waiter, self._pace, now)
-            self._queues[loop] = lane
-        self._advance(lane)
+            loop_queue = self._queues.get(loop) or _LoopQueue(loop)
+            expected = loop_queue.queue.enter(waiter, self._pace, now)
+            self._queues[loop] = loop_queue
+        self._advance(loop_queue)
         if waiter.outcome is None:
-            on_wait(lane.queue.reason(waiter, self._pace, now), expected)
-        return lane
+            on_wait(loop_queue.queue.reason(waiter, self._pace, now), expected)
+        return loop_queue
 
-    def _give_up(self, waiter: Waiter, lane: _LoopQueue) -> None:
+    def _give_up(self, waiter: Waiter, loop_queue: _LoopQueue) -> None:
         """Leave the queue; a permit that was granted just before the cancellation is given back."""
         with self._lock:
-            lane.queue.leave(waiter)
+            loop_queue.queue.leave(waiter)
         if isinstance(waiter.outcome, Permit):
             waiter.slots.release()
             self.abandoned(waiter.outcome)
-        elif not lane.loop.is_closed():
-            self._advance(lane)
+        elif not loop_queue.loop.is_closed():
+            self._advance(loop_queue)
 
     def _changed(self, events: Sequence[PaceEvent]) -> None:
         """Advance the queues of all event loops, and emit the events."""
         if self._queues:
             current = _running_loop()
-            for lane in list(self._queues.values()):
-                if lane.loop is current:
-                    self._advance(lane)
+            for loop_queue in list(self._queues.values()):
+                if loop_queue.loop is current:
+                    self._advance(loop_queue)
                     continue
                 try:
-                    lane.loop.call_soon_threadsafe(self._advance, lane)
+                    loop_queue.loop.call_soon_threadsafe(self._advance, loop_queue)
                 except RuntimeError:
                     # The loop was closed while its tasks waited, so none of them will ever start.
-                    self._queues.pop(lane.loop, None)
+                    self._queues.pop(loop_queue.loop, None)
         for event in events:
             self.events.emit(event)
 
-    def _advance(self, lane: _LoopQueue) -> None:
+    def _advance(self, loop_queue: _LoopQueue) -> None:
         """Start or reject the calls that are due in one event loop, and schedule the next check."""
         with self._lock:
             now = self._clock.now()
-            at = lane.queue.advance(self._pace, now)
-            if not len(lane.queue):
-                if self._queues.get(lane.loop) is lane:
-                    del self._queues[lane.loop]
+            at = loop_queue.queue.advance(self._pace, now)
+            if not len(loop_queue.queue):
+                if self._queues.get(loop_queue.loop) is loop_queue:
+                    del self._queues[loop_queue.loop]
                 at = math.inf
-        lane.plan(at, self._look_later)
+        loop_queue.plan(at, self._look_later)
 
-    async def _look_later(self, lane: _LoopQueue) -> None:
+    async def _look_later(self, loop_queue: _LoopQueue) -> None:
         try:
-            while lane.looks_at < math.inf:
-                await self._clock.sleep(lane.looks_at - self._clock.now())
-                lane.looks_at = math.inf
-                self._advance(lane)
+            while loop_queue.looks_at < math.inf:
+                await self._clock.sleep(loop_queue.looks_at - self._clock.now())
+                loop_queue.looks_at = math.inf
+                self._advance(loop_queue)
         except asyncio.CancelledError:
-            if lane.forget(asyncio.current_task()):  # by other code, while calls still wait
-                lane.loop.call_soon(self._advance, lane)
+            if loop_queue.forget(asyncio.current_task()):  # by other code, while calls still wait
+                loop_queue.loop.call_soon(self._advance, loop_queue)
             raise
 
 

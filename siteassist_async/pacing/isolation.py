@@ -90,13 +90,19 @@ class Isolation:
 
     parked: dict[Hashable, _Parked] = field(factory=dict[Hashable, _Parked], init=False)
     watch: bool = field(default=False, init=False)
+    # The number of successes, and the highest number of a permit that succeeded.
     _served: int = field(default=0, init=False)
-    _latest: int = field(default=-1, init=False)  # the highest permit number that succeeded
+    _latest: int = field(default=-1, init=False)
+    # The ids with a 503 since the last success that was sent after the first of them; the permit
+    # number of that first one; and whether they were enough evidence of an outage.
     _streak: set[Hashable] = field(factory=set[Hashable], init=False)
     _streak_from: int = field(default=0, init=False)
     _outage: bool = field(default=False, init=False)
+    # How often a 429 was an id's own, less the attributions that turned out wrong.
     _lone: int = field(default=0, init=False)
+    # The last outcomes, True for a 429; recorded only while `_lone` is above 0.
     _outcomes: deque[bool] = field(factory=lambda: deque[bool](maxlen=WINDOW), init=False)
+    # The number of 429s of the project's limit.
     _limited: int = field(default=0, init=False)
     # The last wait of a 429 that was an id's own.
     _own_wait: float = field(default=0.0, init=False)
@@ -160,6 +166,8 @@ class Isolation:
         )
         alone = own and before is not None and (not limited or self._is_proven(before))
         general = suspect = False
+        # Three cases: known to be individual; a 429, which is general unless it resembles the 429s
+        # of individually throttled ids; a 503, which is general only as part of an outage.
         if own:
             if limited:
                 self._lone = min(MOST_LONE, self._lone + 1)
@@ -181,6 +189,8 @@ class Isolation:
         return Verdict(own, alone, general)
 
     def _recovered(self, parked: _Parked) -> None:
+        # An id that succeeds after its wait behaves as one that met the project's limit, so a 429
+        # that was attributed to it on suspicion counts as one of the limit after all.
         self._limit_wait = max(self._limit_wait, parked.wait)
         if parked.suspect:
             self._lone = max(0, self._lone - 1)
@@ -188,6 +198,7 @@ class Isolation:
 
     def _is_own(self, before: _Parked, wait: float, *, limited: bool) -> bool:
         if not limited:
+            # The API was up: a request sent after the id's first 503 has succeeded.
             return self._latest > before.first
         served = self._served_since(before)
         if not self._is_longer(wait):
@@ -207,6 +218,7 @@ class Isolation:
         return (self._served - before.served) / (1 + self._limited - before.limited)
 
     def _is_limit(self) -> bool:
+        """Whether a first 429 that resembles individual ones is the project's limit after all."""
         if not self._lone:
             return True
         self._outcomes.append(True)

@@ -55,7 +55,7 @@ class Learner:
     _before: Observation | None = field(init=False, default=None)
     # All successes since the first observation started, and its initial burst, which is known once
     # all responses to it have arrived.
-    _granted: int = field(init=False, default=0)
+    _successes: int = field(init=False, default=0)
     _discovery: Observation | None = field(init=False, default=None)
     _burst: Burst | None = field(init=False, default=None)
 
@@ -64,7 +64,7 @@ class Learner:
         if now > self._idle_from:
             self._begin, self.started = now, 0
             if self.rate is None:
-                self._granted = 0
+                self._successes = 0
         self._idle_from = now + IDLE
         self.started += 1
         if self.rate is None:
@@ -77,7 +77,7 @@ class Learner:
     def succeeded(self, sent: float, now: float) -> bool:
         """Count a success; True if it was sent after the last 429 that counted."""
         self._idle_from = now + IDLE
-        self._granted += 1
+        self._successes += 1
         counts = sent > self._cut
         self._good += counts
         return counts
@@ -147,9 +147,9 @@ class Learner:
         active = max(0.0, sent - self._begin)
         in_flight, at_once = flying
         # The outcomes of the requests in flight are unknown: assume that half of them succeed.
-        granted = max(1.0, self.started - 1 - in_flight / 2)
-        self.rate = first_rate(granted, active, until - now, at_once)
-        self._before = self._discovery = Observation(granted, active, 0.0, until - now)
+        successes = max(1.0, self.started - 1 - in_flight / 2)
+        self.rate = first_rate(successes, active, until - now, at_once)
+        self._before = self._discovery = Observation(successes, active, 0.0, until - now)
 
     def _observation(self, sent: float, now: float, pause: float, *, named: bool) -> Observation:
         rate = self.current or SLOWEST
@@ -157,7 +157,7 @@ class Learner:
         rest = max(0.0, sent - self._cut - active)
         return Observation(
             # Requests started after the throttled one are most likely throttled too.
-            granted=max(0.0, self.started - 1 - (now - sent) * rate),
+            successes=max(0.0, self.started - 1 - (now - sent) * rate),
             active=active,
             rest=rest,
             # The client's own backoff says nothing about the pause needed: assume the last one.
@@ -168,7 +168,7 @@ class Learner:
 
     def _first(self) -> Burst | None:
         if self._burst is None and self._discovery is not None:
-            self._burst = Burst(self._granted - self._good, self._discovery.active)
+            self._burst = Burst(self._successes - self._good, self._discovery.active)
         return self._burst
 
 
@@ -177,7 +177,7 @@ class Observation:
     """What was observed between the opening of the gate and the next 429.
 
     Attributes:
-        granted: Number of requests that succeeded, including those still in flight.
+        successes: Number of requests that succeeded, including those still in flight.
         active: Seconds during which requests started.
         rest: Seconds for which the gate had been closed before.
         pause: Seconds for which the gate is closed now.
@@ -185,7 +185,7 @@ class Observation:
         throttled: The share of requests that were throttled.
     """
 
-    granted: float
+    successes: float
     active: float
     rest: float
     pause: float
@@ -197,11 +197,11 @@ class Observation:
 class Burst:
     """The initial burst: requests that succeeded before the first 429, and in how many seconds."""
 
-    granted: float
+    successes: float
     active: float
 
 
-def first_rate(granted: float, active: float, pause: float, at_once: float) -> Rate:
+def first_rate(successes: float, active: float, pause: float, at_once: float) -> Rate:
     """Return the rate to try after the first 429, which closes the gate for `pause` seconds.
 
     `at_once` is the rate of the requests in flight, which is above the mean if the traffic has just
@@ -211,8 +211,8 @@ def first_rate(granted: float, active: float, pause: float, at_once: float) -> R
     the upper bound.
     """
     active = max(active, 0.02)
-    upper = max(granted / active, at_once)
-    lower = granted / (active + pause)
+    upper = max(successes / active, at_once)
+    lower = successes / (active + pause)
     start = within(min(upper / 2, math.sqrt(lower * upper)))
     return Rate(floor=start, ceiling=start, climbing=True)
 
@@ -247,7 +247,7 @@ def measured(seen: Observation) -> float:
     """
     pause = min(seen.rest, max(seen.pause, 1.0))
     doubt = DOUBT + DOUBT_TIME * seen.rate
-    return min(seen.rate, (seen.granted + doubt) / (seen.active + pause + doubt / seen.rate))
+    return min(seen.rate, (seen.successes + doubt) / (seen.active + pause + doubt / seen.rate))
 
 
 def limit_without(burst: Burst, seen: Observation) -> float | None:
@@ -257,7 +257,7 @@ def limit_without(burst: Burst, seen: Observation) -> float | None:
     of the longer one. None if it is not longer by enough to measure that.
     """
     longer = seen.active - burst.active
-    return (seen.granted - burst.granted) / longer if longer > 0.5 * burst.active else None
+    return (seen.successes - burst.successes) / longer if longer > 0.5 * burst.active else None
 
 
 def is_quota(seen: Observation, before: Observation) -> bool:

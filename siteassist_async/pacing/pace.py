@@ -197,6 +197,7 @@ class Pace:
             self._latency.add(now - permit.sent)
         is_over = self._isolation.watch and self._isolation.succeeded(permit)
         counts = self._learner.succeeded(permit.sent, now)
+        # A probe succeeded: the outage is over, and the rate continues where it was before.
         if now < self._gate.until and (is_over or counts) and self._gate.open(now):
             self._earliest = now
             self._learner.resume(now)
@@ -265,8 +266,8 @@ class Pace:
         age = epoch - learned.at
         if rate is not None or not learned.is_usable() or not age < FORGOTTEN:
             return ()
-        begun = restored(learned.rate, learned.period, climbing=not -STALE < age < STALE)
-        self._learner.restore(begun, now)
+        start = restored(learned.rate, learned.period, climbing=not -STALE < age < STALE)
+        self._learner.restore(start, now)
         self._window = self._concurrency
         return (*self._rate_change(rate), *self._window_change())
 
@@ -319,9 +320,8 @@ class Pace:
         if counts and limited:
             self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
             named = is_usable(retry_after)
-            at_once = (
-                self._in_flight / self._latency.mean if self._succeeded else 0.0
-            )  # Little's law
+            # Little's law: the rate at which the requests in flight complete.
+            at_once = self._in_flight / self._latency.mean if self._succeeded else 0.0
             until, flying = self._gate.until, (self._in_flight, at_once)
             self._learner.learn(permit.sent, now, until, flying, named=named)
         if counts:

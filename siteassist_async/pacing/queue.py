@@ -93,9 +93,8 @@ class WaitQueue:
     _urgent_in_a_row: int = field(default=0, init=False)
     _waiting: int = field(default=0, init=False)
     _urgent: int = field(default=0, init=False)
-    _latest: float = field(
-        default=-math.inf, init=False
-    )  # the maximum since the queue was last empty
+    # The maximum `latest` since the queue was last empty.
+    _latest: float = field(default=-math.inf, init=False)
 
     def __len__(self) -> int:
         return self._waiting
@@ -143,9 +142,8 @@ class WaitQueue:
         Returns when to check again; infinite if only the end of a request can change anything.
         """
         while self._waiting:
-            self._reject_late(
-                pace, now
-            )  # each time, because another late call may have become a head
+            # In each round, because another late call may have become the head of its line.
+            self._reject_late(pace, now)
             at, waiter = self._next(pace, now)
             if waiter is None or at > now:
                 # A call that must start right now is late only a moment after.

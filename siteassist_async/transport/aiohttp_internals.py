@@ -424,9 +424,8 @@ class FastPath:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's timeouts for connecting and reading
     ) -> aiohttp.ClientResponse:
         """Send a GET once, and return the response with its headers; raises aiohttp's errors."""
-        connector = cast(
-            "aiohttp.BaseConnector", self._session.connector
-        )  # None if the session is closed
+        # The connector is None if the session is closed; the transport converts that error.
+        connector = cast("aiohttp.BaseConnector", self._session.connector)
         request = self._made(url, asked)
         try:
             connection = await connector.connect(request, traces=[], timeout=timeout)

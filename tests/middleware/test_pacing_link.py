@@ -111,7 +111,7 @@ async def test_refusals_of_an_id_alone_are_counted_in_the_call_s_tally(*, alone:
     for error in (RateLimitError(), ServiceUnavailableError(), NotFoundError()):
         with pytest.raises(type(error)):
             await link(request, FakeSend(error))
-    assert request.tally.refused_alone == 2 * alone
+    assert request.tally.throttled_alone == 2 * alone
 
 
 @pytest.mark.parametrize(

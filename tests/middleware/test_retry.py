@@ -161,7 +161,7 @@ def refusing(error: APIError, *, alone_from: float = math.inf) -> Send:
 
     async def send(request: Request) -> Response:
         request.tally.sent += 1
-        request.tally.refused_alone += request.tally.sent >= alone_from
+        request.tally.throttled_alone += request.tally.sent >= alone_from
         raise error
 
     return send
@@ -185,7 +185,7 @@ async def test_one_refusal_alone_among_others_is_not_enough(clock: FakeClock) ->
     """A 404 that follows is the answer, and says nothing of that."""
     calls = FakeSend(refused(1.0), NotFoundError())
     request = new_request(patience=20.0)
-    request.tally.refused_alone = 1
+    request.tally.throttled_alone = 1
     with pytest.raises(NotFoundError) as caught:
         await retrying(RetryPolicy(), clock)(request, calls)
     assert not caught.value.isolated

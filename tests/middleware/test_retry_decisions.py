@@ -132,7 +132,7 @@ policies = st.builds(
         Progress,
         patience=seconds | st.just(math.inf),
         spent=st.integers(1, 20_000),
-        refused=st.integers(0, 20_000),
+        throttled=st.integers(0, 20_000),
         last_error=st.none(),
     ),
     st.floats(0, 1, exclude_max=True),
@@ -154,7 +154,7 @@ def test_a_delay_is_within_its_bounds(
     else:
         assert is_refusal(error)
         assert retry.delay <= min(max(1.1 * asked, policy.longest_delay), progress.patience)
-        if progress.refused < policy.attempts:
+        if progress.throttled < policy.attempts:
             assert retry.delay <= 1.1 * asked
 
 
@@ -176,7 +176,8 @@ def test_an_id_refused_so_often_alone_has_its_outcome(
 ) -> None:
     """Three times; the first is known as its own by the second."""
     goes_on = [
-        decide(THREE, error, Progress(100, refused=n, refused_alone=n), 0, bulk=bulk) is not None
+        decide(THREE, error, Progress(100, throttled=n, throttled_alone=n), 0, bulk=bulk)
+        is not None
         for n in (0, 1, 2)
     ]
     assert goes_on == [True, True, False]
@@ -186,23 +187,23 @@ def test_an_id_refused_so_often_alone_has_its_outcome(
 def test_refusals_of_everyone_are_waited_out(error: SiteAssistError) -> None:
     """Where somebody waits for the call, as long as the patience lasts; also with one refusal."""
     for policy in (THREE, RetryPolicy(refusals=1)):
-        assert decide(policy, error, Progress(100, refused=99, unavailable=50), 0) is not None
-    assert decide(RetryPolicy(refusals=1), error, Progress(9, refused_alone=1), 0) is None
+        assert decide(policy, error, Progress(100, throttled=99, unavailable=50), 0) is not None
+    assert decide(RetryPolicy(refusals=1), error, Progress(9, throttled_alone=1), 0) is None
 
 
 @pytest.mark.parametrize(
     ("error", "progress", "goes_on"),
     [
-        (unavailable(1.0), Progress(100, refused=1, unavailable=1), True),
-        (unavailable(1.0), Progress(100, refused=2, unavailable=2), False),
-        (unavailable(1.0), Progress(100, refused=7, unavailable=1), True),
-        (refused(1.0), Progress(100, refused=6), True),
-        (refused(1.0), Progress(100, refused=7), False),
-        (refused(1.0), Progress(100, refused=8, unavailable=2), True),
-        (refused(1.0), Progress(100, refused=9, unavailable=2), False),
+        (unavailable(1.0), Progress(100, throttled=1, unavailable=1), True),
+        (unavailable(1.0), Progress(100, throttled=2, unavailable=2), False),
+        (unavailable(1.0), Progress(100, throttled=7, unavailable=1), True),
+        (refused(1.0), Progress(100, throttled=6), True),
+        (refused(1.0), Progress(100, throttled=7), False),
+        (refused(1.0), Progress(100, throttled=8, unavailable=2), True),
+        (refused(1.0), Progress(100, throttled=9, unavailable=2), False),
         # Without a time to wait the attempts are what counts.
-        (unavailable(), Progress(100, refused=9, unavailable=9), True),
-        (BadGatewayError(retry_after=1.0), Progress(100, refused=9, unavailable=9), True),
+        (unavailable(), Progress(100, throttled=9, unavailable=9), True),
+        (BadGatewayError(retry_after=1.0), Progress(100, throttled=9, unavailable=9), True),
     ],
 )
 def test_in_bulk_calls_three_503s_and_eight_429s_are_enough(
