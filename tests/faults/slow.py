@@ -32,9 +32,9 @@ def silent(name: str, *steps: Step) -> Row:
 def endless(name: str, *steps: Step) -> Row:
     """The server goes on speaking, and never comes to an end."""
     row = fails(
-        name, *steps, error=TimedOutError, requests=2, says="no complete response within 0.1 s"
+        name, *steps, error=TimedOutError, requests=2, says="no complete response within 0.3 s"
     )
-    return evolve(row, retry=TWICE, timeout=Timeout(connect=30, read=30, total=0.1))
+    return evolve(row, retry=TWICE, timeout=Timeout(connect=30, read=30, total=0.3))
 
 
 def slowly(data: bytes) -> Drip:
