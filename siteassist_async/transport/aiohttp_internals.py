@@ -282,8 +282,12 @@ SCARCE_FOR = 10.0
 """Seconds for which no new connections are opened after file descriptors ran out."""
 
 
-class FrugalConnector(aiohttp.TCPConnector):
-    """A connector that continues with its open connections when file descriptors run out."""
+class QuietConnector(aiohttp.TCPConnector):
+    """A connector that never hands out a connection with unread or unsolicited data.
+
+    Otherwise aiohttp would take that data for the response to the next request. When file
+    descriptors run out, it continues with its open connections.
+    """
 
     _scarce_until = 0.0
     _asked_limit = 0
@@ -294,47 +298,22 @@ class FrugalConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
     ) -> Connection:
-        """As in the base class, but without file descriptors it waits for a connection in use."""
+        """As in the base class, but connections that are lost or have received data are closed.
+
+        Without file descriptors it waits for a connection in use.
+        """
         if self._scarce_until and self._scarce_until <= asyncio.get_running_loop().time():
             self._scarce_until = 0.0
             self._limit = self._asked_limit
         while True:
             try:
-                return await super().connect(req, traces, timeout)
+                connection = await super().connect(req, traces, timeout)
             except aiohttp.ClientConnectorError as error:
                 if not (is_out_of_descriptors(error) and self._settle_for_those_in_use()):
                     raise
                 # The wait for a connection in use is not part of connecting; `total` limits it.
                 timeout = evolve(timeout, connect=None)
-
-    def _settle_for_those_in_use(self) -> bool:
-        """Limit the pool to the connections in use for a while; False if there are none."""
-        in_use = sum(
-            isinstance(one, ResponseHandler) for one in cast("set[object]", self._acquired)
-        )
-        if not in_use:
-            return False
-        self._asked_limit = self._asked_limit or self._limit
-        self._scarce_until = asyncio.get_running_loop().time() + SCARCE_FOR
-        self._limit = in_use
-        return True
-
-
-class QuietConnector(FrugalConnector):
-    """A connector that never hands out a connection with unread or unsolicited data.
-
-    Otherwise aiohttp would take that data for the response to the next request.
-    """
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - its parent's
-    ) -> Connection:
-        """As in the base class, but connections that are lost or have received data are closed."""
-        while True:
-            connection = await super().connect(req, traces, timeout)
+                continue
             protocol = connection.protocol
             if protocol in being_read:
                 try:
@@ -350,6 +329,18 @@ class QuietConnector(FrugalConnector):
                 if lost:
                     raise aiohttp.ServerDisconnectedError
                 raise aiohttp.ClientConnectionError("the server sent data before the request")
+
+    def _settle_for_those_in_use(self) -> bool:
+        """Limit the pool to the connections in use for a while; False if there are none."""
+        in_use = sum(
+            isinstance(one, ResponseHandler) for one in cast("set[object]", self._acquired)
+        )
+        if not in_use:
+            return False
+        self._asked_limit = self._asked_limit or self._limit
+        self._scarce_until = asyncio.get_running_loop().time() + SCARCE_FOR
+        self._limit = in_use
+        return True
 
 
 def new_connector(connections: int, tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
