@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import msgspec
 from attrs import fields, resolve_types
 
 from siteassist_async.codec.fast import FastDecoder
@@ -87,13 +86,15 @@ def as_dict(model: Conversation | Message) -> dict[str, object]:
 
 
 def encode_body(value: object) -> bytes:
-    """Encode the JSON body of a request.
+    """Encode the JSON body of a request: plain values, datetimes, UUIDs, attrs instances and such.
+
+    NaN and infinity become null.
 
     Raises:
         ConfigurationError: A value cannot be represented in JSON.
     """
     try:
-        return msgspec.json.encode(value)
+        return dump(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"json cannot be serialized: {error}") from error
 

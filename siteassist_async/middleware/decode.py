@@ -64,14 +64,14 @@ class Decode:
             raise _unusable_response(response)
         operation = request.operation
         if response.status not in operation.statuses:
-            raise _error(response, request.tally.token)
+            raise _error(response, request.tally.token())
         try:
             if len(response.body) < LARGE:
                 return operation.read(response, request.subject)
             return await asyncio.to_thread(operation.read, response, request.subject)
         except UnusableResponseError as error:
             cut(error, handled)
-            chosen = _judge(error, request.tally.token, response)
+            chosen = _judge(error, request.tally.token(), response)
             del response  # otherwise the traceback keeps the body alive as long as the error
             if chosen is error:
                 raise
@@ -123,7 +123,7 @@ class RaiseForStatus:
 async def _raising(request: Request, send: Send) -> Response:
     response = await send(request)
     if response.status not in request.operation.statuses:
-        error = _error(response, request.tally.token)
+        error = _error(response, request.tally.token())
         if _is_about_another(error, request.subject):
             response.close_connection()
         raise error
