@@ -9,6 +9,7 @@ from attrs import fields, resolve_types
 from siteassist_async.codec.fast import FastDecoder
 from siteassist_async.codec.record import check_requested, record_requested, wrong_conversation
 from siteassist_async.codec.text import (
+    MOST_VALUES,
     NotJsonError,
     check_density,
     dump,
@@ -60,7 +61,8 @@ def decode_conversation(body: bytes) -> Conversation:
             other exception.
         ResponseTooLargeError: The body has too many values to create objects for.
     """
-    check_density(body)
+    if len(body) > MOST_VALUES:  # a shorter one cannot have more values
+        check_density(body)
     conversation = _fast.decode(body)
     if conversation is None:
         from siteassist_async.codec.convert import structure_body  # noqa: PLC0415 - see there

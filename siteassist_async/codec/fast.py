@@ -139,8 +139,12 @@ class _Known:
 
     def decode(self, body: bytes) -> Conversation:
         sent = self._decode(body)
-        messages = [_message(m, _learned(m, self._of_message)) for m in sent.messages or ()]
-        return _conversation(sent, messages, _learned(sent, self._of_conversation))
+        slots = self._of_message
+        messages = [
+            _message(m, _learned(m, slots) if slots else NOTHING) for m in sent.messages or ()
+        ]
+        slots = self._of_conversation
+        return _conversation(sent, messages, _learned(sent, slots) if slots else NOTHING)
 
     def with_fields_of(self, conversation: Conversation) -> _Known:
         of_conversation = _grown(self._of_conversation, conversation.extra)
@@ -176,8 +180,6 @@ def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
 
 
 def _learned(sent: msgspec.Struct, slots: _Slots) -> Mapping[str, object]:
-    if not slots:
-        return NOTHING
     rest: Json = {}
     for name, attribute in slots.items():
         value = getattr(sent, attribute)
