@@ -12,6 +12,7 @@ import pytest
 from siteassist_async.errors import (
     AuthenticationError,
     BadGatewayError,
+    ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
     NotFoundError,
@@ -141,6 +142,24 @@ async def test_a_refusal_that_ends_all_ends_the_run(
     assert (summary.ending, summary.error, summary.failed) == (Ending.BLOCKED, error, 0)
     assert exit_code(summary) is ExitCode.ACT
     assert len(bench.api.asked) < 30
+    bench.api.each = lambda _: None
+    bench.api.otherwise = None
+    await bench.finish()
+    bench.check(ids)
+
+
+async def test_a_client_that_is_closed_is_raised(bench: Workbench) -> None:
+    """It is no outage and no conclusion about the API; the job can be resumed."""
+    ids = new_ids(50)
+    bench.write(ids)
+
+    def close(conversation_id: str) -> None:
+        if conversation_id == ids[20]:
+            bench.api.otherwise = ClientClosedError("the client is closed")
+
+    bench.api.each = close
+    with pytest.raises(ClientClosedError):
+        await bench.run()
     bench.api.each = lambda _: None
     bench.api.otherwise = None
     await bench.finish()
