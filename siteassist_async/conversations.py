@@ -273,7 +273,7 @@ class Conversations:
         )
         return Listing(
             partial(self._list, {"orderBy": "createdAt", "orderDir": "asc"}, bulk=True),
-            partial(Complete[ConversationSummary], wanted),
+            partial(Complete[ConversationSummary], wanted if wanted.filters else None),
             page_size=whole("page_size", page_size, 1, MOST_SUMMARIES),
             offset=whole("offset", offset, 0),
             at_once=self._concurrency,
@@ -316,6 +316,11 @@ class _Wanted:
     status: str | None
     since: datetime | None
     until: datetime | None
+
+    @property
+    def filters(self) -> bool:
+        """Whether it leaves any out."""
+        return (self.status, self.since, self.until) != (None, None, None)
 
     def __call__(self, summary: ConversationSummary) -> bool:
         return (

@@ -109,22 +109,20 @@ class Complete(Generic[ItemT]):
 
     is_complete = True
 
-    def __init__(self, wanted: Callable[[ItemT], bool]) -> None:
+    def __init__(self, wanted: Callable[[ItemT], bool] | None) -> None:
         self._wanted = wanted
         self._seen: set[str] = set()
 
     def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
         """Keep those that are wanted and were not there before."""
-        seen, wanted = self._seen, self._wanted
-        before = len(seen)
-        kept: list[ItemT] = []
+        seen = self._seen
+        fresh: list[ItemT] = []
         for item in items:
-            size = len(seen)
-            seen.add(item.id)
-            if len(seen) > size and wanted(item):
-                kept.append(item)
-        _refuse_repetition(items, len(seen) == before)
-        return kept
+            if item.id not in seen:
+                seen.add(item.id)
+                fresh.append(item)
+        _refuse_repetition(items, not fresh)
+        return fresh if self._wanted is None else list(filter(self._wanted, fresh))
 
 
 def _refuse_repetition(items: Sequence[object], is_repetition: bool) -> None:  # noqa: FBT001 - what it asks

@@ -262,8 +262,12 @@ class SummaryListShape:
         summaries: list[ConversationSummary] = []
         for summary in sent.data:
             last = summary.last_message
-            message = None if last is None else _message(last, _learned(last, of_message))
-            summaries.append(_summary(summary, message, _learned(summary, of_conversation)))
+            if last is None:
+                message = None
+            else:
+                message = _message(last, _learned(last, of_message) if of_message else NOTHING)
+            extra = _learned(summary, of_conversation) if of_conversation else NOTHING
+            summaries.append(_summary(summary, message, extra))
         return SummaryList(tuple(summaries), sent.total, sent.offset)
 
     def from_dicts(self, raw: Any) -> SummaryList:  # noqa: ANN401 - as `Shape.from_dicts`
@@ -466,13 +470,16 @@ def _part(sent: Json) -> Part:
         made.__class__ = OtherPart
         other: OtherPart = made
         return other
-    del sent["type"]
-    text = sent.pop("text", None)
+    text = sent.get("text")
     if type(text) is not str:
         raise _NotForThisError
     made = _OpenTextPart()
     made.text = text
-    made.extra = sent or NOTHING
+    if len(sent) == 2:
+        made.extra = NOTHING
+    else:
+        del sent["type"], sent["text"]
+        made.extra = sent
     made.__class__ = TextPart
     part: TextPart = made
     return part
