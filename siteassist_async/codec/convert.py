@@ -119,6 +119,8 @@ def _boolean(value: object, _: object) -> bool:
 
 
 def _count(value: object, _: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise TypeError("expected a whole number of 0 or more")
