@@ -19,6 +19,7 @@ from siteassist_async.conversations import Conversations
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.events import Event, EventStream, Listener
 from siteassist_async.logs import log_call
+from siteassist_async.messages import Messages
 from siteassist_async.middleware.auth import Auth, HiddenToken, Token
 from siteassist_async.middleware.decode import Decode, RaiseForStatus
 from siteassist_async.middleware.pacing import Pacing
@@ -187,6 +188,7 @@ class SiteAssist:
             clock=self._clock,
             emit=self._events.emit,
         )
+        self._messages = Messages(self.request)
         return self
 
     # Properties rather than attributes, so that `help` and `create_autospec` see them.
@@ -195,6 +197,11 @@ class SiteAssist:
     def conversations(self) -> Conversations:
         """The conversations of the project."""
         return self._conversations
+
+    @property
+    def messages(self) -> Messages:
+        """The messages of conversations."""
+        return self._messages
 
     @property
     def pacer(self) -> Pacer:

@@ -68,6 +68,21 @@ class Operation(Generic[T_co]):
     statuses: tuple[int, ...] = (200,)
 
 
+class MakeRequest(Protocol):
+    """`SiteAssist.request`."""
+
+    def __call__(
+        self,
+        operation: Operation[T],
+        subject: str = "",
+        *,
+        query: Mapping[str, str | int | bool] | None = None,
+        bulk: bool = False,
+    ) -> Awaitable[T]:
+        """Make a request with the client's options; the deadline starts now."""
+        ...
+
+
 @define
 class Tally:
     """The mutable state of one call, shared by all copies of its request.

@@ -23,8 +23,8 @@ PACKAGE = Path(siteassist_async.__file__).parent
 FLOORS = (
     ("cli",),
     ("client", "export"),
-    ("conversations", "middleware", "transport"),
-    ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
+    ("conversations", "messages", "middleware", "transport"),
+    ("bulk", "codec", "emulator", "ids", "listing", "pacing", "wire"),
     ("logs",),
     ("closing", "events", "outage"),
     (

@@ -28,7 +28,7 @@ loop for at most 0.05 s each.
 """
 
 
-def check_density(body: bytes) -> None:
+def check_density(body: bytes, advice: str) -> None:
     """Reject a body with too many small values, because decoding it would block the event loop.
 
     That is so even in a thread, since the decoder holds the GIL. The number of values is estimated
@@ -39,9 +39,7 @@ def check_density(body: bytes) -> None:
         ResponseTooLargeError: It has too many values.
     """
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise ResponseTooLargeError(
-            f"the body has more than {MOST_VALUES:,} values; use get_raw for its bytes"
-        )
+        raise ResponseTooLargeError(f"the body has more than {MOST_VALUES:,} values; {advice}")
 
 
 class NotJsonError(ValueError):
