@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fakes import Mocked
 
     from siteassist_async.emulator import StubResponse
+    from siteassist_async.wire import MakeRequest
 
 
 async def test_every_id_has_one_outcome(client: SiteAssist, emulator: Emulator) -> None:
@@ -144,7 +145,7 @@ async def test_a_caller_that_leaves_a_shared_request_harms_nobody() -> None:
         sent.append(loop.create_future())
         return sent[-1]
 
-    flights = conversations._Flights(cast("conversations.MakeRequest", send))
+    flights = conversations._Flights(cast("MakeRequest", send))
     for outcome in ("a conversation", NotFoundError("gone", status=404)):
         first, left, stayed = (asyncio.create_task(flights.fetch(ID)) for _ in range(3))
         await settle()
