@@ -24,7 +24,7 @@ FLOORS = (
     ("cli",),
     ("client", "export"),
     ("conversations", "middleware", "transport"),
-    ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
+    ("bulk", "codec", "compression", "emulator", "ids", "pacing", "wire"),
     ("logs",),
     ("closing", "events", "outage"),
     (

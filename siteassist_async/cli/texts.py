@@ -57,7 +57,10 @@ INPUT = (
     "file of IDs: plain text with one ID per line, or CSV or JSON lines with --column; "
     "- for standard input"
 )
-OUTPUT = "file to write the conversations to; created if missing, never overwritten"
+OUTPUT = (
+    "file to write the conversations to; created if missing, never overwritten; compressed if "
+    "its name ends in .gz or .zst"
+)
 COLUMN = "CSV column or JSON key that contains the IDs"
 RETRY_FAILED = "retry the IDs in the dead letters first"
 RESTART = "discard earlier results of this export and start over"
