@@ -22,6 +22,7 @@ PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
     ("cli",),
+    ("formats",),
     ("client", "export"),
     ("conversations", "middleware", "transport"),
     ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
@@ -54,6 +55,8 @@ ROOMS = {
     "tenacity": {"middleware"},
     "argparse": {"cli"},
     "pytest": {"emulator"},
+    "pyarrow": {"formats"},
+    "duckdb": {"formats"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
 
@@ -225,7 +228,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-NOT_FOR_THE_LIBRARY = {"cli", "export", "emulator", "contract"}
+NOT_FOR_THE_LIBRARY = {"cli", "export", "formats", "emulator", "contract"}
 
 
 def test_the_bare_import_loads_next_to_nothing() -> None:
