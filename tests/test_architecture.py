@@ -55,7 +55,6 @@ ROOMS = {
     "tenacity": {"middleware"},
     "argparse": {"cli"},
     "pytest": {"emulator"},
-    "pyarrow": {"formats"},
     "duckdb": {"formats"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.export.disk import status_of, sync_folder, writing
 from siteassist_async.export.errors import InputError
 from siteassist_async.formats.log import batches
 from siteassist_async.formats.rows import NotAConversationError
 from siteassist_async.formats.table import format_of, sink_module
+from siteassist_async.formats.workshop import workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from siteassist_async.formats.sink import Sink, SinkModule
+    from siteassist_async.formats.sink import Sink
 
 
 @frozen
@@ -63,42 +63,22 @@ def convert(
         InputChangedError: It is not the log of the earlier conversions.
         OutputError: The output cannot be written, is in use, or was not written by a conversion.
     """
-    log, output = Path(log), Path(output)
+    log, output = Path(log), Path(os.path.realpath(output))
     module = sink_module(format_of(output, format))
-    with module.open_sink(output) as sink:
-        if not rebuild:
+    with workshop(output) as place:
+        is_new = place.is_new()
+        if rebuild and not is_new:
+            module.prove(output)
+            module.create(place.new)
+            with module.open_sink(place.new) as sink:
+                converted = _follow(log, sink, output, on_progress)
+            place.put_in_place()
+            return converted
+        if is_new:
+            module.create(place.new)
+            place.put_in_place()
+        with module.open_sink(output) as sink:
             return _follow(log, sink, output, on_progress)
-        beside = output.with_name(f".{output.name}.rebuild")
-        _remove(module, beside)
-        with module.open_sink(beside) as new:
-            converted = _follow(log, new, output, on_progress)
-        with writing(output):
-            _replace(output, beside)
-        return converted
-
-
-def _remove(module: SinkModule, path: Path) -> None:
-    """Delete what an earlier rebuild left; raises OutputExistsError if that is something else."""
-    with writing(path):
-        if status_of(path) is None:
-            return
-        with module.open_sink(path):
-            pass
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def _replace(output: Path, new: Path) -> None:
-    """Put a new sink in the place of the old one; a folder cannot be replaced in one step."""
-    old = output.with_name(f".{output.name}.old")
-    if output.is_dir():
-        output.rename(old)
-    new.replace(output)
-    sync_folder(output.parent)
-    if old.is_dir():
-        shutil.rmtree(old)
 
 
 def _follow(

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siteassist_async.codec import decode_conversation
 from siteassist_async.export.lines import record_id
 from siteassist_async.formats.log import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from siteassist_async.models import Conversation
-
-
-def read(path: Path, *, latest: bool) -> Iterator[Conversation]:
-    """Yield the conversations of a log; see `iter_export`."""
-    return map(decode_conversation, read_raw(path, latest=latest))
 
 
 def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:

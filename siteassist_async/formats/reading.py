@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from siteassist_async.codec import decode_conversation
 from siteassist_async.formats.table import format_of, source_module
 
 if TYPE_CHECKING:
@@ -44,5 +45,5 @@ def iter_export(
         UnusableResponseError: A record is not a valid conversation.
     """
     path = Path(path)
-    module = source_module(format_of(path, format))
-    return module.read_raw(path, latest=latest) if raw else module.read(path, latest=latest)
+    records = source_module(format_of(path, format)).read_raw(path, latest=latest)
+    return records if raw else map(decode_conversation, records)

@@ -26,6 +26,11 @@ Row = tuple[str | int | None, ...]
 """The values of a row, in the order of its table's columns."""
 
 
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+OptionalTime = Time | None
+"""What the text of a time is converted to with msgspec."""
+
+
 @frozen
 class Column:
     """A column of a table.
@@ -140,7 +145,6 @@ def time_of(text: str) -> datetime:
 
 _COUNT = [column.name for column in CONVERSATIONS].index("message_count")
 
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _NOTHING = msgspec.Raw()
 
 
@@ -191,9 +195,10 @@ class _TextPart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
 """The exceptions of msgspec and of the functions below for a record that they do not accept."""
 
+_TIMES = list[OptionalTime]
 _CONVERSATION = msgspec.json.Decoder(_Conversation)
 _TEXT_PARTS = msgspec.json.Decoder(list[_TextPart])
-_TIME = msgspec.json.Decoder(_Time)
+_TIME = msgspec.json.Decoder(Time)
 _TEXT = msgspec.json.Decoder(str | None)
 _BOOLEAN = msgspec.json.Decoder(bool | None)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -243,7 +248,7 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
                 None,
             )
         )
-    msgspec.convert(times, list[_Time | None])  # raises if one is not a time
+    msgspec.convert(times, _TIMES)  # raises if one is not a time
     agent = sent.human_agent or _NO_AGENT
     conversation = (
         conversation_id,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from siteassist_async.export.errors import OutputExistsError, StateError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from siteassist_async.formats.log import Batch, Place
-    from siteassist_async.models import Conversation
 
 
 class Sink(Protocol):
-    """An output of a conversion, open and locked for this process.
+    """An output of a conversion, open, of which nobody else writes.
 
-    It may be killed at any moment: what is in it then is a number of whole records and the place
-    after the last of them. The newest record of a conversation counts.
+    The process may be killed at any moment: what is in it then is a number of whole records and
+    the place after the last of them. The newest record of a conversation counts.
     """
 
     def place(self) -> Place:
@@ -41,14 +42,29 @@ class Sink(Protocol):
 
 
 class SinkModule(Protocol):
-    """A module of a format."""
+    """A module of a format that logs are converted to."""
 
-    def open_sink(self, path: Path) -> AbstractContextManager[Sink]:
-        """Open a sink; created if it is missing or empty. Leaving without `finish` is a crash.
+    def create(self, path: Path) -> None:
+        """Create an empty sink, durably, where nothing is.
 
         Raises:
-            OutputExistsError: There is something that no conversion wrote; it is left as it is.
-            OutputInUseError: Another process writes to it.
+            OutputError: It cannot be written.
+        """
+        ...
+
+    def prove(self, path: Path) -> None:
+        """Check that a sink is one, of whatever version, before it is replaced by a new one.
+
+        Raises:
+            OutputExistsError: It is something that no conversion wrote.
+        """
+        ...
+
+    def open_sink(self, path: Path) -> AbstractContextManager[Sink]:
+        """Open a sink. Leaving it without `finish` is as if the process were killed.
+
+        Raises:
+            OutputExistsError: It is something that no conversion wrote.
             StateError: It is damaged, or was written by another version of this package.
             OutputError: It cannot be written.
         """
@@ -58,10 +74,32 @@ class SinkModule(Protocol):
 class SourceModule(Protocol):
     """A module of a format that conversations can be read from."""
 
-    def read(self, path: Path, *, latest: bool) -> Iterator[Conversation]:
-        """Yield the conversations; with `latest` only the newest record of each."""
+    def read_raw(self, path: Path, *, latest: bool) -> Iterator[bytes]:
+        """Yield the conversations as JSON, each on one line without its newline.
+
+        With `latest` only the newest record of each.
+        """
         ...
 
-    def read_raw(self, path: Path, *, latest: bool) -> Iterator[bytes]:
-        """Yield the conversations as JSON, each on one line without its newline."""
-        ...
+
+def foreign(path: Path, what: str) -> OutputExistsError:
+    """Return the error for an output that no conversion wrote."""
+    return OutputExistsError(
+        f"already exists and is not {what} that was converted from a log; move it away or choose "
+        "another output",
+        path=str(path),
+    )
+
+
+def unreadable(path: Path, version: object, known: int) -> StateError:
+    """Return the error for a sink of another version."""
+    return StateError(
+        f"has version {version} of the tables, but this package writes version {known}; use the "
+        "package that wrote it, or --rebuild to convert the log again",
+        path=str(path),
+    )
+
+
+def damaged(path: Path, why: object) -> StateError:
+    """Return the error for a sink that is not as a conversion left it."""
+    return StateError(f"is damaged: {why}; use --rebuild to convert the log again", path=str(path))
