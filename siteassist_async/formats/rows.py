@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Kind = Literal["text", "category", "time", "boolean", "integer", "json"]
 """What a column holds. Times are ISO 8601 text as sent; JSON is text as sent."""
 
-Row = tuple[str | int | None, ...]
-"""The values of a row, in the order of its table's columns."""
+Row = tuple[Any, ...]
+"""The values of a row, in the order of its table's columns: `str`, `int`, `bool` or None."""
 
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -98,7 +98,7 @@ class Rows:
         kept = Rows([], [])
         start = 0
         for number, row in enumerate(self.conversations):
-            end = start + int(row[_COUNT] or 0)
+            end = start + row[_COUNT]
             if last[row[0]] == number:
                 kept.conversations.append(row)
                 kept.messages.extend(self.messages[start:end])
@@ -138,14 +138,117 @@ def decode(lines: Iterable[bytes]) -> Rows:
     return rows
 
 
-def time_of(text: str) -> datetime:
-    """Read a time of a row, which is always valid; nanoseconds are rounded to microseconds."""
-    return _TIME.decode(b'"%b"' % text.encode())
+def encode(conversation: Row, messages: Iterable[Row]) -> bytes:
+    """Encode rows as the record of a conversation, with the values that were decoded.
+
+    All documented fields are written, absent ones as null.
+    """
+    (
+        conversation_id,
+        created_at,
+        updated_at,
+        status,
+        closed_at,
+        close_reason,
+        last_interaction_at,
+        is_human_handled,
+        agent_name,
+        agent_image,
+        title,
+        _,
+        extra,
+    ) = conversation
+    both = extra is not None and '"lastInterationAt"' in extra  # and they differ
+    make: Any = _Conversation  # of values that need not fit: they are written as they are
+    sent = make(
+        "conversation",
+        conversation_id,
+        created_at,
+        updated_at,
+        status,
+        msgspec.UNSET if both else last_interaction_at,
+        last_interaction_at if both else msgspec.UNSET,
+        closed_at,
+        close_reason,
+        None if is_human_handled is None else bool(is_human_handled),
+        _agent_of(agent_name, agent_image),
+        title,
+        [_message_of(row) for row in messages],
+    )
+    return _JSON.encode(_with_extra(sent, extra))
+
+
+def _message_of(row: Row) -> object:
+    (
+        chat_id,
+        _,
+        message_id,
+        created_at,
+        role,
+        status,
+        text,
+        parts,
+        error,
+        feedback,
+        feedback_at,
+        metadata,
+        agent_name,
+        agent_image,
+        page_url,
+        page_title,
+        text_selection,
+        extra,
+    ) = row
+    make: Any = _Message  # as above
+    sent = make(
+        "message",
+        message_id,
+        created_at,
+        chat_id,
+        role,
+        _parts_of(text, parts),
+        status,
+        error,
+        feedback,
+        feedback_at,
+        _raw(metadata),
+        _agent_of(agent_name, agent_image),
+        page_url,
+        page_title,
+        text_selection,
+    )
+    return _with_extra(sent, extra)
+
+
+def _agent_of(name: str | None, image: str | None) -> _Agent | None:
+    return None if name is None and image is None else _Agent(name, image)
+
+
+def _parts_of(text: str | None, parts: str | None) -> object:
+    if parts is None and text is not None:
+        return [_TextPart("text", text)]
+    return _raw(parts)
+
+
+def _raw(text: str | None) -> msgspec.Raw:
+    return _NULL if text is None else msgspec.Raw(text)
+
+
+def _with_extra(sent: msgspec.Struct, extra: str | None) -> object:
+    if extra is None:
+        return sent
+    fields: _Object = _OBJECT.decode(_JSON.encode(sent))
+    more: _Object = _OBJECT.decode(extra)
+    if "humanAgent" in more and _json(fields["humanAgent"]) is not None:
+        both = _OBJECT.decode(fields["humanAgent"]) | _OBJECT.decode(more["humanAgent"])
+        more["humanAgent"] = msgspec.Raw(_JSON.encode(both))
+    return fields | more
 
 
 _COUNT = [column.name for column in CONVERSATIONS].index("message_count")
 
 _NOTHING = msgspec.Raw()
+_NULL = msgspec.Raw(b"null")
 
 
 class _Agent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -196,12 +299,14 @@ _MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
 """The exceptions of msgspec and of the functions below for a record that they do not accept."""
 
 _TIMES = list[OptionalTime]
+_JSON = msgspec.json.Encoder()
 _CONVERSATION = msgspec.json.Decoder(_Conversation)
 _TEXT_PARTS = msgspec.json.Decoder(list[_TextPart])
 _TIME = msgspec.json.Decoder(Time)
 _TEXT = msgspec.json.Decoder(str | None)
 _BOOLEAN = msgspec.json.Decoder(bool | None)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OPTIONAL_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
 _NO_AGENT = _Agent()
 
@@ -225,7 +330,7 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
         if message.feedback_at is not None:
             times.append(message.feedback_at)
         text, parts = _text_and_parts(message.parts)
-        agent = message.human_agent or _NO_AGENT
+        agent = _named(message.human_agent)
         rows.append(
             (
                 conversation_id,
@@ -249,7 +354,7 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
             )
         )
     msgspec.convert(times, _TIMES)  # raises if one is not a time
-    agent = sent.human_agent or _NO_AGENT
+    agent = _named(sent.human_agent)
     conversation = (
         conversation_id,
         sent.created_at,
@@ -266,6 +371,14 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
         None,
     )
     return conversation, rows
+
+
+def _named(agent: _Agent | None) -> _Agent:
+    if agent is None:
+        return _NO_AGENT
+    if agent.name is None and agent.image is None:
+        raise ValueError("has an agent of whom nothing is known")
+    return agent
 
 
 def _text_and_parts(parts: msgspec.Raw) -> tuple[str | None, str | None]:
@@ -306,7 +419,7 @@ def _odd_record(line: bytes) -> tuple[Row, list[Row]]:
             pass
     sent = _OBJECT.decode(line)
     conversation_id = _take(sent, "id", _text)
-    if _take(sent, "object", _text) != "conversation" or not conversation_id:
+    if _take(sent, "object", _text) != "conversation" or conversation_id is None:
         raise ValueError("it has no ID, or is another object")
     try:
         messages: list[_Object] = _OBJECTS.decode(sent.get("messages", b"null")) or []
@@ -335,7 +448,7 @@ def _odd_record(line: bytes) -> tuple[Row, list[Row]]:
 def _odd_message(sent: _Object, conversation_id: str, position: int) -> Row:
     for name, implied in (("object", "message"), ("chatId", conversation_id)):
         if (value := _take(sent, name, _text)) not in {None, implied}:
-            sent[name] = msgspec.Raw(msgspec.json.encode(value))
+            sent[name] = msgspec.Raw(_JSON.encode(value))
     parts = sent.pop("parts", _NOTHING)
     text, more = _text_and_parts(parts)
     return (
@@ -395,19 +508,18 @@ def _last_interaction_at(sent: _Object) -> str | None:
 
 
 def _take_agent(sent: _Object) -> tuple[str | None, str | None]:
-    agent: _Object | None = _take(sent, "humanAgent", _OBJECT.decode)
+    """Take the name and the image of an agent; what else there is stays, and that there is one."""
+    agent: _Object | None = _take(sent, "humanAgent", _OPTIONAL_OBJECT.decode)
     if agent is None:
-        if _json(sent.get("humanAgent")) is None:
-            sent.pop("humanAgent", None)
         return None, None
     name, image = _take(agent, "name", _text), _take(agent, "image", _text)
-    if agent:
-        sent["humanAgent"] = msgspec.Raw(msgspec.json.encode(agent))
+    if agent or name is image is None:
+        sent["humanAgent"] = msgspec.Raw(_JSON.encode(agent))
     return name, image
 
 
 def _rest(sent: _Object) -> str | None:
-    return msgspec.json.encode(sent).decode() if sent else None
+    return _JSON.encode(sent).decode() if sent else None
 
 
 # Escapes in pairs, so that the second half of one is not taken for the start of another.

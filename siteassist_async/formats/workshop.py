@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -16,7 +17,6 @@ from siteassist_async.export.errors import OutputError, OutputInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 
 @frozen
@@ -67,7 +67,8 @@ class Workshop:
     def _old(self) -> Path:
         return self.new.with_name("old")
 
-    def _put_back(self) -> None:
+    def put_back(self) -> None:
+        """Undo the first step of replacing a folder, if a killed process got no further."""
         with writing(self.output):
             if status_of(self.output) is None and status_of(self._old) is not None:
                 self._old.rename(self.output)
@@ -89,7 +90,7 @@ def workshop(output: Path) -> Generator[Workshop]:
         lock = _locked(folder, output)
     try:
         entered = Workshop(output, folder / "new")
-        entered._put_back()  # noqa: SLF001 - its own module
+        entered.put_back()
         entered.clear()
         yield entered
     finally:
