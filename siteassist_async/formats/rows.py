@@ -290,6 +290,11 @@ class _Conversation(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fie
     messages: list[_Message] | None = None
 
 
+class _Part(msgspec.Struct, gc=False):
+    type: Any = None
+    text: Any = None
+
+
 class _TextPart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     type: Literal["text"]
     text: str
@@ -301,6 +306,7 @@ _MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
 _TIMES = list[OptionalTime]
 _JSON = msgspec.json.Encoder()
 _CONVERSATION = msgspec.json.Decoder(_Conversation)
+_PARTS = msgspec.json.Decoder(list[_Part])
 _TEXT_PARTS = msgspec.json.Decoder(list[_TextPart])
 _TIME = msgspec.json.Decoder(Time)
 _TEXT = msgspec.json.Decoder(str | None)
@@ -330,7 +336,7 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
         if message.feedback_at is not None:
             times.append(message.feedback_at)
         text, parts = _text_and_parts(message.parts)
-        agent = _named(message.human_agent)
+        agent = _NO_AGENT if message.human_agent is None else _named(message.human_agent)
         rows.append(
             (
                 conversation_id,
@@ -354,7 +360,7 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
             )
         )
     msgspec.convert(times, _TIMES)  # raises if one is not a time
-    agent = _named(sent.human_agent)
+    agent = _NO_AGENT if sent.human_agent is None else _named(sent.human_agent)
     conversation = (
         conversation_id,
         sent.created_at,
@@ -373,40 +379,41 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
     return conversation, rows
 
 
-def _named(agent: _Agent | None) -> _Agent:
-    if agent is None:
-        return _NO_AGENT
+def _named(agent: _Agent) -> _Agent:
     if agent.name is None and agent.image is None:
         raise ValueError("has an agent of whom nothing is known")
     return agent
 
 
-def _text_and_parts(parts: msgspec.Raw) -> tuple[str | None, str | None]:
+def _text_and_parts(raw: msgspec.Raw) -> tuple[str | None, str | None]:
     """Return the text of a message, and its parts as JSON where they are more than that text."""
     try:
-        texts = [part.text for part in _TEXT_PARTS.decode(parts)]
-        if len(texts) == 1:
-            return texts[0], None
-    except msgspec.MsgspecError:
-        texts = _texts(parts)
-    return "\n".join(texts) if texts else None, _json(parts)
+        (part,) = _TEXT_PARTS.decode(raw)
+        return part.text, None
+    except (msgspec.MsgspecError, ValueError):
+        pass
+    try:
+        texts = [part.text for part in _PARTS.decode(raw) if part.type == "text"]
+        text = "\n".join(texts) if texts else None
+    except (msgspec.MsgspecError, TypeError):
+        text = _text_of(raw)
+    return text, _json(raw)
 
 
-def _texts(parts: msgspec.Raw) -> list[str]:
+def _text_of(parts: msgspec.Raw) -> str | None:
+    """Return the text of parts that have more, or something else, than is documented."""
     try:
         found: list[_Object] = _OBJECTS.decode(parts) or []
     except msgspec.MsgspecError:
-        return []  # absent, or no list of objects
-    return [
-        text
-        for part in found
-        if _take(part, "type", _text) == "text" and (text := _take(part, "text", _text)) is not None
-    ]
+        return None  # absent, or no list of objects
+    texts = [_take(part, "text", _text) for part in found if _take(part, "type", _text) == "text"]
+    texts = [text for text in texts if text is not None]
+    return "\n".join(texts) if texts else None
 
 
 def _json(raw: msgspec.Raw | None) -> str | None:
-    text = str(raw or b"", "utf-8")
-    return None if text in {"", "null"} else text
+    text = "" if raw is None else str(raw, "utf-8")
+    return None if not text or text == "null" else text
 
 
 def _odd_record(line: bytes) -> tuple[Row, list[Row]]:
