@@ -60,7 +60,10 @@ INPUT = (
     "file of IDs, or several: plain text with one ID per line, a JSON array, or CSV or JSON with "
     "--column; may be compressed with gzip or zstd; - for standard input"
 )
-OUTPUT = "file to write the conversations to; created if missing, never overwritten"
+OUTPUT = (
+    "file to write the conversations to; created if missing, never overwritten; compressed if "
+    "its name ends in .gz or .zst"
+)
 COLUMN = (
     "CSV column or JSON key that contains the IDs: its name, its number from 1, or a path such as "
     "conversation.id"

@@ -103,7 +103,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = self._size_before = 0
+        self._exported_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -156,7 +156,6 @@ class ExportJob:
 
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
-        self._size_before = ledger.records.offset
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -173,7 +172,7 @@ class ExportJob:
             already_there=self._exported_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
-            bytes_written=ledger.records.offset - self._size_before,
+            bytes_written=ledger.records.written,
             elapsed=self._clock.now() - self._started,
             outage=self._clock.now() - outage.since if outage else 0.0,
             outage_error=outage.error if outage else None,
