@@ -33,7 +33,7 @@ try:
     from opentelemetry import context, metrics, propagate, trace
     from opentelemetry.context import Context
     from opentelemetry.metrics import Observation
-    from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+    from opentelemetry.trace import Link, ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 except ImportError as error:
     raise ImportError("needs opentelemetry-api: pip install 'siteassist_async[otel]'") from error
 
@@ -89,7 +89,8 @@ def instrument(
         _Telemetry(
             client.pacer,
             trace.get_tracer(_NAME, __version__, tracer_provider),
-            metrics.get_meter(_NAME, __version__, meter_provider),
+            is_global=tracer_provider is None,
+            meter=metrics.get_meter(_NAME, __version__, meter_provider),
             calls=calls,
         )
     )
@@ -111,13 +112,11 @@ class _Call:
     """A call in progress: its span, and the span of its current attempt.
 
     Attributes:
-        recorded: Whether there is an SDK; otherwise attempts have no spans.
         within: The context in which its attempts start.
         attached: To detach what was attached to the context of the task.
     """
 
     span: Span | None
-    recorded: bool
     within: Context
     links: tuple[Link, ...] = ()
     attached: Token[Context] | None = None
@@ -131,9 +130,16 @@ class _Telemetry:
     """The listener."""
 
     def __init__(
-        self, pacer: Pacer, tracer: trace.Tracer, meter: metrics.Meter, *, calls: bool
+        self,
+        pacer: Pacer,
+        tracer: trace.Tracer,
+        *,
+        is_global: bool,
+        meter: metrics.Meter,
+        calls: bool,
     ) -> None:
         self._tracer = tracer
+        self._is_global = is_global
         self._has_calls = calls
         self._calls: dict[int, _Call] = {}
         self._request_duration = meter.create_histogram(
@@ -179,6 +185,8 @@ class _Telemetry:
             handle(event)
 
     def _call_started(self, event: CallStarted) -> None:
+        if self._is_global and isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
+            return  # the application has no SDK, at least not yet
         before = context.get_current()
         within = before
         links: tuple[Link, ...] = ()
@@ -187,33 +195,25 @@ class _Telemetry:
             current = trace.get_current_span(before).get_span_context()
             links = (Link(current),) if current.is_valid else ()
         if not self._has_calls:
-            self._calls[event.call] = _Call(None, recorded=True, within=within, links=links)
+            self._calls[event.call] = _Call(None, within=within, links=links)
             return
-        span = self._tracer.start_span(event.operation, within, links=links)
-        call = _Call(span, recorded=span.get_span_context().is_valid, within=within)
-        if call.recorded:
-            call.within = trace.set_span_in_context(span, within)
-            # So that spans made by the user's middleware and token callable are its children.
-            call.attached = context.attach(call.within)
-            if span.is_recording():
-                span.set_attribute("siteassist.operation", event.operation)
-                span.set_attribute("siteassist.subject", event.subject)
-                span.set_attribute("siteassist.bulk", event.bulk)
-        self._calls[event.call] = call
-
-    def _call_ended(self, event: CallEnded) -> None:
-        call = self._calls.pop(event.call, None)
         attributes: dict[str, str | bool] = {
             "siteassist.operation": event.operation,
+            "siteassist.subject": event.subject,
             "siteassist.bulk": event.bulk,
         }
-        if event.error is not None:
-            attributes["error.type"] = _kind(event.error)
-        self._call_duration.record(event.duration, attributes)
-        if call is None or call.span is None:
+        span = self._tracer.start_span(event.operation, within, attributes=attributes, links=links)
+        within = trace.set_span_in_context(span, within)
+        # Spans made by the user's middleware and token callable become its children.
+        self._calls[event.call] = _Call(span, within, attached=context.attach(within))
+
+    def _call_ended(self, event: CallEnded) -> None:
+        kind = event.error and _kind(event.error)
+        self._call_duration.record(event.duration, _of_call(event.operation, kind, bulk=event.bulk))
+        call = self._calls.pop(event.call, None)
+        if call is None or call.span is None or call.attached is None:
             return
-        if call.attached is not None:
-            context.detach(call.attached)
+        context.detach(call.attached)
         if call.span.is_recording():
             call.span.set_attribute("siteassist.attempts", event.attempts)
             call.span.set_attribute("siteassist.waited", call.waited)
@@ -223,9 +223,9 @@ class _Telemetry:
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         call = self._calls.get(event.call)
-        if call is None or not call.recorded:
+        if call is None:
             return
-        host, port, route = _target(event.url, event.subject)
+        host, port = _server_of(event.url)
         attributes: dict[str, str | int] = {
             "http.request.method": event.method,
             "server.address": host,
@@ -235,7 +235,7 @@ class _Telemetry:
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
         call.attempt = self._tracer.start_span(
-            f"{event.method} {route}",
+            f"{event.method} {_route(event.url, event.subject)}",
             call.within,
             kind=SpanKind.CLIENT,
             attributes=attributes,
@@ -248,12 +248,11 @@ class _Telemetry:
             )
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        host, port, _ = _target(event.url, event.subject)
         error = event.error
-        kind = None if error is None else _kind(error)
-        self._request_duration.record(
-            event.duration, _of_request(event.method, host, port, event.status, kind)
+        attributes = _of_request(
+            event.method, _server_of(event.url), event.status, error and _kind(error)
         )
+        self._request_duration.record(event.duration, attributes)
         if isinstance(error, RateLimitError | ServiceUnavailableError):
             self._throttled.add(
                 1,
@@ -329,13 +328,19 @@ def _fail(span: Span, error: BaseException | None) -> None:
 
 
 @lru_cache
+def _of_call(operation: str, kind: str | None, *, bulk: bool) -> dict[str, str | bool]:
+    attributes: dict[str, str | bool] = {"siteassist.operation": operation, "siteassist.bulk": bulk}
+    return attributes if kind is None else {**attributes, "error.type": kind}
+
+
+@lru_cache
 def _of_request(
-    method: str, host: str, port: int, status: int | None, kind: str | None
+    method: str, server: tuple[str, int], status: int | None, kind: str | None
 ) -> dict[str, str | int]:
     attributes: dict[str, str | int] = {
         "http.request.method": method,
-        "server.address": host,
-        "server.port": port,
+        "server.address": server[0],
+        "server.port": server[1],
     }
     if status is not None:
         attributes["http.response.status_code"] = status
@@ -344,15 +349,18 @@ def _of_request(
     return attributes
 
 
-def _target(url: str, subject: str) -> tuple[str, int, str]:
-    """Return the host, the port and the route of a URL: its path with `{id}` for the subject."""
-    start = url.find("/", url.find("//") + 2)
-    host, port = _server(url[:start])
-    path = url[start:].partition("?")[0]
-    return host, port, path.replace(quote(subject, safe=""), "{id}") if subject else path
+def _route(url: str, subject: str) -> str:
+    """Return the path of a URL, with `{id}` for the subject."""
+    path = urlsplit(url).path
+    return path.replace(quote(subject, safe=""), "{id}") if subject else path
+
+
+def _server_of(url: str) -> tuple[str, int]:
+    return _server(url[: url.find("/", len("https://"))])
 
 
 @lru_cache
 def _server(origin: str) -> tuple[str, int]:
+    """Return the host and the port."""
     parts = urlsplit(origin)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
