@@ -30,7 +30,10 @@ def test_the_lower_bounds_are_the_tested_ones() -> None:
 def test_every_requirement_is_pinned() -> None:
     """What the project and its extras name is in the file that `.ci/run` installs from."""
     extras = [name for names in PROJECT["optional-dependencies"].values() for name in names]
-    named = {re.split(r"[\[>]", name)[0].replace(".", "-") for name in [*PROJECT["dependencies"], *extras]}
+    named = {
+        re.split(r"[\[>]", name)[0].replace(".", "-")
+        for name in [*PROJECT["dependencies"], *extras]
+    }
     assert named - {PROJECT["name"]} <= set(_pins("requirements-dev.txt"))
 
 

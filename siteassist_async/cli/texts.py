@@ -21,8 +21,9 @@ Run `siteassist COMMAND --help` for a command's options, examples and exit codes
 
 EXPORT = "export the conversations listed in a file of IDs"
 EXPORT_IS = """\
-Fetch the conversation of every ID in INPUT and write it to OUTPUT, one JSON document
-per line, exactly as the server sent it.
+Fetch the conversation of every ID in INPUT and write it to OUTPUT: to a .jsonl file one
+JSON document per line, exactly as the server sent it; to .parquet, .sqlite or .duckdb
+tables of conversations and messages.
 
 Run the same command again to resume after any interruption: nothing is fetched twice
 and nothing is lost. IDs that failed are written to the dead letters, a file beside
@@ -34,6 +35,7 @@ EXPORT_MORE = """\
 examples:
   siteassist export ids.txt -o conversations.jsonl
   siteassist export tickets.csv --column conversation_id -o conversations.jsonl
+  siteassist export ids.txt -o conversations.parquet
   siteassist export ids.txt -o conversations.jsonl --retry-failed
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
@@ -57,7 +59,11 @@ INPUT = (
     "file of IDs: plain text with one ID per line, or CSV or JSON lines with --column; "
     "- for standard input"
 )
-OUTPUT = "file to write the conversations to; created if missing, never overwritten"
+OUTPUT = (
+    "file to write the conversations to; its suffix says the format; created if missing, never "
+    "overwritten"
+)
+FORMAT = "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, duckdb"
 COLUMN = "CSV column or JSON key that contains the IDs"
 RETRY_FAILED = "retry the IDs in the dead letters first"
 RESTART = "discard earlier results of this export and start over"
@@ -80,6 +86,30 @@ JSON = (
 TOKEN_FILE = "file that contains only the token; - for standard input"  # noqa: S105 - help
 BASE_URL = "API base URL; must be https, except on this machine"
 CA = "PEM file of additional CA certificates"
+
+CONVERT = "convert an export to another format"
+CONVERT_IS = """\
+Convert LOG, the JSON lines of an export, to tables of conversations and messages.
+
+Run the same command again to add what LOG has grown by since; an export may be writing to
+it meanwhile. After any interruption, running it again completes OUTPUT: each conversation
+is in it once.
+"""
+CONVERT_MORE = """\
+examples:
+  siteassist convert conversations.jsonl -o conversations.parquet
+  siteassist convert conversations.jsonl -o conversations.sqlite --rebuild
+
+exit codes:
+  0  done
+  2  invalid options, or LOG is not what OUTPUT was converted from
+  3  another conversion is writing to OUTPUT, or it was interrupted: run it again
+  4  OUTPUT cannot be written, or is damaged
+"""
+CONVERTED = "the JSON lines of an export"
+CONVERT_TO = "file or folder to write to; its suffix says the format"
+REBUILD = "convert all of LOG again; the old OUTPUT stays until the new one is complete"
+CONVERT_JSON = "print one JSON object to standard output"
 
 VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
@@ -14,24 +14,48 @@ from siteassist_async.export.errors import OutputError, OutputExistsError
 CHECKPOINT = "checkpoint.db"
 """The checkpoint database, in the state folder."""
 
+RECORDS = "records.jsonl"
+"""The records in the state folder, where the output has another format."""
+
 _LETTERS = ".failed"
 
 
 @frozen
 class Layout:
-    """The files of one export; all names are derived from the output's."""
+    """The files of one export; all names are derived from the output's.
+
+    Attributes:
+        hidden: Whether the records are kept in the state folder, and the output is made of them.
+    """
 
     output: Path
+    hidden: bool = False
 
     @classmethod
-    def of(cls, output: Path) -> Layout:
-        """Resolve a link first, so that two names of one file share their state."""
+    def of(cls, output: Path, *, hidden: bool | None = None) -> Layout:
+        """Resolve a link first, so that two names of one file share their state.
+
+        `hidden` is by default what it was when the export was last run.
+        """
         with writing(output):
-            return cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+            layout = cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+            if hidden is None:
+                hidden = status_of(layout.folder / RECORDS) is not None
+            return evolve(layout, hidden=hidden)
+
+    @property
+    def records(self) -> Path:
+        """The log of records."""
+        return self.folder / RECORDS if self.hidden else self.output
 
     @property
     def dead_letters(self) -> Path:
-        """Beside conversations.jsonl: conversations.failed.jsonl."""
+        """Beside conversations.jsonl: conversations.failed.jsonl.
+
+        Beside conversations.parquet: conversations.parquet.failed.jsonl, as there may be both.
+        """
+        if self.hidden:
+            return self.output.with_name(f"{self.output.name}{_LETTERS}.jsonl")
         return self.output.with_name(f"{self.output.stem}{_LETTERS}{self.output.suffix}")
 
     @property
@@ -41,7 +65,7 @@ class Layout:
 
     def refuse_foreign_data(self, *, known: bool) -> None:
         """Raise if an output is not a regular file, or holds data of which nothing is known."""
-        for path in (self.output, self.dead_letters):
+        for path in (self.records, self.dead_letters):
             with writing(path):
                 status = status_of(path)
             if status is None:
@@ -63,11 +87,12 @@ class Layout:
                 raise self._taken(self.output, f"{folder} is reserved for the state of an export")
         if self.output.stem.endswith(_LETTERS):
             stem = self.output.stem.removesuffix(_LETTERS)
-            other = Layout(self.output.with_name(f"{stem}{self.output.suffix}"))
-            if other.has_state():
-                raise self._taken(
-                    self.output, f"is reserved for the dead letters of {other.output}"
-                )
+            for name in (f"{stem}{self.output.suffix}", stem):
+                other = Layout(self.output.with_name(name))
+                if other.has_state():
+                    raise self._taken(
+                        self.output, f"is reserved for the dead letters of {other.output}"
+                    )
         if Layout(self.dead_letters).has_state():
             raise self._taken(
                 self.dead_letters,

@@ -43,7 +43,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         state.remove(f"{REBUILT}{end}")
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(state.check_database(REBUILT))))
-        records = stack.enter_context(closing(_log(layout.output)))
+        records = stack.enter_context(closing(_log(layout.records)))
         letters = stack.enter_context(closing(_log(layout.dead_letters)))
         ledger = Ledger.of(Checkpoint(), ids, store, records, letters)
         audit = Audit(store, rebuilding=True)

@@ -69,9 +69,9 @@ def verify(output: Path) -> Verified:
         if state.status(KEPT_LETTERS) is not None and known.replaced is not None:
             letters = state.path / KEPT_LETTERS
         faults = chain(
-            _faults(layout.output, known.records, audit.records, ended=known.clean),
+            _faults(layout.records, known.records, audit.records, ended=known.clean),
             _faults(letters, known.letters, audit.letters, ended=known.clean),
-            audit.disagreements(known.counts, layout.output, letters),
+            audit.disagreements(known.counts, layout.records, letters),
         )
         found = tuple(islice(faults, MAX_FAULTS))
     return Verified(

@@ -100,6 +100,12 @@ def lines_of(path: Path) -> Iterator[bytes]:
         yield from batch.lines
 
 
+def check_place(path: Path, place: Place) -> None:
+    """Check that a log has what was before a place; raises the errors of `batches`."""
+    with opened_log(path) as file:
+        _seek(file, path, place)
+
+
 def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
     """Go to a place, and return the bytes before it, of which it has the checksum."""
     before = max(0, place.end - _TAIL)
@@ -108,7 +114,7 @@ def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
     if len(tail) < place.end - before or zlib.crc32(tail) != place.tail:
         raise InputChangedError(
             "is not the log that was converted before: it was restarted, replaced or edited; "
-            "use --rebuild to convert all of it again",
+            "use `siteassist convert --rebuild` to convert all of it again",
             path=str(path),
         )
     return tail
