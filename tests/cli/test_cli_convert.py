@@ -195,10 +195,10 @@ def test_when_it_converts(
         assert result.summary is not None
         return evolve(result, summary=evolve(result.summary, ending=Ending.STOPPED))
 
-    monkeypatch.setattr(export_command.runtime, "run", stopped)
+    monkeypatch.setattr(runtime, "run", stopped)
     assert export("--quiet") == 3
     assert not Path("out.parquet").exists()
-    monkeypatch.setattr(export_command.runtime, "run", real)
+    monkeypatch.setattr(runtime, "run", real)
     (folder / "ids.txt").write_text("\n".join(conversation_ids(21)))
     api.outage = Status(401)
     assert export("--quiet") == 4

@@ -10,13 +10,13 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import duckdb
 import msgspec
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -280,7 +280,7 @@ def test_damage_is_found(source: Path, tmp_path: Path) -> None:
         convert(source, output)
     convert(source, output, rebuild=True)
     part = output / "messages/000001.parquet"
-    pq.write_table(pq.read_table(part).replace_schema_metadata({}), part)
+    parquet.pq.write_table(parquet.pq.read_table(part).replace_schema_metadata({}), part)
     with pytest.raises(StateError, match="does not say its place"):
         convert(source, output)
     part.write_bytes(b"PAR1")
@@ -329,7 +329,7 @@ def test_another_program_that_uses_it(source: Path, tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
     ):
         reader.execute("BEGIN EXCLUSIVE")
-        patch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **k, timeout=0))
+        patch.setattr(sqlite3, "connect", partial(real, timeout=0))
         with pytest.raises(OutputInUseError, match="another program is using it"):
             convert(source, output)
     assert convert(source, output) == Converted(output, 1, 11)

@@ -26,7 +26,7 @@ def test_a_conversion_that_is_killed_has_each_row_once(tmp_path: Path, suffix: s
     source, output = tmp_path / "c.jsonl", tmp_path / f"c.{suffix}"
     numbers = [*range(120), *range(0, 120, 7)]
     content = b"".join(record(n, title=f"{at}") for at, n in enumerate(numbers))
-    command = [sys.executable, PROGRAM, source, output, str(ROUNDS), str(SEED)]
+    command = [sys.executable, *map(str, [PROGRAM, source, output, ROUNDS, SEED])]
     done = subprocess.run(command, input=content, capture_output=True, check=False)
     assert done.returncode == 0, f"CONVERT_KILL_SEED={SEED}\n{done.stderr.decode()}"
     assert ids_of(output) == sorted(new_id(n) for n in range(120)), f"CONVERT_KILL_SEED={SEED}"
