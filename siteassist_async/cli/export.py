@@ -66,6 +66,7 @@ class Wanted:
     source: Source
     output: Path
     concurrency: int = 32
+    most: int | None = None
     max_rate: float | None = None
     restart: bool = False
     retry_failed: bool = False
@@ -124,6 +125,7 @@ async def export(
         connection.token,
         base_url=connection.base_url,
         tls=connection.tls,
+        proxy=connection.proxy,
         retry=wanted.retry,
         concurrency=wanted.concurrency,
         pacer=pacer,
@@ -134,6 +136,7 @@ async def export(
             wanted.output,
             fetch=client.conversations.get_record,
             limit=wanted.concurrency,
+            most=wanted.most,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
             rebuild_state=wanted.rebuild_state,
@@ -179,13 +182,18 @@ async def _run(
 
 
 def _export(options: ExportOptions, console: Console) -> Result:
-    from_stdin = options.input == _STDIN
+    from_stdin = _STDIN in options.inputs
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     _refuse_streams(options.output)
     wanted = Wanted(
-        source=Source(0 if from_stdin else Path(options.input), options.column),
+        source=Source(
+            (0 if name == _STDIN else Path(name) for name in options.inputs),
+            options.column,
+            options.updated_column,
+        ),
         output=Path(options.output),
+        most=options.limit,
         concurrency=options.concurrency,
         max_rate=options.max_rate,
         wait=options.wait,

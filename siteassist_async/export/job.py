@@ -15,6 +15,8 @@ from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.resume import Resume
 from siteassist_async.export.run import Conclusion, Run
+from siteassist_async.export.source import Source
+from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.outage import WAIT
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from siteassist_async.export.ledger import Ledger, RestorablePacer
-    from siteassist_async.export.source import Source
+    from siteassist_async.export.spool import GivenIds
 
 
 class ExportJob:
@@ -36,13 +38,16 @@ class ExportJob:
     files are readable by their owner only.
 
     Args:
-        source: The IDs. More may be appended between runs; what was read must not change.
+        source: The IDs: files, or any iterable or async iterable of IDs or of rows of a database,
+            such as a cursor. An iterable is read to its end before the first request, in constant
+            memory.
         output: The file of records; created if it is missing, never overwritten.
         fetch: Returns the JSON of one conversation, without a newline, or raises a
             `SiteAssistError`. It is called with canonical IDs, once for each. It is called again
             for an ID that failed for a reason that may not be its own; and after 20 failures in
             a row for one that succeeded before, to find out whether the server is the cause.
         limit: The maximum number of concurrent fetches.
+        most: The maximum number of IDs to fetch in this run; the next one goes on after them.
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
         retry_failed: Retry the UUIDs in the dead letters first.
@@ -59,11 +64,12 @@ class ExportJob:
 
     def __init__(  # noqa: PLR0913 - the options of an export, each by its name
         self,
-        source: Source,
+        source: Source | GivenIds,
         output: Path,
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int = 32,
+        most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
         rebuild_state: bool = False,
@@ -73,10 +79,16 @@ class ExportJob:
     ) -> None:
         if limit < 1:
             raise ConfigurationError(f"limit must be at least 1, not {limit}")
+        if most is not None and most < 1:
+            raise ConfigurationError(f"most must be at least 1, not {most}")
+        if not isinstance(source, Source):
+            check_ids(source)
+        self._source = source
+        self._most = most
         self._layout = Layout.of(output)
-        self._resume = Resume(
-            source,
-            self._layout,
+        self._resume = partial(
+            Resume,
+            layout=self._layout,
             restart=restart,
             retry_failed=retry_failed,
             rebuild_state=rebuild_state,
@@ -106,7 +118,12 @@ class ExportJob:
         self._started = self._clock.now()
         with ExitStack() as stack:
             try:
-                opening = partial(stack.enter_context, self._resume.open_ledger())
+                source = self._source
+                if not isinstance(source, Source):
+                    file = stack.enter_context(spool(self._layout.output))
+                    stopped = self._is_stopped
+                    source = await write_ids(source, file, self._layout.output, stopped=stopped)
+                opening = partial(stack.enter_context, self._resume(source).open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
             except StoppedError as stopped:
                 self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
@@ -117,6 +134,7 @@ class ExportJob:
                 ledger,
                 fetch=self._fetch,
                 limit=self._limit,
+                most=self._most,
                 wait=self._wait,
                 stopped=self._is_stopped,
                 clock=self._clock,

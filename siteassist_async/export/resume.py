@@ -72,8 +72,7 @@ class Resume:
         """
         with ExitStack() as stack:
             source = stack.enter_context(self.source.open())
-            if source.identity is not None:
-                source.inspect(source.file)
+            source.inspect()
             self.layout.refuse_other_exports()
             self.layout.refuse_foreign_data(known=self.rebuild_state or self.layout.has_state())
             state = stack.enter_context(made_state(self.layout))
@@ -199,10 +198,10 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
 
 
 def _list(source: OpenSource, state: State, plain: str | None) -> IdList:
-    if plain is None:
-        return IdList(os.dup(source.file), source.name)
-    with reading(str(state.path / plain)):
-        return IdList(state.open(plain, os.O_RDONLY), source.name)
+    if source.plain is not None:
+        return IdList(os.dup(source.plain.file), source.name)
+    with reading(str(state.path / str(plain))):
+        return IdList(state.open(str(plain), os.O_RDONLY), source.name, is_staged=True)
 
 
 def _has_data(path: Path) -> bool:

@@ -77,6 +77,7 @@ class Options(TypedDict, total=False):
 
     fetch: Callable[[str], Awaitable[bytes]]
     limit: int
+    most: int | None
     restart: bool
     retry_failed: bool
     rebuild_state: bool

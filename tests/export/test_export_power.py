@@ -248,7 +248,9 @@ ids = st.sampled_from([*IDS, IDS[0].upper()])
 
 @settings(max_examples=EXAMPLES)
 @given(
-    lines=st.lists(ids | st.sampled_from(["", "none", "x" * 17000]), min_size=1).filter(any),
+    lines=st.lists(ids | st.sampled_from(["", "none", "x" * 17000]), min_size=1).filter(
+        lambda lines: any(len(line) == 36 for line in lines)
+    ),
     history=st.lists(losses, min_size=1, max_size=3),
     limit=st.integers(1, 10),
     seconds=st.floats(0, 1.5),
