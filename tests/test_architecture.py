@@ -24,8 +24,8 @@ FLOORS = (
     ("cli",),
     ("formats",),
     ("client", "export"),
-    ("conversations", "middleware", "transport"),
-    ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
+    ("conversations", "messages", "middleware", "transport"),
+    ("bulk", "codec", "compression", "emulator", "ids", "listing", "pacing", "wire"),
     ("logs",),
     ("closing", "events", "outage"),
     (

@@ -69,6 +69,7 @@ class Wanted:
     output: Path
     hidden: bool = False
     concurrency: int = 32
+    most: int | None = None
     max_rate: float | None = None
     restart: bool = False
     retry_failed: bool = False
@@ -127,6 +128,7 @@ async def export(
         connection.token,
         base_url=connection.base_url,
         tls=connection.tls,
+        proxy=connection.proxy,
         retry=wanted.retry,
         concurrency=wanted.concurrency,
         pacer=pacer,
@@ -138,6 +140,7 @@ async def export(
             fetch=client.conversations.get_record,
             limit=wanted.concurrency,
             hidden=wanted.hidden,
+            most=wanted.most,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
             rebuild_state=wanted.rebuild_state,
@@ -183,7 +186,7 @@ async def _run(
 
 
 def _export(options: ExportOptions, console: Console) -> Result:
-    from_stdin = options.input == _STDIN
+    from_stdin = _STDIN in options.inputs
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     output = Path(options.output)
@@ -191,9 +194,14 @@ def _export(options: ExportOptions, console: Console) -> Result:
     layout = Layout.of(output, hidden=form.is_sink)
     _refuse_streams(layout)
     wanted = Wanted(
-        source=Source(0 if from_stdin else Path(options.input), options.column),
+        source=Source(
+            (0 if name == _STDIN else Path(name) for name in options.inputs),
+            options.column,
+            options.updated_column,
+        ),
         output=output,
         hidden=layout.hidden,
+        most=options.limit,
         concurrency=options.concurrency,
         max_rate=options.max_rate,
         wait=options.wait,

@@ -41,15 +41,18 @@ class ConnectionOptions(Options):
     base_url: str | None
     token_file: str | None
     ca: str | None
+    proxy: str | None
 
 
 class ExportOptions(ConnectionOptions):
     """`siteassist export`."""
 
-    input: str
+    inputs: Sequence[str]
     output: str
     column: str | None
     format: str | None
+    updated_column: str | None
+    limit: int | None
     concurrency: int
     max_rate: float | None
     wait: float
@@ -155,10 +158,12 @@ class _RefuseToken(Action):
 
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("input", metavar="INPUT", type=not_empty, help=texts.INPUT)
+    add("inputs", metavar="INPUT", nargs="+", type=not_empty, help=texts.INPUT)
     add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
-    add("--column", metavar="NAME", help=texts.COLUMN)
+    add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
+    add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
     add("--format", metavar="FORMAT", help=texts.FORMAT)
+    add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)
@@ -200,6 +205,7 @@ def _add_connection(parser: ArgumentParser) -> None:
     add("--token-file", metavar="FILE", help=texts.TOKEN_FILE)
     add("--base-url", metavar="URL", help=texts.BASE_URL)
     add("--ca", metavar="FILE", help=texts.CA)
+    add("--proxy", metavar="URL", type=proxy, help=texts.PROXY)
     add("--token", nargs="?", action=_RefuseToken, help=SUPPRESS)
 
 
@@ -273,6 +279,20 @@ def duration(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"expected a duration such as 90, 90s, 5m or 2h, not {text!r}")
     return value
+
+
+def proxy(text: str) -> str:
+    """Accept the URL of a proxy without a password, and the word env."""
+    if "@" in text:
+        raise ArgumentTypeError(
+            "a user name and a password cannot be passed as an argument, which would expose them "
+            "in the process list and the shell's history: set SITEASSIST_PROXY to the whole URL"
+        )
+    if text != "env" and not text.startswith(("http://", "https://")):
+        raise ArgumentTypeError(
+            f"expected http://host:port, https://host:port or env, not {text!r}"
+        )
+    return text
 
 
 def not_empty(text: str) -> str:

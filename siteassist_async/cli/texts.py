@@ -15,6 +15,7 @@ examples:
 environment:
   SITEASSIST_TOKEN     API token (never passed as an argument)
   SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+  SITEASSIST_PROXY     HTTP proxy, as http://user:password@host:port
 
 Run `siteassist COMMAND --help` for a command's options, examples and exit codes.
 """
@@ -36,6 +37,7 @@ examples:
   siteassist export ids.txt -o conversations.jsonl
   siteassist export tickets.csv --column conversation_id -o conversations.jsonl
   siteassist export ids.txt -o conversations.parquet
+  siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
@@ -54,17 +56,26 @@ signals:
 environment:
   SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
   SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+  SITEASSIST_PROXY     HTTP proxy, as http://user:password@host:port
 """
 INPUT = (
-    "file of IDs: plain text with one ID per line, or CSV or JSON lines with --column; "
-    "- for standard input"
+    "file of IDs, or several: plain text with one ID per line, a JSON array, or CSV or JSON with "
+    "--column; may be compressed with gzip or zstd; - for standard input"
 )
 OUTPUT = (
     "file to write the conversations to; its suffix says the format; created if missing, never "
-    "overwritten"
+    "overwritten; JSON lines are compressed if the name ends in .gz or .zst"
 )
-FORMAT = "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, duckdb"
-COLUMN = "CSV column or JSON key that contains the IDs"
+FORMAT = "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, duckdb, csv, ..."
+COLUMN = (
+    "CSV column or JSON key that contains the IDs: its name, its number from 1, or a path such as "
+    "conversation.id"
+)
+UPDATED_COLUMN = (
+    "column or key with the time at which a conversation changed; one that has not changed is not "
+    "fetched again (default: updatedAt, if there is one beside the IDs)"
+)
+LIMIT = "fetch at most N conversations, then stop; run again for the next N"
 RETRY_FAILED = "retry the IDs in the dead letters first"
 RESTART = "discard earlier results of this export and start over"
 REBUILD_STATE = (
@@ -86,6 +97,10 @@ JSON = (
 TOKEN_FILE = "file that contains only the token; - for standard input"  # noqa: S105 - help
 BASE_URL = "API base URL; must be https, except on this machine"
 CA = "PEM file of additional CA certificates"
+PROXY = (
+    "URL of an HTTP proxy; `env` for the one in HTTPS_PROXY, except for the hosts in NO_PROXY "
+    "(default: $SITEASSIST_PROXY, which may contain a password, or else none)"
+)
 
 CONVERT = "convert an export to another format"
 CONVERT_IS = """\
@@ -149,6 +164,7 @@ exit codes:
 environment:
   SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
   SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+  SITEASSIST_PROXY     HTTP proxy, as http://user:password@host:port
 """
 ID = "the conversation's ID, a UUID"
 RAW = (

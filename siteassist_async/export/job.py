@@ -15,6 +15,8 @@ from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.resume import Resume
 from siteassist_async.export.run import Conclusion, Run
+from siteassist_async.export.source import Source
+from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.outage import WAIT
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from siteassist_async.export.ledger import Ledger, RestorablePacer
-    from siteassist_async.export.source import Source
+    from siteassist_async.export.spool import GivenIds
 
 
 class ExportJob:
@@ -36,7 +38,9 @@ class ExportJob:
     files are readable by their owner only.
 
     Args:
-        source: The IDs. More may be appended between runs; what was read must not change.
+        source: The IDs: files, or any iterable or async iterable of IDs or of rows of a database,
+            such as a cursor. An iterable is read to its end before the first request, in constant
+            memory.
         output: The file of records; created if it is missing, never overwritten.
         fetch: Returns the JSON of one conversation, without a newline, or raises a
             `SiteAssistError`. It is called with canonical IDs, once for each. It is called again
@@ -46,6 +50,7 @@ class ExportJob:
         hidden: Write the records to a file in the state folder (`records`) instead of `output`,
             which they are to be converted to by `siteassist_async.formats.convert`. The dead
             letters are in `conversations.parquet.failed.jsonl` then.
+        most: The maximum number of IDs to fetch in this run; the next one goes on after them.
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
         retry_failed: Retry the UUIDs in the dead letters first.
@@ -62,12 +67,13 @@ class ExportJob:
 
     def __init__(  # noqa: PLR0913 - the options of an export, each by its name
         self,
-        source: Source,
+        source: Source | GivenIds,
         output: Path,
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int = 32,
         hidden: bool = False,
+        most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
         rebuild_state: bool = False,
@@ -77,10 +83,16 @@ class ExportJob:
     ) -> None:
         if limit < 1:
             raise ConfigurationError(f"limit must be at least 1, not {limit}")
+        if most is not None and most < 1:
+            raise ConfigurationError(f"most must be at least 1, not {most}")
+        if not isinstance(source, Source):
+            check_ids(source)
+        self._source = source
+        self._most = most
         self._layout = Layout.of(output, hidden=hidden)
-        self._resume = Resume(
-            source,
-            self._layout,
+        self._resume = partial(
+            Resume,
+            layout=self._layout,
             restart=restart,
             retry_failed=retry_failed,
             rebuild_state=rebuild_state,
@@ -95,7 +107,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = self._size_before = 0
+        self._exported_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -110,7 +122,12 @@ class ExportJob:
         self._started = self._clock.now()
         with ExitStack() as stack:
             try:
-                opening = partial(stack.enter_context, self._resume.open_ledger())
+                source = self._source
+                if not isinstance(source, Source):
+                    file = stack.enter_context(spool(self._layout.output))
+                    stopped = self._is_stopped
+                    source = await write_ids(source, file, self._layout.output, stopped=stopped)
+                opening = partial(stack.enter_context, self._resume(source).open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
             except StoppedError as stopped:
                 self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
@@ -121,6 +138,7 @@ class ExportJob:
                 ledger,
                 fetch=self._fetch,
                 limit=self._limit,
+                most=self._most,
                 wait=self._wait,
                 stopped=self._is_stopped,
                 clock=self._clock,
@@ -147,7 +165,6 @@ class ExportJob:
 
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
-        self._size_before = ledger.records.offset
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -164,7 +181,7 @@ class ExportJob:
             already_there=self._exported_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
-            bytes_written=ledger.records.offset - self._size_before,
+            bytes_written=ledger.records.written,
             elapsed=self._clock.now() - self._started,
             outage=self._clock.now() - outage.since if outage else 0.0,
             outage_error=outage.error if outage else None,

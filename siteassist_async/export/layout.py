@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from siteassist_async.compression import COMPRESSED, without_compression
 from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKPOINT = "checkpoint.db"
 """The checkpoint database, in the state folder."""
@@ -50,13 +55,14 @@ class Layout:
 
     @property
     def dead_letters(self) -> Path:
-        """Beside conversations.jsonl: conversations.failed.jsonl.
+        """Beside conversations.jsonl: conversations.failed.jsonl, never compressed.
 
         Beside conversations.parquet: conversations.parquet.failed.jsonl, as there may be both.
         """
         if self.hidden:
             return self.output.with_name(f"{self.output.name}{_LETTERS}.jsonl")
-        return self.output.with_name(f"{self.output.stem}{_LETTERS}{self.output.suffix}")
+        plain = without_compression(self.output)
+        return plain.with_name(f"{plain.stem}{_LETTERS}{plain.suffix}")
 
     @property
     def folder(self) -> Path:
@@ -80,18 +86,16 @@ class Layout:
 
         Raises:
             OutputExistsError: The output would be the other's dead letters or in its state, or the
-                dead letters would be its output.
+                dead letters would be its output or its dead letters.
         """
         for folder in (self.output, *self.output.absolute().parents):
             if folder.name.startswith(".") and folder.name.endswith(".export"):
                 raise self._taken(self.output, f"{folder} is reserved for the state of an export")
-        if self.output.stem.endswith(_LETTERS):
-            stem = self.output.stem.removesuffix(_LETTERS)
-            for name in (f"{stem}{self.output.suffix}", stem):
-                other = Layout(self.output.with_name(name))
-                if other.has_state():
+        for letters in (self.output, self.dead_letters):
+            for other in _exports_with(letters):
+                if other != self and other.has_state():
                     raise self._taken(
-                        self.output, f"is reserved for the dead letters of {other.output}"
+                        letters, f"is reserved for the dead letters of {other.output}"
                     )
         if Layout(self.dead_letters).has_state():
             raise self._taken(
@@ -107,6 +111,16 @@ class Layout:
 
     def _taken(self, path: Path, why: str) -> OutputExistsError:
         return OutputExistsError(f"{why}; choose another output", path=str(path))
+
+
+def _exports_with(dead_letters: Path) -> Iterator[Layout]:
+    """Yield the layouts whose dead letters have this name."""
+    if dead_letters.stem.endswith(_LETTERS):
+        stem = dead_letters.stem.removesuffix(_LETTERS)
+        yield Layout(dead_letters.with_name(stem), hidden=True)
+        name = f"{stem}{dead_letters.suffix}"
+        for suffix in ("", *COMPRESSED):
+            yield Layout(dead_letters.with_name(f"{name}{suffix}"))
 
 
 def foreign_data(path: Path) -> OutputExistsError:

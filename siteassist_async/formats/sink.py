@@ -82,6 +82,11 @@ class SourceModule(Protocol):
         ...
 
 
+def place_file(path: Path) -> Path:
+    """Return the hidden file beside an output for its place, where the output has no room."""
+    return path.with_name(f".{path.name}.place")
+
+
 def foreign(path: Path, what: str) -> OutputExistsError:
     """Return the error for an output that no conversion wrote."""
     return OutputExistsError(

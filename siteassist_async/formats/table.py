@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
+from siteassist_async.compression import COMPRESSED
 from siteassist_async.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Format:
     Attributes:
         name: Its name, for `--format`.
         suffixes: Ends of file names that mean it, the usual one first.
-        module: Its module in this package, imported when it is used.
+        module: Its module in this package, imported when it is used; or "module:name" where the
+            module has several formats.
         extra: The extra of this package that installs what it needs.
         is_sink: Whether a log can be converted to it.
         is_source: Whether conversations can be read from it.
@@ -36,7 +38,12 @@ class Format:
     is_source: bool = True
 
 
-JSONL = Format("jsonl", (".jsonl", ".ndjson"), "jsonl", is_sink=False)
+JSONL = Format(
+    "jsonl",
+    tuple(f"{name}{end}" for name in (".jsonl", ".ndjson") for end in ("", *COMPRESSED)),
+    "jsonl",
+    is_sink=False,
+)
 """The log itself."""
 
 FORMATS = (
@@ -44,6 +51,22 @@ FORMATS = (
     Format("parquet", (".parquet",), "parquet", extra="parquet"),
     Format("sqlite", (".sqlite", ".sqlite3", ".db"), "sqlite"),
     Format("duckdb", (".duckdb",), "duckdb", extra="duckdb"),
+    Format("csv", (".csv",), "delimited:MESSAGES_CSV", is_source=False),
+    Format(
+        "csv-conversations",
+        (".conversations.csv",),
+        "delimited:CONVERSATIONS_CSV",
+        is_source=False,
+    ),
+    Format("excel-csv", (".excel.csv",), "delimited:MESSAGES_EXCEL", is_source=False),
+    Format(
+        "excel-csv-conversations",
+        (".conversations.excel.csv",),
+        "delimited:CONVERSATIONS_EXCEL",
+        is_source=False,
+    ),
+    Format("markdown", (), "transcripts:MARKDOWN", is_source=False),
+    Format("html", (), "transcripts:HTML", is_source=False),
 )
 
 
@@ -98,7 +121,9 @@ def source_module(wanted: Format) -> SourceModule:
 
 def _load(wanted: Format) -> object:
     try:
-        return import_module(f"siteassist_async.formats.{wanted.module}")
+        module, _, name = wanted.module.partition(":")
+        loaded = import_module(f"siteassist_async.formats.{module}")
+        return getattr(loaded, name) if name else loaded
     except ModuleNotFoundError as error:
         if wanted.extra is None:
             raise

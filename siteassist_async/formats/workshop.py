@@ -14,6 +14,7 @@ from attrs import frozen
 
 from siteassist_async.export.disk import private, status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputError, OutputInUseError
+from siteassist_async.formats.sink import place_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,6 +60,10 @@ class Workshop:
         with writing(self.output):
             if not self.is_new() and self.output.is_dir():
                 self.output.rename(self._old)
+            if status_of(place_file(self.new)) is not None:
+                # Killed after this, an old output has no proof but its name: it is not lost, and
+                # can be converted to again by --rebuild.
+                place_file(self.new).replace(place_file(self.output))
             self.new.replace(self.output)
             sync_folder(self.output.parent)
         self.clear()

@@ -24,12 +24,13 @@ from siteassist_async.transport.aiohttp_internals import close_idle, drop
 from siteassist_async.transport.body import LARGEST_ERROR_BODY, MAX_BODY, read_body
 from siteassist_async.transport.failure import failure, scrub
 from siteassist_async.transport.home import Home, belongs_to
+from siteassist_async.transport.proxy import Proxy
 from siteassist_async.wire import Request, Response, Timeout
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Transport"]
+__all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Proxy", "Transport"]
 
 SMALLEST_MAX_BODY = LARGEST_ERROR_BODY
 """The smallest limit: bodies up to this size are read without counting bytes."""
@@ -54,10 +55,12 @@ class Transport:
         connections: int,
         session: aiohttp.ClientSession | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
         self._connections = connections
         self._tls = tls
+        self._proxy = proxy
         self._max_body = max_body
         self._users = session
         self._home: Home | None = None
@@ -130,7 +133,7 @@ class Transport:
         if before is not None and before.loop.is_running():
             raise _in_use()
         if self._users is None:
-            home = Home.of_the_client(loop, self._connections, self._tls)
+            home = Home.of_the_client(loop, self._connections, self._tls, self._proxy)
         elif belongs_to(self._users, loop):
             home = Home(loop, self._users, is_the_users=True)
         else:
@@ -146,7 +149,7 @@ class Transport:
         is_plain = request.method == "GET" and request.body is None
         if is_plain and home.fast is not None and not home.fast.is_watched():
             response = await home.fast.get(url, request, timeout)
-            body = await read_body(response, self._max_body)
+            body = await read_body(response, self._max_body, request.operation.statuses)
         else:
             if not (request.operation.repeatable or home.is_the_users):
                 # On an idle connection that the server has just closed, the request would fail, and
@@ -154,7 +157,7 @@ class Transport:
                 close_idle(home.session)
             try:
                 response = await home.path.send(url, request, timeout)
-                body = await read_body(response, self._max_body)
+                body = await read_body(response, self._max_body, request.operation.statuses)
             finally:
                 home.path.end()
         return Response(response.status, response.headers, body, partial(drop, response))

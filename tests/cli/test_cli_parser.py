@@ -214,9 +214,11 @@ def test_defaults() -> None:
     """What holds where nothing is said."""
     assert vars(parse(EXPORT)) == {
         "command": "export",
-        "input": "ids.txt",
+        "inputs": ["ids.txt"],
         "output": "out.jsonl",
         "column": None,
+        "updated_column": None,
+        "limit": None,
         "concurrency": 32,
         "max_rate": None,
         "wait": 300.0,
@@ -228,5 +230,6 @@ def test_defaults() -> None:
         "base_url": None,
         "token_file": None,
         "ca": None,
+        "proxy": None,
         "token": None,
     }
