@@ -190,9 +190,9 @@ def _export(options: ExportOptions, console: Console) -> Result:
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     output = Path(options.output)
+    _refuse_streams(output)
     form = format_of(output, options.format)
     layout = Layout.of(output, hidden=form.is_sink)
-    _refuse_streams(layout)
     wanted = Wanted(
         source=Source(
             (0 if name == _STDIN else Path(name) for name in options.inputs),
@@ -226,9 +226,10 @@ def _export(options: ExportOptions, console: Console) -> Result:
     return result
 
 
-def _refuse_streams(layout: Layout) -> None:
+def _refuse_streams(output: Path) -> None:
     """Raise where this command prints to a file of the export, as with `-o /dev/stdout`."""
-    for path in (layout.output, layout.dead_letters):
+    layouts = [Layout.of(output, hidden=hidden) for hidden in (False, True)]
+    for path in (output, *(layout.dead_letters for layout in layouts)):
         for stream, name in ((1, "output"), (2, "error")):
             if _is_file(path, stream):
                 raise OutputExistsError(

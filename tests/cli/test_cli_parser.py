@@ -218,6 +218,7 @@ def test_defaults() -> None:
         "output": "out.jsonl",
         "column": None,
         "updated_column": None,
+        "format": None,
         "limit": None,
         "concurrency": 32,
         "max_rate": None,
