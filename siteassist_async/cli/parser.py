@@ -77,6 +77,22 @@ class GetOptions(ConnectionOptions):
     deadline: float
 
 
+class ShowOptions(Options):
+    """`siteassist show`."""
+
+    file: str
+    id: str
+    format: str | None
+
+
+class InspectOptions(Options):
+    """`siteassist inspect`."""
+
+    file: str
+    format: str | None
+    json: bool
+
+
 class EmulatorOptions(Options):
     """`siteassist emulator`."""
 
@@ -177,6 +193,18 @@ def _add_get(parser: ArgumentParser) -> None:
     _add_connection(parser)
 
 
+def _add_show(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("id", metavar="ID", help=texts.ID)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+
+
+def _add_inspect(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+    parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
+
+
 def _add_connection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("connection").add_argument
     add("--token-file", metavar="FILE", help=texts.TOKEN_FILE)
@@ -212,6 +240,8 @@ _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
+    "show": (texts.SHOW, texts.SHOW_IS, texts.SHOW_MORE, _add_show),
+    "inspect": (texts.INSPECT, texts.INSPECT_IS, texts.INSPECT_MORE, _add_inspect),
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
 }

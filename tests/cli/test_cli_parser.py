@@ -61,7 +61,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    assert {*commands()} == {"export", "verify", "get", "emulator", "demo"}
+    assert {*commands()} == {"export", "verify", "get", "show", "inspect", "emulator", "demo"}
     assert all(f"    {name} " in shown for name in commands())
     assert "SITEASSIST_TOKEN" in shown
     assert "SITEASSIST_BASE_URL" in shown
