@@ -50,6 +50,7 @@ class ExportOptions(ConnectionOptions):
     inputs: Sequence[str]
     output: str
     column: str | None
+    format: str | None
     updated_column: str | None
     limit: int | None
     concurrency: int
@@ -58,6 +59,17 @@ class ExportOptions(ConnectionOptions):
     restart: bool
     retry_failed: bool
     rebuild_state: bool
+    quiet: bool
+    json: bool
+
+
+class ConvertOptions(Options):
+    """`siteassist convert`."""
+
+    log: str
+    output: str
+    format: str | None
+    rebuild: bool
     quiet: bool
     json: bool
 
@@ -166,6 +178,7 @@ def _add_export(parser: ArgumentParser) -> None:
     add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
+    add("--format", metavar="FORMAT", help=texts.FORMAT)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
@@ -178,6 +191,16 @@ def _add_export(parser: ArgumentParser) -> None:
     add("--quiet", action="store_true", help=texts.QUIET)
     add("--json", action="store_true", help=texts.JSON)
     _add_connection(parser)
+
+
+def _add_convert(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("log", metavar="LOG", type=not_empty, help=texts.CONVERTED)
+    add("-o", "--output", metavar="OUTPUT", type=not_empty, required=True, help=texts.CONVERT_TO)
+    add("--format", metavar="FORMAT", help=texts.FORMAT)
+    add("--rebuild", action="store_true", help=texts.REBUILD)
+    add("--quiet", action="store_true", help=texts.QUIET)
+    add("--json", action="store_true", help=texts.CONVERT_JSON)
 
 
 def _add_verify(parser: ArgumentParser) -> None:
@@ -238,6 +261,7 @@ def _add_demo(parser: ArgumentParser) -> None:
 
 _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
+    "convert": (texts.CONVERT, texts.CONVERT_IS, texts.CONVERT_MORE, _add_convert),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
     "show": (texts.SHOW, texts.SHOW_IS, texts.SHOW_MORE, _add_show),

@@ -84,7 +84,7 @@ def opened_log(path: Path) -> Generator[BinaryIO]:
         raise InputError(f"cannot be read: {error.strerror or error}", path=str(path)) from error
 
 
-def batches(path: Path, start: Place = START, *, size: int = BATCH) -> Generator[Batch]:
+def batches(path: Path, start: Place = START, *, size: int | None = None) -> Generator[Batch]:
     """Read the whole lines after a place; a line that is being written is left for later.
 
     Every line is on the disk before it is yielded, so that nobody can know more of a log than is
@@ -97,7 +97,7 @@ def batches(path: Path, start: Place = START, *, size: int = BATCH) -> Generator
     with opened_log(path) as file:
         tail = _seek(file, path, start)
         place = start
-        while lines := _whole_lines(file, size):
+        while lines := _whole_lines(file, size or BATCH):
             os.fsync(file.fileno())
             tail = _last_bytes(tail, lines)
             end = place.end + sum(map(len, lines))
@@ -110,6 +110,12 @@ def lines_of(path: Path) -> Iterator[bytes]:
     """Read all whole lines of a log."""
     for batch in batches(path):
         yield from batch.lines
+
+
+def check_place(path: Path, place: Place) -> None:
+    """Check that a log has what was before a place; raises the errors of `batches`."""
+    with opened_log(path) as file:
+        _seek(file, path, place)
 
 
 class _Content(RawIOBase):
@@ -169,7 +175,7 @@ def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
     if len(tail) < place.end - before or zlib.crc32(tail) != place.tail:
         raise InputChangedError(
             "is not the log that was converted before: it was restarted, replaced or edited; "
-            "use --rebuild to convert all of it again",
+            "use `siteassist convert --rebuild` to convert all of it again",
             path=str(path),
         )
     return tail

@@ -93,13 +93,15 @@ def workshop(output: Path) -> Generator[Workshop]:
     folder = output.with_name(f".{output.name}.convert")
     with writing(output):  # the only name that the user knows
         lock = _locked(folder, output)
+    entered = Workshop(output, folder / "new")
     try:
-        entered = Workshop(output, folder / "new")
         entered.put_back()
         entered.clear()
         yield entered
     finally:
-        with suppress(OSError):  # what is in use or left over stays for the next conversion
+        with suppress(OSError, OutputError):  # what is left over stays for the next conversion
+            entered.put_back()
+            entered.clear()
             (folder / _LOCK).unlink()
             folder.rmdir()
         os.close(lock)

@@ -115,7 +115,7 @@ def test_columns(api: Emulator, folder: Path) -> None:
     (folder / "ids.csv").write_text(f"ticket,conversation\n1,{one}\n")
     (folder / "ids.jsonl").write_text(json.dumps({"conversation": other}))
     for name in ("ids.csv", "ids.jsonl"):
-        command = ["export", name, "-o", f"{name}.out", "--column", "conversation", "--quiet"]
+        command = ["export", name, "-o", f"{name}.out.jsonl", "--column", "conversation", "--quiet"]
         assert main(command) == 0
     assert set(api.counters.ids) == {one, other}
 
