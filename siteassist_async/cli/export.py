@@ -190,7 +190,7 @@ def _export(options: ExportOptions, console: Console) -> Result:
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     output = Path(options.output)
-    form = format_of(output, options.format)
+    form = format_of(options.output, options.format)
     layout = Layout.of(output, hidden=form.is_sink)
     _refuse_streams(layout)
     wanted = Wanted(

@@ -333,13 +333,13 @@ def not_empty(text: str) -> str:
 
 
 def output_file(text: str) -> str:
-    """Accept the name of a file; an export cannot resume on a pipe."""
+    """Accept a name of its own; an export cannot resume on a pipe."""
     if text == "-":
         raise ArgumentTypeError(
             "expected a file: resuming needs the file's content, which a pipe does not keep"
         )
-    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
-        raise ArgumentTypeError(f"expected a file, not a folder: {text!r}")
+    if os.path.basename(text.rstrip("/")) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
+        raise ArgumentTypeError(f"expected the name of a new file or folder, not {text!r}")
     return text
 
 
