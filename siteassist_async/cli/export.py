@@ -191,7 +191,7 @@ def _export(options: ExportOptions, console: Console) -> Result:
         raise InputError("is closed", path="standard input")
     output = Path(options.output)
     _refuse_streams(output)
-    form = format_of(output, options.format)
+    form = format_of(options.output, options.format)
     layout = Layout.of(output, hidden=form.is_sink)
     wanted = Wanted(
         source=Source(

@@ -89,6 +89,22 @@ class GetOptions(ConnectionOptions):
     deadline: float
 
 
+class ShowOptions(Options):
+    """`siteassist show`."""
+
+    file: str
+    id: str
+    format: str | None
+
+
+class InspectOptions(Options):
+    """`siteassist inspect`."""
+
+    file: str
+    format: str | None
+    json: bool
+
+
 class EmulatorOptions(Options):
     """`siteassist emulator`."""
 
@@ -200,6 +216,18 @@ def _add_get(parser: ArgumentParser) -> None:
     _add_connection(parser)
 
 
+def _add_show(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("id", metavar="ID", help=texts.ID)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+
+
+def _add_inspect(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+    parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
+
+
 def _add_connection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("connection").add_argument
     add("--token-file", metavar="FILE", help=texts.TOKEN_FILE)
@@ -236,6 +264,8 @@ _COMMANDS = {
     "convert": (texts.CONVERT, texts.CONVERT_IS, texts.CONVERT_MORE, _add_convert),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
+    "show": (texts.SHOW, texts.SHOW_IS, texts.SHOW_MORE, _add_show),
+    "inspect": (texts.INSPECT, texts.INSPECT_IS, texts.INSPECT_MORE, _add_inspect),
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
 }
@@ -303,13 +333,13 @@ def not_empty(text: str) -> str:
 
 
 def output_file(text: str) -> str:
-    """Accept the name of a file; an export cannot resume on a pipe."""
+    """Accept a name of its own; an export cannot resume on a pipe."""
     if text == "-":
         raise ArgumentTypeError(
             "expected a file: resuming needs the file's content, which a pipe does not keep"
         )
-    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
-        raise ArgumentTypeError(f"expected a file, not a folder: {text!r}")
+    if os.path.basename(text.rstrip("/")) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
+        raise ArgumentTypeError(f"expected the name of a new file or folder, not {text!r}")
     return text
 
 

@@ -173,6 +173,41 @@ RAW = (
 )
 DEADLINE = "maximum seconds for the command, retries included (default: %(default)g)"
 
+SHOW = "print one exported conversation as a transcript"
+SHOW_IS = """\
+Print the conversation with this ID as text, from a file that an export or a conversion
+wrote: JSON lines (also .gz and .zst), Parquet, SQLite or DuckDB. Of several records the
+newest is printed. Control characters are escaped.
+"""
+SHOW_MORE = """\
+examples:
+  siteassist show conversations.jsonl 123e4567-e89b-12d3-a456-426614174000
+  siteassist show conversations.parquet 123e4567-e89b-12d3-a456-426614174000 | less
+
+exit codes:
+  0  printed
+  1  FILE has no such conversation; the dead letters may say why
+  2  invalid options or ID, or FILE cannot be read
+"""
+INSPECT = "count what is in exported conversations"
+INSPECT_IS = """\
+Count the conversations of FILE by status, month and human agent, their messages by role,
+their lengths, and the failures in the dead letters by reason. FILE may be JSON lines
+(also .gz and .zst), Parquet, SQLite or DuckDB. Of several records of a conversation the
+newest counts.
+"""
+INSPECT_MORE = """\
+examples:
+  siteassist inspect conversations.jsonl
+  siteassist inspect conversations.parquet --json | jq .roles
+
+exit codes:
+  0  counted
+  2  invalid options, or FILE cannot be read
+"""
+EXPORTED = "exported conversations"
+SOURCE_FORMAT = "format of FILE, if its suffix does not say it"
+
 EMULATOR = "run an emulator of the API on this machine"
 EMULATOR_IS = """\
 Run an emulator of the API on 127.0.0.1, to test against. Every UUID has a conversation,

@@ -63,8 +63,9 @@ def convert(
         InputChangedError: It is not the log of the earlier conversions.
         OutputError: The output cannot be written, is in use, or was not written by a conversion.
     """
+    slash = "/" if os.fspath(output).endswith("/") else ""
     log, output = Path(log), Path(os.path.realpath(output))
-    module = sink_module(format_of(output, format))
+    module = sink_module(format_of(f"{output}{slash}", format))
     with workshop(output) as place:
         is_new = place.is_new()
         if rebuild and not is_new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
@@ -11,8 +12,6 @@ from siteassist_async.compression import COMPRESSED
 from siteassist_async.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from siteassist_async.formats.sink import SinkModule, SourceModule
 
 
@@ -46,6 +45,9 @@ JSONL = Format(
 )
 """The log itself."""
 
+TRANSCRIPTS = Format("markdown", (), "transcripts:MARKDOWN", is_source=False)
+"""A folder with a file for each conversation."""
+
 FORMATS = (
     JSONL,
     Format("parquet", (".parquet",), "parquet", extra="parquet"),
@@ -65,13 +67,15 @@ FORMATS = (
         "delimited:CONVERSATIONS_EXCEL",
         is_source=False,
     ),
-    Format("markdown", (), "transcripts:MARKDOWN", is_source=False),
+    TRANSCRIPTS,
     Format("html", (), "transcripts:HTML", is_source=False),
 )
 
 
-def format_of(path: Path, name: str | None = None) -> Format:
+def format_of(path: Path | str, name: str | None = None) -> Format:
     """Return the format with this name, or without one that of the file's suffix.
+
+    A text that ends in a slash is a folder of transcripts.
 
     Raises:
         ConfigurationError: There is no such format.
@@ -86,12 +90,14 @@ def format_of(path: Path, name: str | None = None) -> Format:
         (len(suffix), known)
         for known in FORMATS
         for suffix in known.suffixes
-        if path.name.lower().endswith(suffix)
+        if Path(path).name.lower().endswith(suffix)
     ]
+    if not fitting and str(path).endswith("/"):
+        return TRANSCRIPTS
     if not fitting:
         suffixes = " ".join(suffix for known in FORMATS for suffix in known.suffixes)
         raise ConfigurationError(
-            f"the suffix of {printable(path.name, 500)} is not that of a format; known are: "
+            f"the suffix of {printable(Path(path).name, 500)} is not that of a format; known are: "
             f"{suffixes}; or name the format (--format)"
         )
     return max(fitting, key=lambda found: found[0])[1]

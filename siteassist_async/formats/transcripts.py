@@ -16,6 +16,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,9 @@ class Transcript:
         facts = (
             ("ID", known["id"]),
             ("Status", _joined(known["status"], known["close_reason"])),
-            ("Created", known["created_at"]),
-            ("Updated", known["updated_at"]),
-            ("Closed", known["closed_at"]),
+            ("Created", _time(known["created_at"])),
+            ("Updated", _time(known["updated_at"])),
+            ("Closed", _time(known["closed_at"])),
             ("Human agent", known["human_agent_name"]),
         )
         return cls(
@@ -98,6 +99,15 @@ def _joined(*texts: str | None) -> str:
     return ", ".join(text for text in texts if text)
 
 
+def _time(text: str | None) -> str | None:
+    """Show a time alike, whatever the format that it was read from writes."""
+    try:
+        time = datetime.fromisoformat(text or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return time.isoformat(" ", "seconds").replace("+00:00", " UTC")
+
+
 def _said(known: dict[str, Any]) -> Said:
     notes = (
         ("status", None if known["status"] == "completed" else known["status"]),
@@ -106,8 +116,9 @@ def _said(known: dict[str, Any]) -> Said:
         ("page", _joined(known["page_title"], known["page_url"])),
         ("selection", known["text_selection"]),
     )
+    time = _time(known["created_at"])
     return Said(
-        heading=_joined(known["role"] or "unknown", known["human_agent_name"], known["created_at"]),
+        heading=_joined(known["role"] or "unknown", known["human_agent_name"], time),
         notes=tuple(f"{name}: {value}" for name, value in notes if value),
         text=known["text"] or "",
         others=tuple(_others(known["parts"])),
