@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import stat
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.connection import connection
+from siteassist_async.cli.connection import PATIENT, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
@@ -48,10 +47,6 @@ if TYPE_CHECKING:
     from siteassist_async.cli.connection import Connection
     from siteassist_async.cli.parser import ExportOptions
     from siteassist_async.cli.progress import Reporter
-
-# Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
-# a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
-PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
 
 GRACE = 8.0
 """Seconds for requests in flight after the first signal: `docker stop` kills after ten."""

@@ -20,6 +20,9 @@ from siteassist_async.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from siteassist_async.conversations import ListedStatus
 
 
 # More connections need more file descriptors than a process has by default.
@@ -59,6 +62,17 @@ class ExportOptions(ConnectionOptions):
     json: bool
 
 
+class ListOptions(ConnectionOptions):
+    """`siteassist list`."""
+
+    status: ListedStatus | None
+    since: datetime | None
+    until: datetime | None
+    offset: int
+    max_rate: float | None
+    json: bool
+
+
 class VerifyOptions(Options):
     """`siteassist verify`."""
 
@@ -82,6 +96,8 @@ class EmulatorOptions(Options):
     rate: float | None
     latency: float
     seed: int
+    conversations: int
+    changing: bool
 
 
 class DemoOptions(Options):
@@ -159,6 +175,22 @@ def _add_export(parser: ArgumentParser) -> None:
     _add_connection(parser)
 
 
+def _add_list(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_filter(parser)
+    add("--offset", metavar="N", type=whole(0, 2**53), default=0, help=texts.OFFSET)
+    add("--json", action="store_true", help=texts.LIST_JSON)
+    add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
+    _add_connection(parser)
+
+
+def _add_filter(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--status", choices=("open", "closed"), help=texts.STATUS)
+    add("--since", metavar="TIME", type=moment, help=texts.SINCE)
+    add("--until", metavar="TIME", type=moment, help=texts.UNTIL)
+
+
 def _add_verify(parser: ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", type=output_file, help=texts.VERIFIED)
     parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
@@ -193,6 +225,9 @@ def _add_emulator(parser: ArgumentParser) -> None:
     add("--rate", metavar="R", type=above_zero, help=texts.RATE)
     add("--latency", metavar="S", type=zero_or_more, default=0.0, help=texts.LATENCY)
     add("--seed", metavar="N", type=whole(0, 2**63), default=0, help=texts.SEED)
+    listed = whole(0, 1_000_000)
+    add("--conversations", metavar="N", type=listed, default=0, help=texts.LISTED)
+    add("--changing", action="store_true", help=texts.CHANGING)
 
 
 def _add_demo(parser: ArgumentParser) -> None:
@@ -204,6 +239,7 @@ def _add_demo(parser: ArgumentParser) -> None:
 
 _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
+    "list": (texts.LIST, texts.LIST_IS, texts.LIST_MORE, _add_list),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
@@ -249,6 +285,19 @@ def duration(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"expected a duration such as 90, 90s, 5m or 2h, not {text!r}")
     return value
+
+
+def moment(text: str) -> datetime:
+    """Accept a date or time in ISO 8601; in UTC unless it says otherwise."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - most commands need none
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"expected a date or time such as 2026-01-31 or 2026-01-31T12:00:00Z, not {text!r}"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def not_empty(text: str) -> str:
