@@ -26,7 +26,7 @@ from siteassist_async.middleware.pacing import Pacing
 from siteassist_async.middleware.retry import RetryBudget, Retrying
 from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.pacing import Pacer, pacer_for
-from siteassist_async.transport import MAX_BODY, SMALLEST_MAX_BODY, Transport
+from siteassist_async.transport import MAX_BODY, SMALLEST_MAX_BODY, Proxy, Transport
 from siteassist_async.version import __version__
 from siteassist_async.wire import (
     Middleware,
@@ -83,6 +83,8 @@ class SiteAssist:
         session: A session to use instead of the client's own, with its connector, proxy and
             middlewares. The client does not close it, and does not change what it adds to requests.
         tls: Replaces the default TLS context, for example for a private CA. It is used as it is.
+        proxy: The URL of an HTTP proxy, reached over http or https; it may contain a user name and
+            a password. HTTPS_PROXY and the like are not read.
         max_body: Maximum size of a response body, in bytes after decompression. With the default, a
             hostile body blocks the event loop for less than 0.1 s.
         pacer: Replaces the pacer of this process, for example by one that several machines share.
@@ -108,6 +110,7 @@ class SiteAssist:
         on_event: Listener | None = None,
         session: aiohttp.ClientSession | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
         max_body: int = MAX_BODY,
         pacer: Pacer | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -115,7 +118,8 @@ class SiteAssist:
         if token is None and "SITEASSIST_TOKEN" not in os.environ:
             raise ConfigurationError("no token: pass one, or set SITEASSIST_TOKEN")
         hidden = HiddenToken(os.environ["SITEASSIST_TOKEN"] if token is None else token)
-        del token  # tools that report tracebacks show the locals too
+        through, is_direct = Proxy.of(proxy), proxy is None
+        del token, proxy  # tools that report tracebacks show the locals too
         if not (isinstance(hidden.value, str) or callable(hidden.value)):
             wanted = "a str or an async callable"  # type: ignore[unreachable] # for users without a type checker
             kind = type(hidden.value).__name__
@@ -135,6 +139,14 @@ class SiteAssist:
         if session is not None and tls is not None:
             raise ConfigurationError(
                 "session and tls exclude each other: set TLS on the session's connector"
+            )
+        if through is None and not is_direct:
+            raise ConfigurationError(
+                "proxy must be a URL such as http://proxy.example:3128, or https"
+            )
+        if session is not None and through is not None:
+            raise ConfigurationError(
+                "session and proxy exclude each other: set the proxy on the session"
             )
         if pacer is not None and max_rate is not None:
             raise ConfigurationError(
@@ -156,7 +168,7 @@ class SiteAssist:
             self._pacer, concurrency, clock, closing=self._closing, events=self._events
         )
         self._transport = Transport(
-            connections=concurrency, session=session, tls=tls, max_body=max_body
+            connections=concurrency, session=session, tls=tls, proxy=through, max_body=max_body
         )
         self._link(options)
 

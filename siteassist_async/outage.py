@@ -20,6 +20,7 @@ from siteassist_async.errors import (
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProxyError,
     RateLimitError,
     ServiceUnavailableError,
     SiteAssistError,
@@ -71,11 +72,13 @@ def ends_bulk_work(error: SiteAssistError) -> bool:
 
 
 def needs_a_person(error: SiteAssistError) -> bool:
-    """Whether an error that is all that came points to a wrong token, plan or base URL.
+    """Whether an error that is all that came points to a wrong token, plan, base URL or proxy.
 
-    Besides 401 and 402 that is a 403, as for the token of another project, and a 404 without a
-    code, as from a server that is not the API.
+    Besides 401 and 402 that is a 403, as for the token of another project, a 404 without a code, as
+    from a server that is not the API, and a proxy that lets nobody through, or not this user.
     """
+    if isinstance(error, ProxyError):
+        return error.status in {403, 407}
     if isinstance(error, NotFoundError):
         return error.code is None
     return is_refusal_of_all(error) or isinstance(error, PermissionDeniedError)

@@ -156,6 +156,9 @@ class Request:
 
 def merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Add headers, replacing those of the same name in any case."""
+    both = {**headers, **more}
+    if len({*map(str.lower, both)}) == len(both):  # nearly always
+        return both
     names = {name.lower() for name in more}
     return {**{n: value for n, value in headers.items() if n.lower() not in names}, **more}
 

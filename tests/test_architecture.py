@@ -22,9 +22,10 @@ PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
     ("cli",),
+    ("formats",),
     ("client", "export"),
     ("conversations", "messages", "middleware", "transport"),
-    ("bulk", "codec", "emulator", "ids", "listing", "pacing", "wire"),
+    ("bulk", "codec", "compression", "emulator", "ids", "listing", "pacing", "wire"),
     ("logs",),
     ("closing", "events", "outage"),
     (
@@ -54,6 +55,7 @@ ROOMS = {
     "tenacity": {"middleware"},
     "argparse": {"cli"},
     "pytest": {"emulator"},
+    "duckdb": {"formats"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
 
@@ -225,7 +227,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-NOT_FOR_THE_LIBRARY = {"cli", "export", "emulator", "contract"}
+NOT_FOR_THE_LIBRARY = {"cli", "export", "formats", "emulator", "contract"}
 
 
 def test_the_bare_import_loads_next_to_nothing() -> None:

@@ -6,10 +6,12 @@ import math
 import os
 import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from attrs import field, frozen
 
 from siteassist_async.cli.credentials import read_token
+from siteassist_async.cli.redaction import remember
 from siteassist_async.client import BASE_URL
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.middleware.retry_policy import RetryPolicy
@@ -30,6 +32,7 @@ class Connection:
     base_url: str
     token: str = field(repr=False)
     tls: ssl.SSLContext | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Connection:
@@ -47,8 +50,36 @@ def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Co
             raise ConfigurationError(f"--ca {options.ca}: expected PEM certificates") from error
         except OSError as error:
             raise ConfigurationError(f"--ca {options.ca}: {error.strerror}") from error
+    base_url = options.base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL
     return Connection(
-        base_url=options.base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL,
+        base_url=base_url,
         tls=tls,
+        proxy=_proxy(options.proxy, base_url),
         token=read_token(options.token_file, stdin_has_ids=stdin_has_ids),
     )
+
+
+def _proxy(option: str | None, base_url: str) -> str | None:
+    """Return the URL of the proxy, if one is to be used; its password will not be printed."""
+    if option == "env":
+        proxy = _of_environment(base_url)
+    else:
+        proxy = option or os.environ.get("SITEASSIST_PROXY") or None
+    before, mark, _ = (proxy or "").rpartition("@")
+    if mark:
+        login = before.rpartition("/")[2]
+        for secret in (login, login.partition(":")[2]):
+            remember(secret)
+            remember(unquote(secret))
+    return proxy
+
+
+def _of_environment(base_url: str) -> str | None:
+    # Slow to import, and seldom needed.
+    from urllib.request import getproxies_environment, proxy_bypass  # noqa: PLC0415
+
+    url, known = urlsplit(base_url), getproxies_environment()
+    proxy = known.get(url.scheme)
+    if not proxy or proxy_bypass(url.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"

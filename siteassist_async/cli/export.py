@@ -7,10 +7,11 @@ import json
 import os
 import stat
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import PATIENT, connection
@@ -28,6 +29,7 @@ from siteassist_async.cli.summary import (
 )
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
+from siteassist_async.conversations import ListedStatus
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export import (
     ExportError,
@@ -55,12 +57,22 @@ _STDIN = "-"
 
 
 @frozen
+class Listed:
+    """The conversations of the project, of this status and age."""
+
+    status: ListedStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@frozen
 class Wanted:
     """What to export, and how."""
 
-    source: Source
+    source: Source | Listed
     output: Path
     concurrency: int = 32
+    most: int | None = None
     max_rate: float | None = None
     restart: bool = False
     retry_failed: bool = False
@@ -119,16 +131,19 @@ async def export(
         connection.token,
         base_url=connection.base_url,
         tls=connection.tls,
+        proxy=connection.proxy,
         retry=wanted.retry,
         concurrency=wanted.concurrency,
         pacer=pacer,
         on_event=attempts,
     ) as client:
+        source = wanted.source
         job = ExportJob(
-            wanted.source,
+            source if isinstance(source, Source) else client.conversations.every(**asdict(source)),
             wanted.output,
             fetch=client.conversations.get_record,
             limit=wanted.concurrency,
+            most=wanted.most,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
             rebuild_state=wanted.rebuild_state,
@@ -174,13 +189,20 @@ async def _run(
 
 
 def _export(options: ExportOptions, console: Console) -> Result:
-    from_stdin = options.input == _STDIN
+    from_stdin = _STDIN in options.inputs
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     _refuse_streams(options.output)
     wanted = Wanted(
-        source=Source(0 if from_stdin else Path(options.input), options.column),
+        source=Listed(options.status, options.since, options.until)
+        if options.all
+        else Source(
+            (0 if name == _STDIN else Path(name) for name in options.inputs),
+            options.column,
+            options.updated_column,
+        ),
         output=Path(options.output),
+        most=options.limit,
         concurrency=options.concurrency,
         max_rate=options.max_rate,
         wait=options.wait,

@@ -81,6 +81,7 @@ async def _fetch(
         target.token,
         base_url=target.base_url,
         tls=target.tls,
+        proxy=target.proxy,
         deadline=options.deadline,
         on_event=on_event,
     ) as client:

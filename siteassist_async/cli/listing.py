@@ -74,6 +74,7 @@ async def _print_pages(
         target.token,
         base_url=target.base_url,
         tls=target.tls,
+        proxy=target.proxy,
         retry=PATIENT,
         max_rate=options.max_rate,
         on_event=reporting(console),

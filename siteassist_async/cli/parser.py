@@ -12,7 +12,7 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from siteassist_async.cli import texts
 from siteassist_async.cli.redaction import escape, redact_words
@@ -44,14 +44,26 @@ class ConnectionOptions(Options):
     base_url: str | None
     token_file: str | None
     ca: str | None
+    proxy: str | None
 
 
-class ExportOptions(ConnectionOptions):
+class FilterOptions(ConnectionOptions):
+    """Which conversations are listed."""
+
+    status: ListedStatus | None
+    since: datetime | None
+    until: datetime | None
+
+
+class ExportOptions(FilterOptions):
     """`siteassist export`."""
 
-    input: str
+    all: bool
+    inputs: Sequence[str]
     output: str
     column: str | None
+    updated_column: str | None
+    limit: int | None
     concurrency: int
     max_rate: float | None
     wait: float
@@ -62,12 +74,9 @@ class ExportOptions(ConnectionOptions):
     json: bool
 
 
-class ListOptions(ConnectionOptions):
+class ListOptions(FilterOptions):
     """`siteassist list`."""
 
-    status: ListedStatus | None
-    since: datetime | None
-    until: datetime | None
     offset: int
     max_rate: float | None
     json: bool
@@ -113,7 +122,23 @@ def parse(arguments: Sequence[str]) -> Options:
     if not arguments:
         parser.print_help(sys.stderr)
         parser.exit(2)
-    return parser.parse_args(arguments, namespace=Options())
+    options = parser.parse_args(arguments, namespace=Options())
+    if options.command == "export" and (problem := _problem(cast("ExportOptions", options))):
+        parser.error(problem)
+    return options
+
+
+def _problem(options: ExportOptions) -> str | None:
+    """Say which options of an export exclude each other."""
+    filters = (options.status, options.since, options.until)
+    if not options.all:
+        if not options.inputs:
+            return "export needs an INPUT, or --all for all conversations of the project"
+        return "--status, --since and --until are for --all" if any(filters) else None
+    if options.inputs:
+        return "--all takes no INPUT"
+    columns = options.column or options.updated_column
+    return "--column and --updated-column are for an INPUT" if columns else None
 
 
 def make_parser() -> ArgumentParser:
@@ -159,9 +184,13 @@ class _RefuseToken(Action):
 
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("input", metavar="INPUT", type=not_empty, help=texts.INPUT)
+    add("inputs", metavar="INPUT", nargs="*", type=not_empty, help=texts.INPUT)
     add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
-    add("--column", metavar="NAME", help=texts.COLUMN)
+    add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
+    add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
+    add("--all", action="store_true", help=texts.ALL)
+    _add_filter(parser)
+    add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)
@@ -209,6 +238,7 @@ def _add_connection(parser: ArgumentParser) -> None:
     add("--token-file", metavar="FILE", help=texts.TOKEN_FILE)
     add("--base-url", metavar="URL", help=texts.BASE_URL)
     add("--ca", metavar="FILE", help=texts.CA)
+    add("--proxy", metavar="URL", type=proxy, help=texts.PROXY)
     add("--token", nargs="?", action=_RefuseToken, help=SUPPRESS)
 
 
@@ -298,6 +328,20 @@ def moment(text: str) -> datetime:
             f"expected a date or time such as 2026-01-31 or 2026-01-31T12:00:00Z, not {text!r}"
         ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def proxy(text: str) -> str:
+    """Accept the URL of a proxy without a password, and the word env."""
+    if "@" in text:
+        raise ArgumentTypeError(
+            "a user name and a password cannot be passed as an argument, which would expose them "
+            "in the process list and the shell's history: set SITEASSIST_PROXY to the whole URL"
+        )
+    if text != "env" and not text.startswith(("http://", "https://")):
+        raise ArgumentTypeError(
+            f"expected http://host:port, https://host:port or env, not {text!r}"
+        )
+    return text
 
 
 def not_empty(text: str) -> str:

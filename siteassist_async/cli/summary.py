@@ -15,6 +15,7 @@ from siteassist_async.errors import (
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProxyError,
     printable,
 )
 from siteassist_async.export import Ending, ExitCode, ExportError, Progress, Summary, exit_code
@@ -30,6 +31,7 @@ _ADVICE = {
     AuthenticationError: "Check the token",
     PaymentRequiredError: "The project's plan does not include this: change the plan",
     PermissionDeniedError: "Use a token that may read these conversations",
+    ProxyError: "Check the proxy, its user name and its password",
     NotFoundError: "Check the base URL: the server that answers there is not the API",
 }
 
@@ -98,6 +100,8 @@ def closing(result: Result, command_line: Sequence[str]) -> str:
             return _finished(summary, command_line)
         case Ending.STOPPED:
             return "Stopped. Run the same command again to resume."
+        case Ending.LIMITED:
+            return "Stopped at --limit. Run the same command again to go on."
         case Ending.UNREACHABLE:
             return (
                 f"Stopped: no usable responses from the server: {summary.error}\n"

@@ -15,14 +15,15 @@ examples:
 environment:
   SITEASSIST_TOKEN     API token (never passed as an argument)
   SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+  SITEASSIST_PROXY     HTTP proxy, as http://user:password@host:port
 
 Run `siteassist COMMAND --help` for a command's options, examples and exit codes.
 """
 
-EXPORT = "export the conversations listed in a file of IDs"
+EXPORT = "export all conversations, or those listed in a file of IDs"
 EXPORT_IS = """\
-Fetch the conversation of every ID in INPUT and write it to OUTPUT, one JSON document
-per line, exactly as the server sent it.
+Fetch the conversation of every ID in INPUT, or with --all every conversation, and write
+it to OUTPUT, one JSON document per line, exactly as the server sent it.
 
 Run the same command again to resume after any interruption: nothing is fetched twice
 and nothing is lost. IDs that failed are written to the dead letters, a file beside
@@ -34,7 +35,9 @@ EXPORT_MORE = """\
 examples:
   siteassist export ids.txt -o conversations.jsonl
   siteassist export tickets.csv --column conversation_id -o conversations.jsonl
+  siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
+  siteassist export --all --since 2026-01-01 -o conversations.jsonl
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
 
@@ -52,13 +55,29 @@ signals:
 environment:
   SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
   SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+  SITEASSIST_PROXY     HTTP proxy, as http://user:password@host:port
 """
 INPUT = (
-    "file of IDs: plain text with one ID per line, or CSV or JSON lines with --column; "
-    "- for standard input"
+    "file of IDs, or several: plain text with one ID per line, a JSON array, or CSV or JSON with "
+    "--column; may be compressed with gzip or zstd; - for standard input"
 )
-OUTPUT = "file to write the conversations to; created if missing, never overwritten"
-COLUMN = "CSV column or JSON key that contains the IDs"
+OUTPUT = (
+    "file to write the conversations to; created if missing, never overwritten; compressed if "
+    "its name ends in .gz or .zst"
+)
+ALL = (
+    "export all conversations that the token may list, instead of those of INPUT; a later run "
+    "fetches what is new or has changed"
+)
+COLUMN = (
+    "CSV column or JSON key that contains the IDs: its name, its number from 1, or a path such as "
+    "conversation.id"
+)
+UPDATED_COLUMN = (
+    "column or key with the time at which a conversation changed; one that has not changed is not "
+    "fetched again (default: updatedAt, if there is one beside the IDs)"
+)
+LIMIT = "fetch at most N conversations, then stop; run again for the next N"
 RETRY_FAILED = "retry the IDs in the dead letters first"
 RESTART = "discard earlier results of this export and start over"
 REBUILD_STATE = (
@@ -80,6 +99,10 @@ JSON = (
 TOKEN_FILE = "file that contains only the token; - for standard input"  # noqa: S105 - help
 BASE_URL = "API base URL; must be https, except on this machine"
 CA = "PEM file of additional CA certificates"
+PROXY = (
+    "URL of an HTTP proxy; `env` for the one in HTTPS_PROXY, except for the hosts in NO_PROXY "
+    "(default: $SITEASSIST_PROXY, which may contain a password, or else none)"
+)
 
 LIST = "list the conversations of the project"
 LIST_IS = """\
@@ -150,6 +173,7 @@ exit codes:
 environment:
   SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
   SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+  SITEASSIST_PROXY     HTTP proxy, as http://user:password@host:port
 """
 ID = "the conversation's ID, a UUID"
 RAW = (

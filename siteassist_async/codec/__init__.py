@@ -16,6 +16,7 @@ from siteassist_async.codec.fast import (
 )
 from siteassist_async.codec.record import check_requested, record_requested, wrong_conversation
 from siteassist_async.codec.text import (
+    MOST_VALUES,
     NotJsonError,
     check_density,
     dump,
@@ -110,7 +111,8 @@ def decode_summary(text: bytes) -> ConversationSummary:
 
 
 def _decode(body: bytes, fast: FastDecoder[V], cls: type[V], advice: str) -> V:
-    check_density(body, advice)
+    if len(body) > MOST_VALUES:  # a shorter one cannot have more values
+        check_density(body, advice)
     value = fast.decode(body)
     if value is None:
         from siteassist_async.codec.convert import structure_body  # noqa: PLC0415 - see there

@@ -233,8 +233,12 @@ class ConversationShape:
         self, sent: _Conversation, of_conversation: _Slots, of_message: _Slots
     ) -> Conversation:
         """As `Shape.build`."""
-        messages = [_message(m, _learned(m, of_message)) for m in sent.messages or ()]
-        return _conversation(sent, messages, _learned(sent, of_conversation))
+        messages = [
+            _message(m, _learned(m, of_message) if of_message else NOTHING)
+            for m in sent.messages or ()
+        ]
+        extra = _learned(sent, of_conversation) if of_conversation else NOTHING
+        return _conversation(sent, messages, extra)
 
     def from_dicts(self, raw: Any) -> Conversation:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
@@ -337,8 +341,6 @@ def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
 
 
 def _learned(sent: msgspec.Struct, slots: _Slots) -> Mapping[str, object]:
-    if not slots:
-        return NOTHING
     rest: Json = {}
     for name, attribute in slots.items():
         value = getattr(sent, attribute)

@@ -18,6 +18,7 @@ from siteassist_async.export.errors import (
 from siteassist_async.export.job import ExportJob
 from siteassist_async.export.ledger import RestorablePacer
 from siteassist_async.export.source import Source
+from siteassist_async.export.spool import GivenId, GivenIds
 from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary, exit_code
 from siteassist_async.export.verify import Verified, verify
 
@@ -28,6 +29,8 @@ __all__ = [
     "ExportError",
     "ExportJob",
     "Fault",
+    "GivenId",
+    "GivenIds",
     "InputChangedError",
     "InputError",
     "OutputChangedError",

@@ -85,7 +85,7 @@ class Audit:
     def _faults(
         self, log: Log, read: Callable[[bytes], Answer | None], noun: str
     ) -> Iterator[Fault]:
-        answers = (read(line) for line, _ in log.own_lines())
+        answers = map(read, log.own_lines())
         return (Fault(log.path, what) for what in self._read(answers, noun))
 
     def _read(self, answers: Iterable[Answer | None], noun: str) -> Iterator[str]:

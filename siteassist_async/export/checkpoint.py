@@ -62,6 +62,7 @@ class Mark:
         crc: A checksum of all of it, which is compared when there is reason to.
         file: Its device and inode.
         stamp: Its file status at an orderly end: while that is the same, nobody has touched it.
+        plain: Only of a compressed log: its lines that are not compressed yet.
     """
 
     offset: int = 0
@@ -69,6 +70,20 @@ class Mark:
     crc: int = 0
     file: str = ""
     stamp: str = ""
+    plain: PlainMark | None = None
+
+
+@frozen
+class PlainMark:
+    """The file of a compressed log's lines that are not compressed yet.
+
+    Attributes:
+        number: How many such files there were before it.
+        mark: The file, which does not exist while it is empty.
+    """
+
+    number: int
+    mark: Mark
 
 
 @frozen

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
-from siteassist_async.errors import InvalidIdError
+from siteassist_async.errors import InvalidIdError, printable
 from siteassist_async.export.checkpoint import Cursor, Prefix
 from siteassist_async.export.disk import plural, stamp
 from siteassist_async.export.errors import InputChangedError, InputError
+from siteassist_async.export.id_forms import is_id, read_id
 from siteassist_async.export.store import Store
-from siteassist_async.ids import parse_id
+from siteassist_async.export.values import NO_VERSION, uncommented
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -37,6 +38,7 @@ class Entry:
         text: The line without surrounding white space, or its beginning if it is too long.
         id: The canonical ID; empty if the text is not an ID.
         fault: Why the text is not an ID.
+        version: When the conversation changed, as the list says; see `values.Value`.
         duplicate: The ID is in an earlier line.
     """
 
@@ -46,6 +48,7 @@ class Entry:
     text: str
     id: str = ""
     fault: InvalidIdError | None = None
+    version: int = NO_VERSION
     duplicate: bool = False
 
     @property
@@ -85,15 +88,19 @@ class IdList:
         file: A file descriptor that can be read at any offset; `close` closes it.
         name: For errors.
         whole: All of it, if nothing may ever be appended.
+        is_staged: Whether it consists of lines by `staged_line`.
 
     Attributes:
         end: Read no further than this offset; None for the real end.
     """
 
-    def __init__(self, file: int, name: str, whole: Prefix | None = None) -> None:
+    def __init__(
+        self, file: int, name: str, whole: Prefix | None = None, *, is_staged: bool = False
+    ) -> None:
         self._file = file
         self._name = name
         self._whole = whole
+        self._entry = _staged_entry if is_staged else _plain_entry
         self._opened = self._status()
         self.end = whole.size if whole else None
 
@@ -123,16 +130,17 @@ class IdList:
         size = data.rfind(b"\n") + 1
         if not size and len(data) == BLOCK:
             end = self._skip_line(start, data)
-            entry = _entry(_text(data, start.size), start.size, line, end.size)
-            return Block(start, data, end, line + 1, [entry])
+            entry = self._entry(_text(data, start.size), start.size, line, end.size)
+            return Block(start, data, end, line + 1, [entry] if entry else [])
         data = data[:size] if size else data
-        entries = list(_entries(data, start.size, line))
+        entries = list(self._entries(data, start.size, line))
         return Block(start, data, start.plus(data), line + data.count(b"\n"), entries)
 
     def entry(self, position: int, line: int) -> Entry:
         """Read one line again."""
         raw, _, _ = self._read(position).partition(b"\n")
-        return _entry(_text(raw, position), position, line, position + len(raw) + 1)
+        text, end = _text(raw, position), position + len(raw) + 1
+        return self._entry(text, position, line, end) or Entry(position, line, end, "")
 
     def sample(self, count: int) -> list[Entry]:
         """Read up to `count` IDs from all over the list."""
@@ -140,8 +148,8 @@ class IdList:
         for part in range(1, count + 1):
             at = size * part // (count + 1)
             _, line_break, rest = self._read(at).partition(b"\n")
-            entry = _entry(_text(rest.partition(b"\n")[0], at), at, 0, at)
-            if line_break and entry.id:
+            entry = self._entry(_text(rest.partition(b"\n")[0], at), at, 0, at)
+            if line_break and entry and entry.id:
                 found.append(entry)
         return found
 
@@ -209,8 +217,8 @@ class IdList:
         if start and not line_break:  # too long for an ID, or for the beginning of one
             raise self.continued_error()
         position = known.size - len(raw)
-        entry = _entry(_text(raw, position), position, 0, known.size)
-        if entry.id:
+        entry = self._entry(_text(raw, position), position, 0, known.size)
+        if entry is None or entry.id:
             raise self.continued_error()
         blocks = (self._read(at)[: position - at] for at in range(0, position, BLOCK))
         line = sum(block.count(b"\n") for block in blocks) + 1
@@ -219,6 +227,16 @@ class IdList:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+    def _entries(self, data: bytes, position: int, line: int) -> Iterator[Entry]:
+        block_end = position + len(data)
+        texts = data.decode(errors="replace").split("\n")
+        for number, (raw, text) in enumerate(zip(data.split(b"\n"), texts, strict=True), line):
+            end = min(position + len(raw) + 1, block_end)
+            stripped = _stripped(text, position)
+            if stripped and (entry := self._entry(stripped, position, number, end)):
+                yield entry
+            position = end
 
     def _status(self) -> os.stat_result:
         with reading(self._name):
@@ -256,15 +274,11 @@ def reading(name: str) -> Generator[None]:
         raise InputError(f"cannot be read: {error.strerror or error}", path=name) from error
 
 
-def _entries(data: bytes, position: int, line: int) -> Iterator[Entry]:
-    block_end = position + len(data)
-    texts = data.decode(errors="replace").split("\n")
-    for number, (raw, text) in enumerate(zip(data.split(b"\n"), texts, strict=True), line):
-        end = min(position + len(raw) + 1, block_end)
-        stripped = _stripped(text, position)
-        if stripped:
-            yield _entry(stripped, position, number, end)
-        position = end
+def staged_line(text: str, version: int) -> bytes:
+    """Return the line for a value: one line, and not a blank one, whatever the value contains."""
+    text = text.strip()
+    shown = read_id(text) if is_id(text) else printable(text) or '""'
+    return (f"{shown}\n" if version == NO_VERSION else f"{shown}\t{version}\n").encode()
 
 
 def _text(raw: bytes, position: int) -> str:
@@ -276,9 +290,22 @@ def _stripped(text: str, position: int) -> str:
     return text if position else text.removeprefix("\ufeff").strip()
 
 
+def _plain_entry(text: str, position: int, line: int, end: int) -> Entry | None:
+    if "#" in text and not (text := uncommented(text)):
+        return None
+    return _entry(text, position, line, end)
+
+
+def _staged_entry(text: str, position: int, line: int, end: int) -> Entry:
+    text, _, version = text.partition("\t")
+    entry = _entry(text, position, line, end)
+    entry.version = int(version or NO_VERSION)
+    return entry
+
+
 def _entry(text: str, position: int, line: int, end: int) -> Entry:
     try:
-        return Entry(position, line, end, text, parse_id(text))
+        return Entry(position, line, end, text, read_id(text))
     except InvalidIdError as error:
         return Entry(position, line, end, text, fault=error)
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import TYPE_CHECKING
+from os import SEEK_END
+from typing import TYPE_CHECKING, BinaryIO
 
 from attrs import evolve
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.errors import ConfigurationError
+from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.checkpointer import run_in_thread
+from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
+from siteassist_async.export.listed import listed
 from siteassist_async.export.resume import Resume
-from siteassist_async.export.run import Conclusion, Run
+from siteassist_async.export.run import Conclusion, Run, concluded
+from siteassist_async.export.source import Source
+from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
-from siteassist_async.outage import WAIT
+from siteassist_async.listing import Listing
+from siteassist_async.outage import WAIT, ends_bulk_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from siteassist_async.export.ledger import Ledger, RestorablePacer
-    from siteassist_async.export.source import Source
+    from siteassist_async.export.spool import GivenIds
+
+
+class _NotListedError(Exception):
+    """There is nothing to export: the list is empty, or could not be read."""
+
+    def __init__(self, conclusion: Conclusion) -> None:
+        super().__init__(conclusion)
+        self.conclusion = conclusion
 
 
 class ExportJob:
@@ -36,13 +50,17 @@ class ExportJob:
     files are readable by their owner only.
 
     Args:
-        source: The IDs. More may be appended between runs; what was read must not change.
+        source: The IDs: files, or any iterable or async iterable of IDs or of rows of a database,
+            such as a cursor. An iterable is read to its end before the first request, in constant
+            memory. So is a listing, such as `client.conversations.every()`: each run lists anew,
+            and fetches what is new or has changed.
         output: The file of records; created if it is missing, never overwritten.
         fetch: Returns the JSON of one conversation, without a newline, or raises a
             `SiteAssistError`. It is called with canonical IDs, once for each. It is called again
             for an ID that failed for a reason that may not be its own; and after 20 failures in
             a row for one that succeeded before, to find out whether the server is the cause.
         limit: The maximum number of concurrent fetches.
+        most: The maximum number of IDs to fetch in this run; the next one goes on after them.
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
         retry_failed: Retry the UUIDs in the dead letters first.
@@ -59,11 +77,12 @@ class ExportJob:
 
     def __init__(  # noqa: PLR0913 - the options of an export, each by its name
         self,
-        source: Source,
+        source: Source | GivenIds,
         output: Path,
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int = 32,
+        most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
         rebuild_state: bool = False,
@@ -73,16 +92,23 @@ class ExportJob:
     ) -> None:
         if limit < 1:
             raise ConfigurationError(f"limit must be at least 1, not {limit}")
+        if most is not None and most < 1:
+            raise ConfigurationError(f"most must be at least 1, not {most}")
+        if not isinstance(source, Source):
+            check_ids(source)
+        self._source = source
+        self._most = most
         self._layout = Layout.of(output)
-        self._resume = Resume(
-            source,
-            self._layout,
+        self._resume = partial(
+            Resume,
+            layout=self._layout,
             restart=restart,
             retry_failed=retry_failed,
             rebuild_state=rebuild_state,
             pacer=pacer,
             stopped=self._is_stopped,
         )
+        self._is_rebuilt = rebuild_state
         self._fetch = fetch
         self._limit = limit
         self._wait = wait
@@ -91,7 +117,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = self._size_before = 0
+        self._exported_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -106,8 +132,14 @@ class ExportJob:
         self._started = self._clock.now()
         with ExitStack() as stack:
             try:
-                opening = partial(stack.enter_context, self._resume.open_ledger())
+                source = self._source
+                if not isinstance(source, Source):
+                    file = stack.enter_context(spool(self._layout.output))
+                    source = await self._written(source, file)
+                opening = partial(stack.enter_context, self._resume(source).open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
+            except _NotListedError as error:
+                return self._summary(error.conclusion)
             except StoppedError as stopped:
                 self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
                 return self._summary(Conclusion(Ending.STOPPED))
@@ -117,6 +149,7 @@ class ExportJob:
                 ledger,
                 fetch=self._fetch,
                 limit=self._limit,
+                most=self._most,
                 wait=self._wait,
                 stopped=self._is_stopped,
                 clock=self._clock,
@@ -124,6 +157,26 @@ class ExportJob:
             conclusion = await run.execute()
             ledger.letters.remove_empty()
         return self._summary(conclusion)
+
+    async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
+        output, stopped = self._layout.output, self._is_stopped
+        if not isinstance(ids, Listing):
+            return await write_ids(ids, file, output, stopped=stopped)
+        # Before what may be hours of listing; all is checked again after it.
+        self._layout.refuse_other_exports()
+        self._layout.refuse_foreign_data(known=self._is_rebuilt or self._layout.has_state())
+        items = listed(ids, wait=self._wait, clock=self._clock, stopped=stopped)
+        try:
+            async with aclosing(items):
+                source = await write_ids(items, file, output, stopped=stopped)
+        except SiteAssistError as error:
+            if isinstance(error, ExportError) or ends_bulk_work(error):
+                raise
+            raise _NotListedError(concluded(error)) from error
+        if not file.seek(0, SEEK_END):
+            raise _NotListedError(Conclusion(Ending.FINISHED))
+        file.seek(0)
+        return source
 
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""
@@ -138,7 +191,6 @@ class ExportJob:
 
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
-        self._size_before = ledger.records.offset
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -155,7 +207,7 @@ class ExportJob:
             already_there=self._exported_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
-            bytes_written=ledger.records.offset - self._size_before,
+            bytes_written=ledger.records.written,
             elapsed=self._clock.now() - self._started,
             outage=self._clock.now() - outage.since if outage else 0.0,
             outage_error=outage.error if outage else None,

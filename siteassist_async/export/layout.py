@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from siteassist_async.compression import COMPRESSED, without_compression
 from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKPOINT = "checkpoint.db"
 """The checkpoint database, in the state folder."""
@@ -31,8 +36,9 @@ class Layout:
 
     @property
     def dead_letters(self) -> Path:
-        """Beside conversations.jsonl: conversations.failed.jsonl."""
-        return self.output.with_name(f"{self.output.stem}{_LETTERS}{self.output.suffix}")
+        """Beside conversations.jsonl: conversations.failed.jsonl, never compressed."""
+        plain = without_compression(self.output)
+        return plain.with_name(f"{plain.stem}{_LETTERS}{plain.suffix}")
 
     @property
     def folder(self) -> Path:
@@ -56,18 +62,17 @@ class Layout:
 
         Raises:
             OutputExistsError: The output would be the other's dead letters or in its state, or the
-                dead letters would be its output.
+                dead letters would be its output or its dead letters.
         """
         for folder in (self.output, *self.output.absolute().parents):
             if folder.name.startswith(".") and folder.name.endswith(".export"):
                 raise self._taken(self.output, f"{folder} is reserved for the state of an export")
-        if self.output.stem.endswith(_LETTERS):
-            stem = self.output.stem.removesuffix(_LETTERS)
-            other = Layout(self.output.with_name(f"{stem}{self.output.suffix}"))
-            if other.has_state():
-                raise self._taken(
-                    self.output, f"is reserved for the dead letters of {other.output}"
-                )
+        for letters in (self.output, self.dead_letters):
+            for other in _exports_with(letters):
+                if other != self and other.has_state():
+                    raise self._taken(
+                        letters, f"is reserved for the dead letters of {other.output}"
+                    )
         if Layout(self.dead_letters).has_state():
             raise self._taken(
                 self.dead_letters,
@@ -82,6 +87,14 @@ class Layout:
 
     def _taken(self, path: Path, why: str) -> OutputExistsError:
         return OutputExistsError(f"{why}; choose another output", path=str(path))
+
+
+def _exports_with(dead_letters: Path) -> Iterator[Layout]:
+    """Yield the layouts whose dead letters have this name."""
+    if dead_letters.stem.endswith(_LETTERS):
+        name = f"{dead_letters.stem.removesuffix(_LETTERS)}{dead_letters.suffix}"
+        for suffix in ("", *COMPRESSED):
+            yield Layout(dead_letters.with_name(f"{name}{suffix}"))
 
 
 def foreign_data(path: Path) -> OutputExistsError:

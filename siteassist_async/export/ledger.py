@@ -135,12 +135,15 @@ class Ledger:
         again = self.retry.remaining() if self.retry else 0
         return self.input.remaining() + again
 
-    def snapshot(self) -> Checkpoint:
+    def snapshot(self, *, clean: bool = False) -> Checkpoint:
         """Return a checkpoint of this moment; it may be committed once the logs are synced.
+
+        `clean` says that the run ends here.
 
         Raises:
             OutputChangedError: Someone else wrote to a log, or moved it.
         """
+        self.records.roll(last=clean)
         return Checkpoint(
             counts=evolve(self.counts),
             cursor=_copy(self.input.cursor),
@@ -154,6 +157,7 @@ class Ledger:
             boot=boot_id(),
             learned=(self.pacer.learned() if self.pacer else None) or self.learned,
             last_answered=self.last_answered,
+            clean=clean,
         )
 
     def sync(self) -> None:
@@ -163,13 +167,14 @@ class Ledger:
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """Let the next run resume from a checkpoint; nothing may read the input meanwhile."""
-        if checkpoint.clean:
-            checkpoint = evolve(
-                checkpoint,
-                records=self.records.seal(checkpoint.records),
-                letters=self.letters.seal(checkpoint.letters),
-            )
-        self.store.commit(checkpoint)
+        last = checkpoint.clean
+        sealed = evolve(
+            checkpoint,
+            records=self.records.seal(checkpoint.records, last=last),
+            letters=self.letters.seal(checkpoint.letters, last=last),
+        )
+        self.store.commit(sealed)
+        self.records.committed()
 
     def close_letters(self) -> None:
         """Close the current dead letters, which a retry may have replaced."""

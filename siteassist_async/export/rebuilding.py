@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from siteassist_async.export.audit import Audit, Kind
 from siteassist_async.export.checkpoint import Checkpoint, Cursor, Mark
+from siteassist_async.export.compressed_log import records_log
 from siteassist_async.export.disk import identity, plural, status_of, writing
 from siteassist_async.export.errors import OutputChangedError
 from siteassist_async.export.id_list import IdList
@@ -15,11 +17,11 @@ from siteassist_async.export.layout import CHECKPOINT
 from siteassist_async.export.ledger import Ledger
 from siteassist_async.export.log import Log
 from siteassist_async.export.retry_failed import retry_queue, write_retry_list
-from siteassist_async.export.state import KEPT_LETTERS, REBUILT, SEAL
+from siteassist_async.export.state import KEPT_LETTERS, PLAIN, REBUILT, SEAL
 from siteassist_async.export.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from siteassist_async.export.id_list import Entry, IdList
@@ -43,8 +45,10 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         state.remove(f"{REBUILT}{end}")
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(state.check_database(REBUILT))))
-        records = stack.enter_context(closing(_log(layout.output)))
-        letters = stack.enter_context(closing(_log(layout.dead_letters)))
+        records = stack.enter_context(
+            closing(_log(layout.output, partial(records_log, state=state)))
+        )
+        letters = stack.enter_context(closing(_log(layout.dead_letters, Log)))
         ledger = Ledger.of(Checkpoint(), ids, store, records, letters)
         audit = Audit(store, rebuilding=True)
         for fault in chain(audit.records(ledger.records), audit.letters(ledger.letters)):
@@ -60,18 +64,18 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
         stack.callback(ledger.finish_retry)
         ledger.sync()
         ledger.commit(ledger.snapshot())
-    for name in (KEPT_LETTERS, SEAL, *(f"{CHECKPOINT}{end}" for end in _SQLITE)):
+    for name in (KEPT_LETTERS, SEAL, *PLAIN, *(f"{CHECKPOINT}{end}" for end in _SQLITE)):
         state.remove(name)
     state.sync()  # first: the old database's journal must not be applied to the new one
     state.rename(REBUILT, CHECKPOINT)
     state.sync()
 
 
-def _log(path: Path) -> Log:
+def _log(path: Path, open_log: Callable[[Path, Mark], Log]) -> Log:
     """Open an output as it is: the user says that it belongs to this export."""
     with writing(path):
         status = status_of(path)
-    log = Log(path, Mark(file=identity(status) if status else ""))
+    log = open_log(path, Mark(file=identity(status) if status else ""))
     log.adopt_lines()
     return log
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from attrs import evolve, frozen
 
 from siteassist_async.export.audit import Audit
 from siteassist_async.export.checkpoint import Checkpoint, boot_id
+from siteassist_async.export.compressed_log import records_log
 from siteassist_async.export.disk import status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputChangedError, OutputError, StateError
 from siteassist_async.export.id_list import IdList, reading
@@ -35,8 +37,6 @@ from siteassist_async.export.store import Store
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
-
-    from siteassist_async.export.checkpoint import Mark
 
 
 @frozen
@@ -72,8 +72,7 @@ class Resume:
         """
         with ExitStack() as stack:
             source = stack.enter_context(self.source.open())
-            if source.identity is not None:
-                source.inspect(source.file)
+            source.inspect()
             self.layout.refuse_other_exports()
             self.layout.refuse_foreign_data(known=self.rebuild_state or self.layout.has_state())
             state = stack.enter_context(made_state(self.layout))
@@ -113,7 +112,9 @@ class Resume:
             replace_letters(self.layout, state, known.replaced, known.letters)
         known = evolve(known, identity=source.identity, staged=ids.stamp() if plain else "")
         with ExitStack() as new:
-            records = stack.enter_context(closing(Log(self.layout.output, known.records)))
+            records = stack.enter_context(
+                closing(records_log(self.layout.output, known.records, state))
+            )
             new.callback(_remove_new, records)
             letters = Log(self.layout.dead_letters, known.letters)
             new.callback(_remove_new, letters)
@@ -141,11 +142,12 @@ class Resume:
             # After a power failure lines beyond the checkpoint prove nothing, and are set aside.
             was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
+                output, letters = self.layout.output, self.layout.dead_letters
                 logs = [
-                    _proven(stack, path, mark, None if was_lost else read)
-                    for path, mark, read in (
-                        (self.layout.output, known.records, record_id),
-                        (self.layout.dead_letters, known.letters, read_letter),
+                    _proven(stack, path, open_log, None if was_lost else read)
+                    for path, open_log, read in (
+                        (output, partial(records_log, output, known.records, state), record_id),
+                        (letters, partial(Log, letters, known.letters), read_letter),
                     )
                 ]
                 for log in logs:
@@ -196,10 +198,10 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
 
 
 def _list(source: OpenSource, state: State, plain: str | None) -> IdList:
-    if plain is None:
-        return IdList(os.dup(source.file), source.name)
-    with reading(str(state.path / plain)):
-        return IdList(state.open(plain, os.O_RDONLY), source.name)
+    if source.plain is not None:
+        return IdList(os.dup(source.plain.file), source.name)
+    with reading(str(state.path / str(plain))):
+        return IdList(state.open(str(plain), os.O_RDONLY), source.name, is_staged=True)
 
 
 def _has_data(path: Path) -> bool:
@@ -209,13 +211,16 @@ def _has_data(path: Path) -> bool:
 
 
 def _proven(
-    stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object] | None
+    stack: ExitStack,
+    path: Path,
+    open_log: Callable[[], Log],
+    read: Callable[[bytes], object] | None,
 ) -> Log | None:
     """Open an output that only this export wrote; None if it is empty."""
     if not _has_data(path):
         return None
     try:
-        log = stack.enter_context(closing(Log(path, mark)))
+        log = stack.enter_context(closing(open_log()))
         log.prove(read)
     except OutputChangedError as error:
         raise foreign_data(path) from error

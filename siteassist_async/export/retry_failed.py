@@ -133,7 +133,7 @@ def _divide(
         writing(state.path / KEPT_LETTERS),
         os.fdopen(state.create(KEPT_LETTERS), "wb") as kept,
     ):
-        for line, _ in letters.own_lines():
+        for line in letters.own_lines():
             letter = decode(line)
             if keep(letter):
                 kept.write(line + b"\n")

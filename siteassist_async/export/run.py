@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ class Run:
     Args:
         fetch: Returns the record of an ID.
         limit: The maximum number of concurrent fetches.
+        most: The maximum number of IDs to fetch.
         wait: Seconds to wait during an outage.
         stopped: Whether to claim no further IDs.
     """
@@ -56,6 +58,7 @@ class Run:
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int,
+        most: int | None,
         wait: float,
         stopped: Callable[[], bool],
         clock: Clock,
@@ -65,6 +68,7 @@ class Run:
         self._limit = limit
         self._wait = wait
         self._stopped = stopped
+        self._left = math.inf if most is None else most
         self._clock = clock
         self._checkpointer = Checkpointer(ledger, clock)
         self._pool: Pool[Entry, bytes] | None = None
@@ -96,17 +100,17 @@ class Run:
                 self._ledger.finish_retry()
                 await self._checkpointer.save()
         except OutageError as outage:
-            return _concluded(outage.error)
+            return concluded(outage.error)
         except SiteAssistError as error:
             if isinstance(error, ExportError) or ends_bulk_work(error):
                 raise
-            return _concluded(error)
-        return Conclusion(Ending.STOPPED)
+            return concluded(error)
+        return Conclusion(Ending.STOPPED if self._stopped() else Ending.LIMITED)
 
     async def _pass(self) -> bool:
         """Process the current queue; returns whether all its entries have their outcome."""
         async with aclosing(self._blocks()) as blocks:
-            entries = _Entries(blocks, self._ledger, self._stopped)
+            entries = _Entries(blocks, self._ledger, self._stopped, self._left)
             self._pool = pool = Pool(
                 entries,
                 lambda entry: self._fetch(entry.id),
@@ -122,6 +126,7 @@ class Run:
                     self._checkpointer.tick()
             finally:
                 await pool.stop()
+            self._left = entries.left
         return not (self._ledger.queue.cursor.open or entries.cut_short)
 
     def _options(self) -> Options[Entry]:
@@ -164,6 +169,7 @@ class _Entries(AsyncInput["Entry"]):
 
     Attributes:
         cut_short: The run was stopped before the last entry.
+        left: How many entries may still be fetched.
     """
 
     def __init__(
@@ -171,31 +177,39 @@ class _Entries(AsyncInput["Entry"]):
         blocks: AsyncIterator[Sequence[Entry]],
         ledger: Ledger,
         stopped: Callable[[], bool],
+        left: float,
     ) -> None:
         super().__init__(blocks)
         self.cut_short = False
+        self.left = left
         self._ledger = ledger
         self._is_stopped = stopped
 
     def take(self) -> bool:
         """As `Input.take`."""
-        while not self._is_stopped():
+        while not (self._is_stopped() or self.cut_short):
             if not super().take():
                 return False
             entry = self.key
+            is_fetched = not entry.duplicate and entry.fault is None
+            if is_fetched and not self.left:
+                self.cut_short = True  # so that it is read again by the next run
+                break
             if entry.position not in self._ledger.queue.cursor.open:
                 self._ledger.claim(entry)
-            if entry.duplicate:
-                self._ledger.record_duplicate(entry)
-            elif entry.fault is not None:
+            if is_fetched:
+                self.left -= 1
+                return True
+            if entry.fault is not None:
                 self._ledger.record_failure(entry, entry.fault)
             else:
-                return True
+                self._ledger.record_duplicate(entry)
         self.cut_short = self.cut_short or not self.exhausted
         self.exhausted = True
         return False
 
 
-def _concluded(error: SiteAssistError) -> Conclusion:
+def concluded(error: SiteAssistError) -> Conclusion:
+    """Return how a run ends that an error of the API ends."""
     blocked = needs_a_person(error) or isinstance(error, CertificateError)
     return Conclusion(Ending.BLOCKED if blocked else Ending.UNREACHABLE, error)

@@ -1,52 +1,80 @@
-"""The source of an export: a file of IDs, or a column of CSV or JSON lines."""
+"""The source of an export: files of IDs, plain or compressed, as text, CSV or JSON."""
 
 from __future__ import annotations
 
 import codecs
-import csv
-import json
 import os
 import re
 import stat
-from contextlib import contextmanager
+import sys
+import zlib
+from contextlib import ExitStack, contextmanager
+from gzip import GzipFile
+from importlib import import_module
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
-from siteassist_async.codec.text import NotJsonError, parse
-from siteassist_async.errors import printable
-from siteassist_async.export.errors import InputError, UnknownColumnError
+from siteassist_async.errors import ConfigurationError, printable
+from siteassist_async.export.errors import InputError
+from siteassist_async.export.id_forms import is_id
 from siteassist_async.export.id_list import reading
+from siteassist_async.export.values import Columns, columns, must_choose, values
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable
 
 
 _HEAD = 1 << 16
 
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
 _UUID = rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_ID_AMONG_CELLS = re.compile(rb"[,;|\t] ?\"?" + _UUID + rb"|" + _UUID + rb"\"? ?[,;|\t]")
+_ROW = re.compile(
+    rb"^\{\s*\"|[,;|\t] ?\"?" + _UUID + rb"|" + _UUID + rb"\"? ?[,;|\t]"
+)  # of JSON, or with an ID among its cells
+
+_FEW = 1000
+"""Values among which there must be an ID."""
+
+
+def _files(given: Path | int | Iterable[Path | int]) -> tuple[Path | int, ...]:
+    files = (given,) if isinstance(given, Path | int) else tuple(given)
+    if not files:
+        raise ConfigurationError("a source needs a file")
+    return files
 
 
 @frozen
 class Source:
-    """A file of IDs: text with one per line, or CSV or JSON lines with the IDs in one column.
+    """Files of IDs, read one after another.
+
+    Each is plain text with one ID per line, where `#` begins a comment; CSV; JSON lines; or a JSON
+    array. It may be compressed with gzip or, if `siteassist_async[zstd]` is installed, with zstd.
+    An ID may be quoted, in braces, without dashes, a `urn:uuid:`, or the end of a URL.
 
     Attributes:
-        file: A path, or an open file descriptor: 0 is standard input.
-        column: The CSV column or JSON key that contains the IDs; None for plain text.
+        files: A path or an open file descriptor, of which 0 is standard input; or several of these.
+        column: The CSV column, or JSON key, that contains the IDs: by name, by its number from 1
+            (CSV), or by a path within objects, such as `conversation.id`. None for plain text, and
+            for an array of IDs.
+        updated: The column or key with the time at which a conversation changed, in ISO 8601. What
+            has not changed since it was exported is not fetched again. None for `updatedAt` beside
+            the IDs, if there is such a column.
+        label: The name in errors, in place of the files'.
     """
 
-    file: Path | int
+    files: tuple[Path | int, ...] = field(converter=_files)
     column: str | None = None
+    updated: str | None = None
+    label: str | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
         """The name of the source in errors."""
-        if isinstance(self.file, Path):
-            return str(self.file)
-        return "standard input" if self.file == 0 else f"file descriptor {self.file}"
+        return self.label or ", ".join(map(_name, self.files))
 
     @contextmanager
     def open(self) -> Generator[OpenSource]:
@@ -55,59 +83,86 @@ class Source:
         Raises:
             InputError: It is missing or cannot be read.
         """
-        with reading(self.name):
-            if isinstance(self.file, int):
-                file = os.dup(self.file)
-            else:
-                # Opening a named pipe would block until there is a writer, and ignore signals.
-                file = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
-                os.set_blocking(file, True)
-        try:
-            yield OpenSource(self.name, self.column, file, self._identity(file))
-        finally:
-            os.close(file)
-
-    def _identity(self, file: int) -> str | None:
-        with reading(self.name):
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode) or os.lseek(file, 0, os.SEEK_CUR):
-                return None
-        state = f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}"
-        return f"{status.st_ino}/{state}/{self.column}"
+        wanted = Columns(self.column, self.updated)
+        with ExitStack() as stack:
+            parts: list[Part] = []
+            for given in self.files:
+                name = self.label or _name(given)
+                with reading(name):
+                    if isinstance(given, int):
+                        file = os.dup(given)
+                    else:
+                        # Opening a named pipe would block until there is a writer, and ignore
+                        # signals.
+                        file = os.open(given, os.O_RDONLY | os.O_NONBLOCK)
+                    stack.callback(os.close, file)
+                    os.set_blocking(file, True)
+                parts.append(Part(name, file, _identity(name, file), wanted))
+            yield OpenSource(self.name, tuple(parts))
 
 
 @frozen
-class OpenSource:
-    """A source, open.
+class Part:
+    """One of the files of a source, open.
 
     Attributes:
-        identity: Identifies the file, its version and the column; None for what cannot be read
-            twice: a pipe, or a file that was already partly read.
+        identity: Identifies the file and its version; None for what cannot be read twice: a pipe,
+            or a file that was already partly read.
     """
 
     name: str
-    column: str | None
     file: int
     identity: str | None
+    wanted: Columns
 
-    def inspect(self, file: int) -> None:
-        """Check the beginning of a regular file that contains the source.
+    @contextmanager
+    def content(self) -> Generator[BinaryIO]:
+        """Read the file from its beginning, decompressed.
 
         Raises:
-            InputError: It is empty or not text.
+            InputError: It cannot be read or decompressed.
+        """
+        with reading(self.name), os.fdopen(os.dup(self.file), "rb") as raw:
+            raw.seek(0)
+            start = raw.peek(len(_ZSTD))
+            if start.startswith(_GZIP):
+                with _decompressing(self.name, "gzip", zlib.error), GzipFile(fileobj=raw) as file:
+                    yield cast("BinaryIO", file)
+            elif start.startswith(_ZSTD):
+                zstd = _zstd(self.name)
+                with _decompressing(self.name, "zstd", zstd.ZstdError), zstd.ZstdFile(raw) as file:
+                    yield file
+            else:
+                yield raw
+
+    def inspect(self) -> bool:
+        """Check the beginning of the file; returns whether there is anything that may be an ID.
+
+        Raises:
+            InputError: It is not text, or nothing in its beginning is an ID.
             UnknownColumnError: There is no such column; or no column was named, but there are some.
         """
-        with reading(self.name), os.fdopen(os.dup(file), "rb") as content:
-            content.seek(0)
+        with self.content() as content:
             head = content.read(_HEAD)
             self._refuse_binary(head)
-            if self.column is None:
+            if self.wanted.ids is None and not _is_array(head):
                 self._refuse_rows(head, columns(content))
-                found = len(head) == _HEAD or bool(head.removeprefix(codecs.BOM_UTF8).strip())
-            else:
-                found = next(column_values(content, self.column, self.name), None) is not None
-        if not found:
-            raise InputError("contains no IDs", path=self.name)
+            some = [value.text for value in islice(values(content, self.wanted, self.name), _FEW)]
+        if some and not any(map(is_id, some)):
+            where = "its first lines" if self.wanted.ids is None else f"column {self.wanted.ids!r}"
+            raise InputError(
+                f"has no ID in {where}: IDs are UUIDs, unlike {printable(some[0], 60)!r}",
+                path=self.name,
+            )
+        return bool(some)
+
+    def is_list(self) -> bool:
+        """Whether the file is a plain list of IDs, which can be read at any offset."""
+        if self.identity is None or self.wanted.ids is not None:
+            return False
+        with reading(self.name):
+            head = os.pread(self.file, _HEAD, 0)
+        return not (head.startswith((_GZIP, _ZSTD)) or _is_array(head))
 
     def _refuse_binary(self, head: bytes) -> None:
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -125,131 +180,80 @@ class OpenSource:
         Rows are told from plain lines by the first two, of which one may be a header.
         """
         lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
-        rows = [line.strip()[:4096] for line in lines if line.strip()][:2]
-        if found and any(row.startswith(b"{") or _ID_AMONG_CELLS.search(row) for row in rows):
-            names = ", ".join(printable(name, 40) for name in found)
-            raise UnknownColumnError(
-                f"has columns; choose the one that contains the IDs: {names}",
-                path=self.name,
-                columns=found,
-            )
+        rows = filter(None, (line[:4096].partition(b"#")[0].strip() for line in lines))
+        if found and any(map(_ROW.search, islice(rows, 2))):
+            raise must_choose(found, self.name)
 
 
-LONGEST_LINE = 1 << 24
-"""Bytes; a longer line is not kept in memory."""
+@frozen
+class OpenSource:
+    """A source, open."""
 
-_DELIMITERS = ",;\t|"
+    name: str
+    parts: tuple[Part, ...]
 
+    @property
+    def identity(self) -> str | None:
+        """Identifies the files, their versions and the columns; None if a part has none."""
+        identities = [part.identity for part in self.parts]
+        if None in identities:
+            return None
+        wanted = self.parts[0].wanted
+        return "/".join([*map(str, identities), str(wanted.ids), str(wanted.updated)])
 
-def column_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int, str]]:
-    """Yield the number of each row's last line, and the row's value in the column.
+    def inspect(self) -> None:
+        """Check the beginning of each file that can be read twice.
 
-    A file that begins with a brace is JSON lines, any other is CSV, with the delimiter that makes
-    the column appear in its header. A JSON line without a value is itself the value, so that it
-    is reported among the invalid IDs.
+        Raises:
+            InputError: As `Part.inspect`; or all of them are empty.
+        """
+        found = [part.identity is None or part.inspect() for part in self.parts]
+        if not any(found):
+            raise no_ids(self.name)
 
-    Raises:
-        UnknownColumnError: There is no such column.
-        InputError: The CSV is invalid, so that no row after it can be trusted.
-    """
-    if _first_line(file).startswith("{"):
-        return _json_values(file, column, name)
-    return _csv_values(file, column, name)
-
-
-def columns(file: BinaryIO) -> tuple[str, ...]:
-    """Return the columns of CSV or JSON lines; a list of plain words has only one."""
-    first = _first_line(file)
-    if first.startswith("{"):
-        return tuple(_object(first.encode("utf-8", "surrogateescape")))
-    rows = [tuple(_cells(first, delimiter)) for delimiter in _DELIMITERS]
-    return max(rows, key=len)
-
-
-def _first_line(file: BinaryIO) -> str:
-    """Return the first line that is not blank, and rewind the file."""
-    file.seek(0)
-    text, line = "", b"-"
-    while line and not text:
-        line = file.readline(LONGEST_LINE)
-        text = line.decode(errors="surrogateescape").strip().removeprefix("\ufeff").strip()
-    file.seek(0)
-    return text
+    @property
+    def plain(self) -> Part | None:
+        """The file, if the source is one plain list of IDs."""
+        return self.parts[0] if len(self.parts) == 1 and self.parts[0].is_list() else None
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def no_ids(name: str) -> InputError:
+    """Return the error for an empty source."""
+    return InputError("contains no IDs", path=name)
+
+
+def _name(file: Path | int) -> str:
+    if isinstance(file, Path):
+        return str(file)
+    return "standard input" if file == 0 else f"file descriptor {file}"
+
+
+def _identity(name: str, file: int) -> str | None:
+    with reading(name):
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or os.lseek(file, 0, os.SEEK_CUR):
+            return None
+    return f"{status.st_ino}/{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}"
+
+
+def _is_array(head: bytes) -> bool:
+    return head.lstrip().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
+def _zstd(name: str) -> Any:  # noqa: ANN401 - the module is another before Python 3.14
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
-    except csv.Error:  # a cell of more than 128 KiB
-        return [line]
+        return import_module(
+            "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+        )
+    except ImportError as error:
+        raise InputError(
+            "is compressed with zstd; pip install 'siteassist_async[zstd]' to read it", path=name
+        ) from error
 
 
-def _csv_values(file: BinaryIO, column: str, name: str) -> Iterator[tuple[int, str]]:
-    # The limit is 128 KiB, but other columns may contain texts. It applies to the whole process.
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-    rows = csv.reader(_lines(file, name), delimiter=_delimiter(file, column, name), strict=True)
-    index: int | None = None
+@contextmanager
+def _decompressing(name: str, kind: str, invalid: type[Exception]) -> Generator[None]:
     try:
-        for row in rows:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            if index is None:
-                index = cells.index(column)
-            else:
-                yield rows.line_num, cells[index] if index < len(cells) else ""
-    except csv.Error as error:
-        raise InputError(f"is not valid CSV in line {rows.line_num}: {error}", path=name) from error
-
-
-def _delimiter(file: BinaryIO, column: str, name: str) -> str:
-    first = _first_line(file)
-    for delimiter in _DELIMITERS:
-        if column in _cells(first, delimiter):
-            return delimiter
-    raise _unknown(column, columns(file), name)
-
-
-def _lines(file: BinaryIO, name: str) -> Iterator[str]:
-    mark = "\ufeff"
-    while line := file.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise InputError(f"has a line of more than {LONGEST_LINE} bytes", path=name)
-        yield line.decode(errors="replace").removeprefix(mark)
-        mark = ""
-
-
-def _json_values(file: BinaryIO, key: str, name: str) -> Iterator[tuple[int, str]]:
-    known = columns(file)
-    if key not in known:
-        raise _unknown(key, known, name)
-    number = 0
-    while line := file.readline(LONGEST_LINE):
-        number += 1
-        if line.strip():
-            yield number, _json_value(line, key)
-        while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            line = file.readline(LONGEST_LINE)
-
-
-def _json_value(line: bytes, key: str) -> str:
-    members = _object(line)
-    if key not in members:
-        return printable(line.decode(errors="replace").strip())
-    value = members[key]
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _object(line: bytes) -> dict[str, object]:
-    try:
-        value = parse(line)
-    except NotJsonError:
-        return {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _unknown(column: str, known: Sequence[str], name: str) -> UnknownColumnError:
-    names = ", ".join(printable(name, 40) for name in known) or "none"
-    return UnknownColumnError(
-        f"has no column {column!r}; its columns: {names}", path=name, columns=tuple(known)
-    )
+        yield
+    except (EOFError, invalid) as error:
+        raise InputError(f"is not valid {kind}: {printable(str(error))}", path=name) from error

@@ -1,21 +1,21 @@
-"""Staging: a pipe or a column is first written to a plain list of IDs, which can be reread."""
+"""Staging: an input that is not a plain list of IDs is first written to one, to be reread."""
 
 from __future__ import annotations
 
 import os
 import select
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.disk import stamp, sync_file, writing
-from siteassist_async.export.id_list import reading
-from siteassist_async.export.source import OpenSource, column_values
+from siteassist_async.export.id_list import reading, staged_line
+from siteassist_async.export.source import OpenSource, Part, no_ids
 from siteassist_async.export.state import IDS, NEW_IDS, RECEIVED, State
+from siteassist_async.export.values import values
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -58,14 +58,15 @@ class Staging:
             StoppedError: The run was stopped.
         """
         self.state.remove(NEW_IDS)
-        if self.source.identity is None:
-            return self._receive()
-        if self.source.column is None:
+        if self.source.plain is not None:
             return None
         status = self.state.status(IDS)
         if staged and status is not None and stamp(status) == staged:
             return IDS
-        self._write(NEW_IDS, self._lines(self.source.file, self.source.column))
+        self._write(NEW_IDS, self._lines())
+        written = self.state.status(NEW_IDS)
+        if written is None or not written.st_size:
+            raise no_ids(self.source.name)
         return NEW_IDS
 
     def accept(self) -> None:
@@ -73,21 +74,6 @@ class Staging:
         if self.state.status(NEW_IDS) is not None:
             self.state.rename(NEW_IDS, IDS)
             self.state.sync()
-
-    def _receive(self) -> str:
-        column = self.source.column
-        to = NEW_IDS if column is None else RECEIVED
-        self._write(to, self._pieces(self.source.file))
-        with writing(self.state.path / to):
-            received = self.state.open(to, os.O_RDONLY)
-        try:
-            self.source.inspect(received)
-            if column is not None:
-                self._write(NEW_IDS, self._lines(received, column))
-                self.state.remove(RECEIVED)
-        finally:
-            os.close(received)
-        return NEW_IDS
 
     def _write(self, name: str, pieces: Generator[bytes]) -> None:
         with (
@@ -101,25 +87,46 @@ class Staging:
                 out.write(piece)
             sync_file(out)
 
-    def _pieces(self, file: int) -> Generator[bytes]:
+    def _lines(self) -> Generator[bytes]:
+        """Yield the lines of the list; each value has the line number that it has in the source.
+
+        If there are several files, the numbers go on from one to the next.
+        """
+        line = 1
+        for part in self.source.parts:
+            with self._rereadable(part) as rereadable, rereadable.content() as content:
+                before = line - 1
+                for number, text, version in values(content, part.wanted, part.name):
+                    for _ in range(line, before + number):
+                        yield b"\n"
+                    yield staged_line(text, version)
+                    line = before + number + 1
+
+    @contextmanager
+    def _rereadable(self, part: Part) -> Generator[Part]:
+        """Return a part that can be read twice: a pipe is first written to a file."""
+        if part.identity is not None:
+            yield part
+            return
+        self._write(RECEIVED, self._pieces(part))
+        with writing(self.state.path / RECEIVED):
+            received = self.state.open(RECEIVED, os.O_RDONLY)
+        try:
+            whole = evolve(part, file=received)
+            whole.inspect()
+            yield whole
+        finally:
+            os.close(received)
+            self.state.remove(RECEIVED)
+
+    def _pieces(self, part: Part) -> Generator[bytes]:
         readable = select.poll()
-        readable.register(file, select.POLLIN)
-        with reading(self.source.name):
+        readable.register(part.file, select.POLLIN)
+        with reading(part.name):
             while True:
                 while not readable.poll(_POLL):
                     yield b""  # so that `stopped` is checked
-                piece = os.read(file, _PIECE)
+                piece = os.read(part.file, _PIECE)
                 if not piece:
                     return
                 yield piece
-
-    def _lines(self, file: int, column: str) -> Generator[bytes]:
-        """Yield the lines of the list; each value has the line number that it has in the source."""
-        line = 1
-        with reading(self.source.name), os.fdopen(os.dup(file), "rb") as content:
-            content.seek(0)
-            for number, value in column_values(content, column, self.source.name):
-                # One line, and not a blank one, whatever the value contains.
-                text = printable(value.strip()).encode() or b'""'
-                yield b"\n" * (number - line) + text + b"\n"
-                line = number + 1

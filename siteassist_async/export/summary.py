@@ -19,6 +19,8 @@ class Ending(Enum):
     """Every ID of the input is exported or failed."""
     STOPPED = "stopped"
     """It was asked to stop; the next run resumes."""
+    LIMITED = "limited"
+    """It fetched as many as it was to fetch; the next run goes on."""
     UNREACHABLE = "unreachable"
     """No usable responses: the server is down or overloaded, or a quota is used up; the next run
     resumes."""

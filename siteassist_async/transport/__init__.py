@@ -24,12 +24,13 @@ from siteassist_async.transport.aiohttp_internals import close_idle, drop
 from siteassist_async.transport.body import LARGEST_ERROR_BODY, MAX_BODY, read_body
 from siteassist_async.transport.failure import failure, scrub
 from siteassist_async.transport.home import Home, belongs_to
+from siteassist_async.transport.proxy import Proxy
 from siteassist_async.wire import Request, Response, Timeout
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Transport"]
+__all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Proxy", "Transport"]
 
 SMALLEST_MAX_BODY = LARGEST_ERROR_BODY
 """The smallest limit: bodies up to this size are read without counting bytes."""
@@ -54,10 +55,12 @@ class Transport:
         connections: int,
         session: aiohttp.ClientSession | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
         self._connections = connections
         self._tls = tls
+        self._proxy = proxy
         self._max_body = max_body
         self._users = session
         self._home: Home | None = None
@@ -130,7 +133,7 @@ class Transport:
         if before is not None and before.loop.is_running():
             raise _in_use()
         if self._users is None:
-            home = Home.of_the_client(loop, self._connections, self._tls)
+            home = Home.of_the_client(loop, self._connections, self._tls, self._proxy)
         elif belongs_to(self._users, loop):
             home = Home(loop, self._users, is_the_users=True)
         else:

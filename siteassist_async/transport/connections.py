@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
+    from siteassist_async.transport.proxy import Proxy
     from siteassist_async.wire import Request
 
 
-def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+def new_session(
+    connections: int, tls: ssl.SSLContext | None, proxy: Proxy | None
+) -> aiohttp.ClientSession:
     """Create a session that keeps no cookies and uses neither netrc nor proxy variables."""
     if aiohttp_internals.OFF_BECAUSE:
         # With the public API, unsolicited data on idle connections cannot be detected, and pooled
@@ -32,7 +35,11 @@ def new_session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientS
         )
     else:
         connector = aiohttp_internals.new_connector(connections, tls)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=None if proxy is None else proxy.url,
+    )
 
 
 class SessionPath:

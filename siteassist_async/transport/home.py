@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from siteassist_async.transport.proxy import Proxy
+
 
 class Home:
     """A session and what belongs to it, in one event loop.
@@ -36,13 +38,14 @@ class Home:
         session: aiohttp.ClientSession,
         *,
         is_the_users: bool,
+        proxy: Proxy | None = None,
     ) -> None:
         self.loop = loop
         self.session = session
         self.is_the_users = is_the_users
         self.fast = (
             None
-            if is_the_users or aiohttp_internals.OFF_BECAUSE
+            if is_the_users or proxy is not None or aiohttp_internals.OFF_BECAUSE
             else aiohttp_internals.FastPath(session)
         )
         self.path = SessionPath(session)
@@ -51,10 +54,15 @@ class Home:
 
     @classmethod
     def of_the_client(
-        cls, loop: asyncio.AbstractEventLoop, connections: int, tls: ssl.SSLContext | None
+        cls,
+        loop: asyncio.AbstractEventLoop,
+        connections: int,
+        tls: ssl.SSLContext | None,
+        proxy: Proxy | None,
     ) -> Home:
         """Create a home with a session of the client's own."""
-        return cls(loop, new_session(connections, tls), is_the_users=False)
+        session = new_session(connections, tls, proxy)
+        return cls(loop, session, is_the_users=False, proxy=proxy)
 
     async def settle_in(self) -> None:
         """Arrange that the client's own session is closed when `asyncio.run` ends."""

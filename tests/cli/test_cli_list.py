@@ -175,6 +175,36 @@ def test_output_that_cannot_be_written(
         assert advice.endswith("siteassist list --offset 0")
 
 
+def test_a_reader_that_has_gone(
+    api: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no error to tell."""
+
+    def fail(_: str) -> int:
+        raise BrokenPipeError
+
+    gone = io.StringIO()
+    monkeypatch.setattr(gone, "write", fail)
+    monkeypatch.setattr(sys, "stdout", gone)
+    assert main(["list"]) == 141
+    assert capsys.readouterr().err == ""
+    assert api.counters.requests == 1
+
+
+def test_an_interruption(api: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was printed is whole pages."""
+
+    def interrupt(response: StubResponse) -> StubResponse:
+        os.kill(os.getpid(), signal.SIGINT)
+        return evolve(response, delay=3600)
+
+    api.script_pages(Status(200), Status(200), interrupt)
+    assert main(["list", "--status", "open"]) == 3
+    said = capsys.readouterr()
+    assert said.err.endswith("siteassist list --status open --offset 200\n")
+    assert f"interrupted; {len(said.out.splitlines())} listed" in said.err
+
+
 def test_a_pipe_whose_reader_has_enough(api: Emulator) -> None:
     """It ends as a program does that SIGPIPE ends, and complains about nothing."""
     environ = {"SITEASSIST_TOKEN": TOKEN, "SITEASSIST_BASE_URL": api.url}

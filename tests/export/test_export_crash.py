@@ -174,7 +174,7 @@ lines = st.lists(st.sampled_from([*IDS, *IDS, IDS[0].upper(), "", "none", "x" * 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
-    lines=lines.filter(any),
+    lines=lines.filter(lambda lines: any(len(line) == 36 for line in lines)),
     history=st.lists(crashes, max_size=4),
     limit=st.integers(1, 10),
     seconds=st.floats(0, 1.5),

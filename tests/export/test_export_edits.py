@@ -230,7 +230,7 @@ async def test_an_input_may_grow_while_it_is_read(bench: Workbench) -> None:
     bench.check(ids)
 
 
-@pytest.mark.parametrize("before", [[], ["none"], [*IDS[:40], "a8b2", "none"]])
+@pytest.mark.parametrize("before", [IDS[:1], ["none", IDS[0]], [*IDS[:40], "a8b2", "none"]])
 async def test_a_half_written_last_line_is_asked_for_once_it_is_whole(
     bench: Workbench, before: list[str]
 ) -> None:

@@ -12,11 +12,13 @@ import pytest
 from siteassist_async.errors import (
     AuthenticationError,
     BadGatewayError,
+    ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProxyError,
     RateLimitError,
     SiteAssistError,
     TimedOutError,
@@ -116,12 +118,12 @@ async def test_a_dead_letter_is_safe_to_print_and_complete(bench: Workbench) -> 
 
 async def test_an_id_that_is_none_is_named_with_its_line(bench: Workbench) -> None:
     """The dead letter shows what stands in the input, and where; no request is made for it."""
-    bench.write(["", "\x1b]0;x", "a" * 300])
+    bench.write(["", "\x1b]0;x", "a" * 300, *new_ids(1)])
     summary = await bench.finish()
     first, second = bench.letters()
     assert (first["id"], first["line"], first["reason"]) == ("\\x1b]0;x", 2, "invalid id")
     assert (len(second["id"]), second["line"]) == (200, 3)
-    assert (summary.counts.invalid, bench.api.asked) == (2, [])
+    assert (summary.counts.invalid, bench.api.asked) == (2, new_ids(1))
 
 
 @pytest.mark.parametrize("error", [AuthenticationError("x"), PaymentRequiredError("x")])
@@ -145,6 +147,37 @@ async def test_a_refusal_that_ends_all_ends_the_run(
     bench.api.otherwise = None
     await bench.finish()
     bench.check(ids)
+
+
+async def test_a_client_that_is_closed_is_raised(bench: Workbench) -> None:
+    """It is no outage and no conclusion about the API; the job can be resumed."""
+    ids = new_ids(50)
+    bench.write(ids)
+
+    def close(conversation_id: str) -> None:
+        if conversation_id == ids[20]:
+            bench.api.otherwise = ClientClosedError("the client is closed")
+
+    bench.api.each = close
+    with pytest.raises(ClientClosedError):
+        await bench.run()
+    bench.api.each = lambda _: None
+    bench.api.otherwise = None
+    await bench.finish()
+    bench.check(ids)
+
+
+@pytest.mark.parametrize(
+    ("status", "ending"), [(407, Ending.BLOCKED), (403, Ending.BLOCKED), (502, Ending.UNREACHABLE)]
+)
+async def test_a_proxy_that_lets_nobody_through_ends_the_run(
+    bench: Workbench, status: int, ending: Ending
+) -> None:
+    """At once, where only a person can do something about it."""
+    bench.write(new_ids(50))
+    bench.api.otherwise = ProxyError(status)
+    assert (await bench.run()).ending is ending
+    assert (bench.clock.now() < 1) is (ending is Ending.BLOCKED)
 
 
 async def test_new_files_are_their_owners(bench: Workbench) -> None:

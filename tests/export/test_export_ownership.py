@@ -384,7 +384,7 @@ async def test_no_link_in_the_state_is_followed(bench: Workbench, name: str, *, 
 
 async def test_dead_letters_that_are_a_link_are_refused(bench: Workbench) -> None:
     """An output that is a link was named by its user; the dead letters were not."""
-    bench.write(["none"])
+    bench.write(["none", IDS[0]])
     precious = bench.folder / "precious"
     precious.touch()
     bench.dead_letters.symlink_to(precious)
@@ -427,7 +427,8 @@ async def test_dead_letters_are_replaced_by_those_kept_only_where_both_are_ours(
 
 async def test_a_refused_resume_leaves_no_file(bench: Workbench) -> None:
     """An empty output beside changed dead letters would look like a run that had begun."""
-    bench.write(["none"])
+    bench.write(["none", IDS[0]])
+    bench.api.errors[IDS[0]] = missing(IDS[0])
     await bench.finish()
     assert bench.output.read_bytes() == b""
     bench.output.unlink()

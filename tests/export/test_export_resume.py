@@ -14,6 +14,7 @@ from siteassist_async.export import (
     Ending,
     ExitCode,
     InputChangedError,
+    InputError,
     OutputChangedError,
     OutputError,
     OutputExistsError,
@@ -310,7 +311,7 @@ async def test_a_column_is_read_once(bench: Workbench) -> None:
     bench.input.write_text("\n".join(["id,x", *(f"{i},1" for i in IDS)]))
     summary = await bench.run(source)
     assert (summary.exported, summary.progress.already_there) == (20, 10)
-    with pytest.raises(InputChangedError):
+    with pytest.raises(InputError, match=r"no ID in column 'x': IDs are UUIDs, unlike '1'"):
         await bench.run(Source(bench.input, "x"))
     (bench.state / "ids.txt").unlink()
     assert (await bench.run(source)).progress.already_there == 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
 import io
 import os
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from backports import zstd
 
 from siteassist_async.export import (
     Ending,
@@ -22,7 +24,7 @@ from siteassist_async.export import (
     UnknownColumnError,
     exit_code,
 )
-from siteassist_async.export.source import LONGEST_LINE, columns
+from siteassist_async.export.values import LONGEST_LINE, columns
 
 from .export_fakes import new_ids
 
@@ -45,7 +47,50 @@ LISTS: dict[str, tuple[bytes, str | None, list[str], int]] = {
     "upper case": (f"{A.upper()}\n".encode(), None, [A], 0),
     "no id among ids": (f"{A}\nid\n{B}\n".encode(), None, [A, B], 1),
     "a broken character": (f"{A}\n".encode() * 1 + b"x" * 70000 + b"\xff\n", None, [A], 1),
-    "a quoted id": (f'"{A}"\n{B}\n'.encode(), None, [B], 1),
+    "comments": (f"# ids\n{A} # one\n  #\n{B}\t# two\n".encode(), None, [A, B], 0),
+    "no comment": (f"{A}#\n{B}\n".encode(), None, [B], 1),
+    "quotes": (f"\"{A}\"\n\u201c{B}\u201d\n`'{C}'`\n".encode(), None, [A, B, C], 0),
+    "half of a quote": (f'"{A}\n{B}\'\n{C}\n""\n'.encode(), None, [C], 3),
+    "braces": (f"{{{A}}}\n({B})\n<{C}>\n".encode(), None, [A, B, C], 0),
+    "no dashes": (f"{A.replace('-', '')}\n{B.replace('-', '', 1)}\n".encode(), None, [A], 1),
+    "URNs": (f"urn:uuid:{A}\nURN:UUID:{B.upper()}\n{C}\n".encode(), None, [A, B, C], 0),
+    "URLs": (
+        f"https://app.example/c/{A}\n{{http://x/?id={B}}}\nhttps://x/y/{C}/\nx/{A}\n".encode(),
+        None,
+        [A, B, C],
+        1,
+    ),
+    "an array": (f' \ufeff[ "{A}",\n"{B}" ,7]\n\n'.encode(), None, [A, B], 1),
+    "an array of objects": (
+        f'[{{"x":{{"id":"{A}"}}}}, {{"x":{{"id":"{B}"}},"y":"\\ud800"}}, 5, {{"x":1}}]'.encode(),
+        "x.id",
+        [A, B],
+        2,
+    ),
+    "a long element": (
+        f'[{{"x":"{"é" * 200_000}","id":"{A}"}},{{"id":"{B}"}}]'.encode(),
+        "id",
+        [A, B],
+        0,
+    ),
+    "a nested key": (
+        f'{{"a":{{"b":{{"c":"{A}"}}}}}}\n{{"a":{{"b":7}}}}\n{{"a.b.c":"{B}"}}'.encode(),
+        "a.b.c",
+        [A, B],
+        1,
+    ),
+    "a column by number": (f"name;id\nx;{A}\ny;{B}\nz\n".encode(), "2", [A, B], 1),
+    "a number without a header": (f"x,y|z,{A}\n1,2,{B}\n".encode(), "3", [A, B], 0),
+    "a number and a first row": (f"x;1,{A}\ny;2,{B}\n".encode(), "2", [A, B], 0),
+    "the only column by number": (f"{A}\n{B}\n".encode(), "1", [A, B], 0),
+    "a name that is a number": (f"1,2\n{A},{B}\n".encode(), "2", [B], 0),
+    "gzip": (
+        gzip.compress(f"# x\n{A}\n".encode()) + gzip.compress(f"{B}\n".encode()),
+        None,
+        [A, B],
+        0,
+    ),
+    "zstd": (zstd.compress(f"id,x\n{A},1\n{B},2\n".encode()), "id", [A, B], 0),
     "no brace for JSON": (f"{{\n{B}\n".encode(), None, [B], 1),
     "a line of a megabyte": (f"{A}\n{'x' * 2**20}\n{B}\n".encode(), None, [A, B], 1),
     "a long line at the end": (f"{A}\n{'x' * 40000}".encode(), None, [A], 1),
@@ -151,7 +196,40 @@ FAULTS: dict[str, tuple[bytes, str | None, str]] = {
     "empty with a column": (b"", "id", "has no column 'id'; its columns: none"),
     "UTF-16": (A.encode("utf-16"), None, "is UTF-16; save it as UTF-8"),
     "UTF-16 without a mark": (A.encode("utf-16-le"), None, "is not text: it contains NUL bytes"),
-    "compressed": (b"\x1f\x8b\x08", None, "is not UTF-8 text"),
+    "half of gzip": (gzip.compress(A.encode())[:-9], None, "is not valid gzip"),
+    "broken gzip": (gzip.compress(A.encode())[:11] + b"\xff" * 9, None, "is not valid gzip"),
+    "no gzip": (b"\x1f\x8b\x08", None, "is not valid gzip"),
+    "half of zstd": (zstd.compress(A.encode())[:-9], None, "is not valid zstd"),
+    "broken zstd": (zstd.compress(b"x" * 999)[:6] + b"\xff" * 20, None, "is not valid zstd"),
+    "another compression": (b"BZh91AY&SY\xae", None, "is not UTF-8 text"),
+    "compressed UTF-16": (gzip.compress(A.encode("utf-16")), None, "is UTF-16"),
+    "words": (b"one\ntw\x1bo\n", None, "no ID in its first lines: IDs are UUIDs, unlike 'one'"),
+    "an escape": (b"\x1b[2J\n", None, "IDs are UUIDs, unlike '\\\\x1b[2J'"),
+    "words in a column": (
+        b"id,x\n1,a\n2,b\n",
+        "id",
+        "no ID in column 'id': IDs are UUIDs, unlike '1'",
+    ),
+    "words in gzip": (gzip.compress(b"one\n"), None, "unlike 'one'"),
+    "a number beyond": (f"id,x\n{A},1\n".encode(), "3", "has no column '3'; its columns: id, x"),
+    "no column 0": (f"id,x\n{A},1\n".encode(), "0", "has no column '0'"),
+    "another path": (
+        f'{{"a":{{"b":"{A}"}}}}\n'.encode(),
+        "a.c",
+        "has no column 'a.c'; its columns: a, a.b",
+    ),
+    "an empty array": (b"[ ]", None, "contains no IDs"),
+    "an array of objects as text": (f'[{{"a":"{A}"}}]'.encode(), None, "contains the IDs: a"),
+    "an array of strings with a column": (f'["{A}"]'.encode(), "id", "has no column 'id'"),
+    "an array cut": (f'["{A}", "{B}'.encode(), None, "not valid JSON at element 2 of its array"),
+    "an array without its end": (f'["{A}"'.encode(), None, "not valid JSON at element 1"),
+    "an array of too many commas": (f'["{A}",]'.encode(), None, "not valid JSON at element 2"),
+    "an array of too deep nesting": (
+        f'["{A}",{"[" * 100_000}'.encode(),
+        None,
+        "not valid JSON at element 2",
+    ),
+    "two arrays": (f'["{A}"]["{B}"]'.encode(), None, "has more after its JSON array"),
     "Latin 1": ("id,n\u00e4me\n".encode("latin-1"), "id", "is not UTF-8 text"),
     "another column": (b"a,b\n1,2\n", "id", "has no column 'id'; its columns: a, b"),
     "another key": (b'{"a":1,"b\\u001b":2}\n', "id", "its columns: a, b\\x1b"),
