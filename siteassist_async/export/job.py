@@ -60,6 +60,9 @@ class ExportJob:
             for an ID that failed for a reason that may not be its own; and after 20 failures in
             a row for one that succeeded before, to find out whether the server is the cause.
         limit: The maximum number of concurrent fetches.
+        hidden: Write the records to a file in the state folder (`records`) instead of `output`,
+            which they are to be converted to by `siteassist_async.formats.convert`. The dead
+            letters are in `conversations.parquet.failed.jsonl` then.
         most: The maximum number of IDs to fetch in this run; the next one goes on after them.
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
@@ -82,6 +85,7 @@ class ExportJob:
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int = 32,
+        hidden: bool = False,
         most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
@@ -98,7 +102,7 @@ class ExportJob:
             check_ids(source)
         self._source = source
         self._most = most
-        self._layout = Layout.of(output)
+        self._layout = Layout.of(output, hidden=hidden)
         self._resume = partial(
             Resume,
             layout=self._layout,
@@ -157,6 +161,11 @@ class ExportJob:
             conclusion = await run.execute()
             ledger.letters.remove_empty()
         return self._summary(conclusion)
+
+    @property
+    def records(self) -> Path:
+        """The file that the records are written to."""
+        return self._layout.records
 
     async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
         output, stopped = self._layout.output, self._is_stopped

@@ -46,7 +46,7 @@ def rebuild(layout: Layout, state: State, ids: IdList) -> None:
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(state.check_database(REBUILT))))
         records = stack.enter_context(
-            closing(_log(layout.output, partial(records_log, state=state)))
+            closing(_log(layout.records, partial(records_log, state=state)))
         )
         letters = stack.enter_context(closing(_log(layout.dead_letters, Log)))
         ledger = Ledger.of(Checkpoint(), ids, store, records, letters)

@@ -113,7 +113,7 @@ class Resume:
         known = evolve(known, identity=source.identity, staged=ids.stamp() if plain else "")
         with ExitStack() as new:
             records = stack.enter_context(
-                closing(records_log(self.layout.output, known.records, state))
+                closing(records_log(self.layout.records, known.records, state))
             )
             new.callback(_remove_new, records)
             letters = Log(self.layout.dead_letters, known.letters)
@@ -136,13 +136,13 @@ class Resume:
         Raises:
             OutputExistsError: A file may not belong to this export.
         """
-        if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
+        if _has_data(self.layout.records) or _has_data(self.layout.dead_letters):
             with closing(Store(state.check_database(CHECKPOINT))) as store:
                 known = store.load() or Checkpoint()
             # After a power failure lines beyond the checkpoint prove nothing, and are set aside.
             was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
-                output, letters = self.layout.output, self.layout.dead_letters
+                output, letters = self.layout.records, self.layout.dead_letters
                 logs = [
                     _proven(stack, path, open_log, None if was_lost else read)
                     for path, open_log, read in (
@@ -154,8 +154,12 @@ class Resume:
                     if log is not None:
                         log.drop_rest()
                         log.remove()
-            sync_folder(self.layout.output.parent)
+            self._sync_folders()
         state.discard()
+
+    def _sync_folders(self) -> None:
+        for folder in {self.layout.records.parent, self.layout.dead_letters.parent}:
+            sync_folder(folder)
 
     def _catch_up(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
         ids = ledger.input.ids
@@ -169,7 +173,7 @@ class Resume:
             reopen_half_line(ledger, self.layout, state)
             ids.end = None
         if not (ledger.records.offset and ledger.letters.offset):  # the files may be new
-            sync_folder(self.layout.output.parent)
+            self._sync_folders()
         # After a kill the last checkpoint is still valid, and the next one is due within a second.
         was_killed = known.boot and known.boot == boot_id() and not known.clean
         if not was_killed:

@@ -72,14 +72,14 @@ def verify(output: Path) -> Verified:
             letters = state.path / KEPT_LETTERS
         faults = chain(
             _faults(
-                layout.output,
+                layout.records,
                 known.records,
                 audit.records,
                 partial(records_log, state=state),
                 ended=known.clean,
             ),
             _faults(letters, known.letters, audit.letters, Log, ended=known.clean),
-            audit.disagreements(known.counts, layout.output, letters),
+            audit.disagreements(known.counts, layout.records, letters),
         )
         found = tuple(islice(faults, MAX_FAULTS))
     return Verified(
