@@ -186,7 +186,7 @@ def test_a_short_word_is_no_token(
         ["get", ID, "\x1b[2J\x07"],
         ["get", ID, "--\x1b]0;title\x07"],
         ["\x1b[31m"],
-        ["export", "ids.txt", "-o", "\x1b[2J/"],
+        ["export", "ids.txt", "-o", "\x1b[2J/.."],
         ["get", ID, "--deadline", "\x9b2J\u202e\udcff"],
     ],
 )
