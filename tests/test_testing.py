@@ -89,7 +89,7 @@ def test_what_fails_where_something_is_wrong(pytester: pytest.Pytester) -> None:
                     self.assertIn("http://127.0.0.1", emulator.url)
         """
     )
-    result = pytester.runpytest_subprocess("-q", "-p", "no:randomly", "-n", "2")
+    result = pytester.runpytest_inprocess("-q", "-p", "no:randomly", "-n", "0")
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(
         [f"*scripted faults that no request met: {{'{ID}': 2, 'pages': 1}}"]
