@@ -57,6 +57,8 @@ class ExportOptions(ConnectionOptions):
     wait: float
     restart: bool
     retry_failed: bool
+    refresh: str | None
+    any_input: bool
     rebuild_state: bool
     quiet: bool
     json: bool
@@ -151,6 +153,8 @@ def _add_export(parser: ArgumentParser) -> None:
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
+    add("--refresh", choices=["open"], help=texts.REFRESH)
+    add("--any-input", action="store_true", help=texts.ANY_INPUT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)

@@ -71,6 +71,11 @@ UPDATED_COLUMN = (
 )
 LIMIT = "fetch at most N conversations, then stop; run again for the next N"
 RETRY_FAILED = "retry the IDs in the dead letters first"
+REFRESH = "fetch those conversations again, first, that were open when they were exported"
+ANY_INPUT = (
+    "accept an INPUT that shares few IDs with the earlier one; otherwise it must have half of the "
+    "IDs that were exported, or half of its own must have been"
+)
 RESTART = "discard earlier results of this export and start over"
 REBUILD_STATE = (
     "rebuild the export's state from OUTPUT, its dead letters and INPUT, then resume: if the "

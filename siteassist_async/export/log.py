@@ -125,9 +125,9 @@ class Log:
                 end += len(line)
                 yield line[:-1], end
 
-    def own_lines(self) -> Iterator[tuple[bytes, int]]:
-        """Yield this export's lines and their ends."""
-        yield from takewhile(lambda found: found[1] <= self.offset, self.lines(0))
+    def own_lines(self, start: int = 0) -> Iterator[tuple[bytes, int]]:
+        """Yield this export's lines from `start` on, and their ends."""
+        yield from takewhile(lambda found: found[1] <= self.offset, self.lines(start))
 
     def adopt(self, end: int) -> None:
         """Accept the content up to `end` as this export's."""
