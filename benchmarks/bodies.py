@@ -21,6 +21,18 @@ def body(conversation_id: str, messages: int) -> bytes:
     return msgspec.json.encode(conversation(conversation_id, messages=messages))
 
 
+def list_body(total: int, page: int, offset: str) -> bytes:
+    """A page of conversations; `offset` stands in it where the offset is, and in the ids."""
+    data: list[dict[str, Any]] = []
+    for number, conversation_id in enumerate(conversation_ids(page)):
+        listed: dict[str, Any] = conversation(conversation_id, spelling="current")
+        messages = listed.pop("messages")
+        last = messages[-1] if messages else None
+        data.append({**listed, "id": f"{offset}-{number}", "lastMessage": last})
+    whole = {"object": "list", "total": total, "limit": page, "offset": 0, "data": data}
+    return msgspec.json.encode(whole).replace(b'"offset":0', f'"offset":{offset}'.encode())
+
+
 def bodies(messages: int) -> list[bytes]:
     """Some conversations of one size: fewer of the large, so that all sizes fit the same cache."""
     some = conversation_ids(max(1, min(16, 400 // (messages + 1))))

@@ -28,7 +28,7 @@ from outcome import Outcome, Table, Target, parse, publish
 from rounds import Effort, Results, Spent, Stopwatch, play, repetitions
 
 from siteassist_async.codec import decode_conversation
-from siteassist_async.codec.fast import FastDecoder
+from siteassist_async.codec.fast import ConversationShape, FastDecoder
 from siteassist_async.errors import UnusableResponseError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _odd() -> list[Decoder]:
 
 
 def _learning() -> Decode:
-    return FastDecoder().decode  # one of its own, for it learns names
+    return FastDecoder(ConversationShape()).decode  # one of its own, for it learns names
 
 
 def _times(results: Mapping[int, Results]) -> dict[str, list[float | None]]:

@@ -15,15 +15,16 @@ from contextlib import AsyncExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import machine
 from attrs import frozen
-from bodies import around_id, body, ids
+from bodies import around_id, body, ids, list_body
 
 from siteassist_async.emulator import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
 TOKEN = "sk_emulator"
 
@@ -57,7 +58,7 @@ class Site:
 
 @frozen
 class Server:
-    """What is listening, and where it serves conversations of each size."""
+    """What is listening, and where it serves conversations of each size, or a list of them (0)."""
 
     kind: str
     sites: dict[int, Site]
@@ -66,15 +67,32 @@ class Server:
 @contextmanager
 def serving(sizes: Sequence[int], *, tls: bool = False) -> Generator[Server]:
     """Serve conversations of these numbers of messages until the block is left, however it is."""
-    binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    binary = _find_nginx()
     if tls and not binary:
         raise SystemExit("TLS needs nginx")
-    with _nginx(binary, sizes, tls=tls) if binary else _emulators(sizes) as server:
+    locations = {size: _location(size) for size in sizes}
+    with _nginx(binary, locations, tls=tls) if binary else _emulators(sizes) as server:
         yield server
 
 
 @contextmanager
-def _nginx(binary: str, sizes: Sequence[int], *, tls: bool) -> Generator[Server]:
+def listing(count: int, page: int) -> Generator[Server]:
+    """Serve a list of so many conversations, in pages of this length, at the site 0."""
+    binary = _find_nginx()
+    with (
+        _nginx(binary, {0: _list_location(count, page)}, tls=False)
+        if binary
+        else _emulators([0], conversations=count)
+    ) as server:
+        yield server
+
+
+def _find_nginx() -> str | None:
+    return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+@contextmanager
+def _nginx(binary: str, locations: Mapping[int, str], *, tls: bool) -> Generator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
         config = Path(folder, "nginx.conf")
@@ -82,7 +100,7 @@ def _nginx(binary: str, sizes: Sequence[int], *, tls: bool) -> Generator[Server]
             folder=folder,
             port=port,
             tls=_TLS.format(folder=folder) if tls else "",
-            locations="\n".join(_location(size) for size in sizes),
+            locations="\n".join(locations.values()),
         )
         config.write_bytes(text.encode("utf-8", "surrogateescape"))
         context = _certified(Path(folder)) if tls else None
@@ -92,7 +110,7 @@ def _nginx(binary: str, sizes: Sequence[int], *, tls: bool) -> Generator[Server]
             shown = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True)
             kind = shown.stderr.strip().rpartition(": ")[2]
             url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-            sites = {size: Site(f"{url}/m{size}", context) for size in sizes}
+            sites = {size: Site(f"{url}/m{size}", context) for size in locations}
             yield Server(f"{kind}{' and TLS' if tls else ''}", sites)
 
 
@@ -109,21 +127,29 @@ def _certified(folder: Path) -> ssl.SSLContext:
 
 def _location(size: int) -> str:
     example = next(ids(1))
+    path = f"~ ^/m{size}/conversations/(?<id>[-0-9a-f]+)$"
+    return _answer(path, around_id(body(example, size), example), "$id")
+
+
+def _list_location(count: int, page: int) -> str:
+    # The ids of a page are those of the first one, after the offset that is asked for.
+    example = list_body(count, page, "OFFSET")
+    return _answer("= /m0/conversations", around_id(example, "OFFSET"), "$arg_offset")
+
+
+def _answer(path: str, pieces: Iterable[bytes], between: str) -> str:
+    number = 0
     settings: list[str] = []
     words: list[str] = []
-    for piece in around_id(body(example, size), example):
+    for piece in pieces:
         for start in range(0, len(piece), _LONGEST_WORD):
-            name = f"$p{size}_{len(settings)}"
+            name = f"$p{crc32(path.encode()):x}_{number}"
+            number += 1
             settings.append(f"set {name} '{_quoted(piece[start : start + _LONGEST_WORD])}';")
             words.append(name)
-        words.append("$id")
+        words.append(between)
     return "\n".join(
-        [
-            f"location ~ ^/m{size}/conversations/(?<id>[-0-9a-f]+)$ {{",
-            *settings,
-            f'return 200 "{"".join(words[:-1])}";',
-            "}",
-        ]
+        [f"location {path} {{", *settings, f'return 200 "{"".join(words[:-1])}";', "}"]
     )
 
 
@@ -134,8 +160,8 @@ def _quoted(piece: bytes) -> str:
 
 
 @contextmanager
-def _emulators(sizes: Sequence[int]) -> Generator[Server]:
-    command = [sys.executable, __file__, *map(str, sizes)]
+def _emulators(sizes: Sequence[int], conversations: int = 0) -> Generator[Server]:
+    command = [sys.executable, __file__, str(conversations), *map(str, sizes)]
     with _running(command) as process:
         assert process.stdout is not None
         urls = process.stdout.readline().decode().split()
@@ -176,12 +202,17 @@ def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"nginx ended with {process.returncode}")
 
 
-async def _emulate(sizes: Sequence[int]) -> None:
+async def _emulate(conversations: int, *sizes: int) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AsyncExitStack() as stack:
         for size in sizes:
-            emulator = Emulator(token=TOKEN, messages=size)
+            emulator = Emulator(
+                token=TOKEN,
+                messages=None if conversations else size,
+                conversations=conversations,
+                spelling="current" if conversations else "documented",
+            )
             await stack.enter_async_context(emulator)
             print(emulator.url, end=" ")
         print(flush=True)
@@ -189,4 +220,4 @@ async def _emulate(sizes: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_emulate([int(size) for size in sys.argv[1:]]))
+    asyncio.run(_emulate(*map(int, sys.argv[1:])))

@@ -19,6 +19,7 @@ from siteassist_async.conversations import Conversations
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.events import Event, EventStream, Listener
 from siteassist_async.logs import log_call
+from siteassist_async.messages import Messages
 from siteassist_async.middleware.auth import Auth, HiddenToken, Token
 from siteassist_async.middleware.decode import Decode, RaiseForStatus
 from siteassist_async.middleware.pacing import Pacing
@@ -27,7 +28,16 @@ from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.pacing import Pacer, pacer_for
 from siteassist_async.transport import MAX_BODY, SMALLEST_MAX_BODY, Proxy, Transport
 from siteassist_async.version import __version__
-from siteassist_async.wire import Middleware, Operation, Request, T, Timeout, chain, path_of
+from siteassist_async.wire import (
+    Middleware,
+    Operation,
+    Request,
+    T,
+    Timeout,
+    chain,
+    merged,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -190,6 +200,7 @@ class SiteAssist:
             clock=self._clock,
             emit=self._events.emit,
         )
+        self._messages = Messages(self.request)
         return self
 
     # Properties rather than attributes, so that `help` and `create_autospec` see them.
@@ -198,6 +209,11 @@ class SiteAssist:
     def conversations(self) -> Conversations:
         """The conversations of the project."""
         return self._conversations
+
+    @property
+    def messages(self) -> Messages:
+        """The messages of conversations."""
+        return self._messages
 
     @property
     def pacer(self) -> Pacer:
@@ -255,8 +271,9 @@ class SiteAssist:
                 the same subject as one resource, which the API may throttle on its own; events and
                 logs name it.
             query: Query parameters; True is sent as "true".
-            json: The JSON body: anything that `json.dumps` accepts, and attrs instances.
-            headers: Additional headers; they replace default headers of the same name.
+            json: The JSON body: plain values, and what msgspec can encode, such as datetimes, UUIDs
+                and attrs instances.
+            headers: Additional headers; they replace default headers of the same name, in any case.
             bulk: Whether the call is part of bulk work: it waits for as long as the API asks, and
                 interactive calls go first.
 
@@ -265,10 +282,10 @@ class SiteAssist:
             SiteAssistError: The errors of `conversations.get`, as the response requires.
         """
         options = self._options
-        own = _HEADERS if headers is None else {**_HEADERS, **headers}
+        own = _HEADERS if headers is None else merged(_HEADERS, headers)
         body = None
         if json is not None:
-            body, own = encode_body(json), {**own, "Content-Type": "application/json"}
+            body, own = encode_body(json), merged({"Content-Type": "application/json"}, own)
         request = Request(
             operation.method,
             self._base_url + path_of(operation.path, subject, query),

@@ -1,40 +1,40 @@
-"""The conversations resource: fetch one conversation, or any number of them."""
+"""The conversations resource: fetch one conversation or any number of them, and list them."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from contextlib import aclosing
+from datetime import datetime
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from attrs import frozen
 
 from siteassist_async.bulk import Options, each
-from siteassist_async.codec import check_requested, decode_requested, record_requested
+from siteassist_async.codec import (
+    check_requested,
+    decode_requested,
+    decode_summaries,
+    order_name,
+    record_requested,
+)
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.ids import parse_id
-from siteassist_async.models import Conversation
+from siteassist_async.listing import Anything, Complete, Listing, Sent, one_of, whole
+from siteassist_async.models import Conversation, ConversationSummary
 from siteassist_async.outage import WAIT
 from siteassist_async.parking import parking
-from siteassist_async.wire import Operation, Response, T
+from siteassist_async.wire import Operation, Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 
     from siteassist_async.clock import Clock
     from siteassist_async.events import Event
-
-
-class MakeRequest(Protocol):
-    """`SiteAssist.request`."""
-
-    def __call__(
-        self, operation: Operation[T], subject: str, *, bulk: bool = False
-    ) -> Awaitable[T]:
-        """Make a request with the client's options; the deadline starts now."""
-        ...
+    from siteassist_async.wire import MakeRequest
 
 
 def _conversation(response: Response, conversation_id: str) -> Conversation:
@@ -54,12 +54,37 @@ def _weighed(response: Response, conversation_id: str) -> tuple[Conversation, in
     return decode_requested(response.body, conversation_id), len(response.body)
 
 
+def _page(response: Response, _: str) -> Sent[ConversationSummary]:
+    page = decode_summaries(response.body)
+    return Sent(page.data, page.total, page.offset)
+
+
 # One endpoint, and the ways to read its response.
 _GET = "conversations.get", "GET", "/conversations/{id}"
 GET = Operation(*_GET, _conversation)
 GET_RAW = Operation(*_GET, _checked)
 GET_RECORD = Operation(*_GET, _record)
 GET_WEIGHED = Operation(*_GET, _weighed)
+
+LIST = Operation("conversations.list", "GET", "/conversations", _page)
+
+ListedStatus = Literal["open", "closed"]
+"""A status that conversations can be listed by."""
+
+OrderBy = Literal[
+    "id",
+    "created_at",
+    "updated_at",
+    "last_interaction_at",
+    "status",
+    "closed_at",
+    "is_human_handled",
+    "title",
+]
+"""An attribute that conversations can be listed in the order of."""
+
+MOST_SUMMARIES = 100
+"""The documented maximum of conversations in one page."""
 
 
 @frozen
@@ -169,6 +194,96 @@ class Conversations:
             )
         return self._get_many(ids, ordered=ordered, wait=wait)
 
+    def list(  # noqa: PLR0913 - the documented parameters, each by its name
+        self,
+        *,
+        status: ListedStatus | None = None,
+        order_by: OrderBy | None = None,
+        descending: bool | None = None,
+        limit: int | None = None,
+        page_size: int = MOST_SUMMARIES,
+        offset: int = 0,
+    ) -> Listing[ConversationSummary]:
+        """List conversations as a screen shows them: by default, the latest interaction first.
+
+        In most orders, conversations change places while they are listed, so that some come twice
+        and others are missed. Use `every` to get all of them.
+
+        Args:
+            status: Only those with this status.
+            order_by: None for the API's default, the last interaction.
+            descending: None for the API's default, which is True.
+            limit: Maximum number of conversations in all.
+            page_size: Conversations per request, up to 100.
+            offset: Conversations to skip.
+
+        Raises:
+            ConfigurationError: An argument is invalid. All other errors are raised as the listing
+                is read, with `next_offset`.
+        """
+        query: dict[str, str] = {}
+        if status is not None:
+            query["status"] = one_of("status", status, ListedStatus)
+        if order_by is not None:
+            query["orderBy"] = order_name(one_of("order_by", order_by, OrderBy))
+        if descending is not None:
+            query["orderDir"] = "desc" if descending else "asc"
+        return Listing(
+            partial(self._list, query, bulk=False),
+            Anything[ConversationSummary],
+            page_size=whole("page_size", page_size, 1, MOST_SUMMARIES),
+            offset=whole("offset", offset, 0),
+            limit=None if limit is None else whole("limit", limit, 0),
+            at_once=self._concurrency,
+        )
+
+    def every(
+        self,
+        *,
+        status: ListedStatus | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = MOST_SUMMARIES,
+        offset: int = 0,
+    ) -> Listing[ConversationSummary]:
+        """List all conversations, the oldest first, even if they change meanwhile.
+
+        The order is that of `created_at`, in which a new conversation comes last. All of them are
+        requested, and filtered here: a conversation that is closed would move the others otherwise.
+        Each comes once. The ids that came are remembered for that, in about 140 bytes each.
+
+        It is bulk work: it waits for as long as the API asks, and interactive calls go first.
+
+        Args:
+            status: Only those with this status when they are listed.
+            since: Only those created at this time or later.
+            until: Only those created before this time.
+            page_size: Conversations per request, up to 100.
+            offset: Conversations to skip, those included that are filtered out.
+
+        Raises:
+            ConfigurationError: An argument is invalid, such as a time without an offset from UTC.
+            UnusablePageError: As the listing is read: going on could miss conversations. Like all
+                other errors, it has `next_offset`.
+        """
+        wanted = _Wanted(
+            None if status is None else one_of("status", status, ListedStatus),
+            _moment("since", since),
+            _moment("until", until),
+        )
+        return Listing(
+            partial(self._list, {"orderBy": "createdAt", "orderDir": "asc"}, bulk=True),
+            partial(Complete[ConversationSummary], wanted if wanted.filters else None),
+            page_size=whole("page_size", page_size, 1, MOST_SUMMARIES),
+            offset=whole("offset", offset, 0),
+            at_once=self._concurrency,
+        )
+
+    def _list(
+        self, query: dict[str, str], offset: int, size: int, *, bulk: bool
+    ) -> Awaitable[Sent[ConversationSummary]]:
+        return self._request(LIST, query={**query, "limit": size, "offset": offset}, bulk=bulk)
+
     async def _get_many(
         self,
         ids: Iterable[str | UUID] | AsyncIterable[str | UUID],
@@ -192,6 +307,36 @@ class Conversations:
                     yield Failed(str(given), result)
                 else:
                     yield Fetched(str(given), result[0])
+
+
+@frozen
+class _Wanted:
+    """Which conversations a full listing keeps."""
+
+    status: str | None
+    since: datetime | None
+    until: datetime | None
+
+    @property
+    def filters(self) -> bool:
+        """Whether it leaves any out."""
+        return (self.status, self.since, self.until) != (None, None, None)
+
+    def __call__(self, summary: ConversationSummary) -> bool:
+        return (
+            (self.status is None or summary.status == self.status)
+            and (self.since is None or summary.created_at >= self.since)
+            and (self.until is None or summary.created_at < self.until)
+        )
+
+
+def _moment(name: str, value: datetime | None) -> datetime | None:
+    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):  # pyright: ignore[reportUnnecessaryIsInstance] # the user's code
+        return value
+    raise ConfigurationError(
+        f"{name} must be a datetime with its offset from UTC, such as "
+        f"datetime(2026, 1, 1, tzinfo=UTC), not {value!r}"
+    )
 
 
 class _Flights:

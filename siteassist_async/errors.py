@@ -27,6 +27,7 @@ SiteAssistError
 ├── OutageError                    bulk work gave up after an outage
 ├── UnusableResponseError          a response that does not match the schema
 │   ├── WrongConversationError     a response about another conversation
+│   ├── UnusablePageError          a page that contradicts the list that it is of
 │   └── ResponseTooLargeError      a body above the size limit
 ├── ClientClosedError              a call after the client was closed
 ├── TokenError                     the token callable failed
@@ -71,12 +72,15 @@ class SiteAssistError(Exception):
         isolated: Whether this conversation was throttled repeatedly while others were served.
         outcome_unknown: Whether the server may have performed an operation that must not be
             repeated (`Operation.repeatable=False`). Check before you try again.
+        next_offset: Where to continue a listing: the offset of the page that failed. None outside
+            of listings.
     """
 
     attempts: int = 0
     elapsed: float = 0.0
     isolated: bool = False
     outcome_unknown: bool = False
+    next_offset: int | None = None
 
     def __str__(self) -> str:
         line = printable(self._summary())
@@ -90,10 +94,13 @@ class SiteAssistError(Exception):
         return str(self.args[0]) if self.args else type(self).__name__
 
     def _context(self) -> list[str]:
-        if not self.attempts:
-            return []
-        plural = "" if self.attempts == 1 else "s"
-        return [f"{self.attempts} attempt{plural} in {self.elapsed:.2f} s"]
+        context: list[str] = []
+        if self.attempts:
+            plural = "" if self.attempts == 1 else "s"
+            context.append(f"{self.attempts} attempt{plural} in {self.elapsed:.2f} s")
+        if self.next_offset is not None:
+            context.append(f"continue at offset {self.next_offset}")
+        return context
 
 
 @frozen
@@ -441,6 +448,13 @@ class UnusableResponseError(SiteAssistError):
 
 class WrongConversationError(UnusableResponseError):
     """The response is about another conversation; its connection is closed."""
+
+
+class UnusablePageError(UnusableResponseError):
+    """A page of a list contradicts the list: it is repeated, or empty before the end.
+
+    Or it is at another offset than the one asked for. Going on could miss items, or never end.
+    """
 
 
 class ResponseTooLargeError(UnusableResponseError):

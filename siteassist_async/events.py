@@ -10,7 +10,8 @@ A call spans everything from `client.conversations.get(…)` to its result; each
 one call. A call makes attempts, and each attempt is one request on the wire. Waits before an
 attempt and delays before a retry have their own events. All durations are in seconds.
 
-The events of a call share its `call` number and come in this order: CallStarted; for each attempt
+Only calls that start while somebody listens have events. The events of a call share its `call`
+number, and come in this order: CallStarted; for each attempt
 WaitStarted and WaitEnded (if it had to wait), AttemptStarted, AttemptEnded, and RetryScheduled (if
 another attempt follows); finally CallEnded. Every started event is followed by its ended event,
 also in a cancelled call. GateClosed, RateChanged and WindowChanged come from the pacer, which
@@ -19,6 +20,7 @@ clients of the same project share, so each client reports what the requests of a
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Callable
@@ -97,8 +99,9 @@ class AttemptEnded:
     Attributes:
         duration: Time on the wire, without waits and without decoding the body.
         status: The HTTP status; None without a complete response.
-        size: Size of the body in bytes, decompressed.
-        error: The exception that the attempt raises; None for a success.
+        size: Size of the body in bytes, decompressed; 0 if the attempt failed.
+        error: The exception that the attempt raises; None for a complete response with a status of
+            success, even if its body then turns out to be unusable.
     """
 
     call: int
@@ -273,7 +276,9 @@ class EventStream(Generic[E]):
         for listener in tuple(self.listeners.values()):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - the listener is the user's code; the request goes on
+            # The listener is the user's code, and the request goes on; a real cancellation of the
+            # task is raised at an `await`, never here.
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - as above
                 _LOG.exception("an event listener failed on %r", event)
 
 

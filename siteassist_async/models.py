@@ -168,20 +168,60 @@ class Conversation:
         """
         from siteassist_async.codec import decode_conversation  # noqa: PLC0415 - see `_to_dict`
 
-        # A lone surrogate is not valid UTF-8, so the codec raises its own error for it.
-        return decode_conversation(
-            text.encode(errors="surrogatepass") if isinstance(text, str) else text
-        )
+        return decode_conversation(_encoded(text))
 
 
-def _to_dict(model: Conversation | Message) -> dict[str, object]:
+@frozen(weakref_slot=False)
+class ConversationSummary:
+    """A conversation as it is listed: with its last message instead of all of them."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    status: ConversationStatus
+    last_interaction_at: datetime
+    """Sent as `lastInteractionAt`, or as `lastInterationAt`."""
+    closed_at: datetime | None = None
+    close_reason: str | None = None
+    is_human_handled: bool = False
+    human_agent: HumanAgent | None = None
+    title: str | None = None
+    last_message: Message | None = None
+    extra: Mapping[str, object] = NOTHING
+    """Fields that this version does not know, by their wire names."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the summary as the API's JSON object; see `Conversation.to_dict`."""
+        return _to_dict(self)
+
+    def to_json(self) -> bytes:
+        """Return the summary as the API's JSON; see `Conversation.to_json`."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> ConversationSummary:
+        """Read a summary from the API's JSON, such as a line of `siteassist list --json`.
+
+        Raises the errors of `Conversation.from_json`.
+        """
+        from siteassist_async.codec import decode_summary  # noqa: PLC0415 - see `_to_dict`
+
+        return decode_summary(_encoded(text))
+
+
+def _encoded(text: bytes | str) -> bytes:
+    # A lone surrogate is not valid UTF-8, so the codec raises its own error for it.
+    return text.encode(errors="surrogatepass") if isinstance(text, str) else text
+
+
+def _to_dict(model: Conversation | ConversationSummary | Message) -> dict[str, object]:
     # Imported here, because the codec imports the models and is slow to import.
     from siteassist_async.codec import as_dict  # noqa: PLC0415 - as above
 
     return as_dict(model)
 
 
-def _to_json(model: Conversation | Message) -> bytes:
+def _to_json(model: Conversation | ConversationSummary | Message) -> bytes:
     from siteassist_async.codec import encode  # noqa: PLC0415 - as above
 
     return encode(model)

@@ -10,8 +10,8 @@ from collections import deque
 class Slots:
     """A semaphore whose free slots can be taken without a method call, because every request does.
 
-    Take a slot with `free -= 1` if `free > 0`, otherwise with `await wait()`. Call `release` once
-    for each slot taken.
+    Take a slot with `await acquire()`, or with `free -= 1` if `free > 0`. Call `release` once for
+    each slot taken.
 
     Attributes:
         count: Total number of slots.
@@ -26,14 +26,10 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self) -> None:
-        """Take a slot, waiting for one if none is free."""
+        """Take a slot, waiting for one first come, first served; if cancelled, none is held."""
         if self.free > 0:
             self.free -= 1
-        else:
-            await self.wait()
-
-    async def wait(self) -> None:
-        """Wait for a slot, first come, first served; if cancelled, no slot is held."""
+            return
         given = asyncio.get_running_loop().create_future()
         self._waiting.append(given)
         try:

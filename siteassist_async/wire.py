@@ -68,6 +68,21 @@ class Operation(Generic[T_co]):
     statuses: tuple[int, ...] = (200,)
 
 
+class MakeRequest(Protocol):
+    """`SiteAssist.request`."""
+
+    def __call__(
+        self,
+        operation: Operation[T],
+        subject: str = "",
+        *,
+        query: Mapping[str, str | int | bool] | None = None,
+        bulk: bool = False,
+    ) -> Awaitable[T]:
+        """Make a request with the client's options; the deadline starts now."""
+        ...
+
+
 @define
 class Tally:
     """The mutable state of one call, shared by all copies of its request.
@@ -76,13 +91,14 @@ class Tally:
         sent: Number of requests passed to the transport.
         throttled_alone: How often the subject was throttled again while others were served.
         call: The call's number in its events; 0 without listeners.
-        token: The token that was sent last, so that it can be removed from errors that repeat it.
+        token: Returns the token that was sent last, so that it can be removed from errors that
+            repeat it. A function, because middleware may log or dump its request.
     """
 
     sent: int = 0
     throttled_alone: int = 0
     call: int = 0
-    token: str = field(default="", repr=False)
+    token: Callable[[], str] = field(default=str, repr=False)
 
 
 @immutable
@@ -121,14 +137,14 @@ class Request:
         return self.subject
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
-        """Return a copy with additional headers; they replace headers of the same name."""
+        """Return a copy with more headers; they replace those of the same name, in any case."""
         # Twice as fast as attrs.evolve, and this runs for each attempt.
         return Request(
             self.method,
             self.url,
             self.operation,
             self.subject,
-            {**self.headers, **headers},
+            merged(self.headers, headers),
             self.body,
             self.timeout,
             self.deadline,
@@ -136,6 +152,15 @@ class Request:
             self.bulk,
             self.tally,
         )
+
+
+def merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Add headers, replacing those of the same name in any case."""
+    both = {**headers, **more}
+    if len({*map(str.lower, both)}) == len(both):  # nearly always
+        return both
+    names = {name.lower() for name in more}
+    return {**{n: value for n, value in headers.items() if n.lower() not in names}, **more}
 
 
 @immutable

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
-    ("cli",),
+    ("cli", "otel"),
+    ("formats",),
     ("client", "export"),
-    ("conversations", "middleware", "transport"),
-    ("bulk", "codec", "emulator", "ids", "pacing", "wire"),
+    ("conversations", "messages", "middleware", "transport"),
+    ("bulk", "codec", "compression", "emulator", "ids", "listing", "pacing", "wire"),
     ("logs",),
     ("closing", "events", "outage"),
     (
@@ -54,6 +55,8 @@ ROOMS = {
     "tenacity": {"middleware"},
     "argparse": {"cli"},
     "pytest": {"emulator"},
+    "duckdb": {"formats"},
+    "opentelemetry": {"otel"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
 
@@ -225,7 +228,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-NOT_FOR_THE_LIBRARY = {"cli", "export", "emulator", "contract"}
+NOT_FOR_THE_LIBRARY = {"cli", "export", "formats", "emulator", "contract"}
 
 
 def test_the_bare_import_loads_next_to_nothing() -> None:

@@ -43,6 +43,15 @@ def test_fetching_runs() -> None:
     assert "plain aiohttp loop (dicts)" in outcome.tables[0].rows
 
 
+@pytest.mark.parametrize("with_nginx", [True, False])
+def test_listing_runs(monkeypatch: pytest.MonkeyPatch, *, with_nginx: bool) -> None:
+    """Each contender reads all pages, of nginx where it is there, else of the emulator."""
+    if not with_nginx:
+        monkeypatch.setattr("shutil.which", Mock(return_value=None))
+    outcome = import_module("listing").measure(300, 1)
+    assert [target.at_most for target in outcome.targets] == [1.3, 1.3]
+
+
 def test_tls_without_nginx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator has none, and plain HTTP is not what was asked for."""
     monkeypatch.setattr("shutil.which", Mock(return_value=None))

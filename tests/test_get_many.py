@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import itertools
 from collections import Counter
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import pytest
@@ -28,11 +30,15 @@ from siteassist_async import (
     InternalServerError,
     InvalidIdError,
     NotFoundError,
+    OutageError,
     SiteAssist,
+    SiteAssistError,
     bulk,
+    conversations,
 )
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Emulator, Service, Status, conversation_ids
+from siteassist_async.events import CallStarted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from fakes import Mocked
 
     from siteassist_async.emulator import StubResponse
+    from siteassist_async.wire import MakeRequest
 
 
 async def test_every_id_has_one_outcome(client: SiteAssist, emulator: Emulator) -> None:
@@ -124,6 +131,67 @@ async def test_an_id_that_fails_in_flight_fails_for_all_who_asked(
     errors = {id(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)}
     assert len(outcomes) == 5
     assert len(errors) == emulator.counters.requests == 1
+
+
+async def test_a_caller_that_leaves_a_shared_request_harms_nobody() -> None:
+    """Neither its success nor its failure is lost or reported as an error of asyncio."""
+    loop, reported = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    sent: list[asyncio.Future[object]] = []
+
+    def send(operation: object, subject: str, *, bulk: bool = False) -> asyncio.Future[object]:
+        del operation, subject
+        assert bulk
+        sent.append(loop.create_future())
+        return sent[-1]
+
+    flights = conversations._Flights(cast("MakeRequest", send))
+    for outcome in ("a conversation", NotFoundError("gone", status=404)):
+        first, left, stayed = (asyncio.create_task(flights.fetch(ID)) for _ in range(3))
+        await settle()
+        left.cancel()
+        await settle()
+        future = sent.pop()
+        if isinstance(outcome, SiteAssistError):
+            stayed.cancel()
+            await settle()
+            future.set_exception(outcome)
+            with pytest.raises(NotFoundError):
+                await first
+        else:
+            future.set_result(outcome)
+            assert {id(await first), id(await stayed)} == {id(outcome)}
+    del outcome, future, first, left, stayed, flights  # and with them the traceback
+    gc.collect()
+    assert sent == reported == []
+
+
+async def test_the_caller_says_how_long_to_wait_through_an_outage() -> None:
+    """Not at all, or for some time."""
+    for wait in (0.0, 100.0):
+        service, clock = Service(), VirtualClock()
+        service.outage = Status(500)
+        async with virtual_client(service, clock) as client:
+            began = clock.now()
+            outcomes = client.conversations.get_many(conversation_ids(300), wait=wait)
+            with pytest.raises(OutageError):
+                await anext(outcomes)
+        assert wait <= clock.now() - began < wait + 30
+
+
+async def test_interactive_calls_and_bulk_work_are_told_apart(
+    client: SiteAssist,
+) -> None:
+    """By what they ask of the pacer."""
+    heard: list[bool] = []
+    client.events.subscribe(
+        lambda event: heard.append(event.bulk) if isinstance(event, CallStarted) else None
+    )
+    await client.conversations.get(ID)
+    await client.conversations.get_raw(ID)
+    await client.conversations.get_record(ID)
+    await get_all(client, [ID])
+    assert heard == [False, False, True, True]
 
 
 async def test_an_id_that_has_landed_is_asked_for_again(

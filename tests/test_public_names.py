@@ -170,7 +170,7 @@ def test_a_type_checker_finds_users_mistakes_and_nothing_else(tmp_path: Path) ->
 def test_a_mock_of_the_client_knows_its_attributes() -> None:
     """And so does `help`."""
     client = create_autospec(SiteAssist, instance=True)
-    for name in ("conversations", "pacer", "events"):
+    for name in ("conversations", "messages", "pacer", "events"):
         assert getattr(client, name)
         assert getattr(SiteAssist, name).__doc__
     with pytest.raises(AttributeError):

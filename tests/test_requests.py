@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 from fakes import ID, OTHER_ID, TOKEN, FakeClock, FakePacer, Recorder, client_of
 
 from siteassist_async import (
@@ -72,6 +72,10 @@ LIST = Operation(
 )
 
 
+def _size(response: Response, _: str) -> int:
+    return len(response.body)
+
+
 class Feedbacks:
     """A resource outside the package; it needs nothing but the client."""
 
@@ -96,6 +100,8 @@ class Api:
     headers: list[dict[str, str]] = field(factory=list[dict[str, str]])
     peers: list[object] = field(factory=list[object])
     url: str = ""
+    body: bytes = b'{"feedback": "like"}'
+    is_cut: bool = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""
@@ -110,7 +116,15 @@ class Api:
             await asyncio.sleep(60)
         retry = {"Retry-After": "1"} if play in {429, 503} else {}
         status = play if isinstance(play, int) else 200
-        return web.json_response({"feedback": "like"}, status=status, headers=retry)
+        response = web.Response(
+            status=status, headers=retry | {"Content-Length": str(len(self.body))}
+        )
+        response.content_type = "application/json"
+        await response.prepare(request)
+        await response.write(self.body[: -1 if self.is_cut else None])
+        if self.is_cut:
+            request.transport.close()
+        return response
 
 
 @pytest.fixture
@@ -160,9 +174,51 @@ def answering(response: Response) -> Middleware:
 async def test_a_query_and_headers_are_sent(client: SiteAssist, api: Api) -> None:
     """Quoted as URLs need it; a header given replaces the client's own."""
     query: dict[str, str | int | bool] = {"status": "a&b=c d", "limit": 3, "deep": True}
-    await client.request(LIST, query=query, headers={"X-Mark": "7", "Accept": "text/plain"})
+    await client.request(LIST, query=query, headers={"X-Mark": "7", "accept": "text/plain"})
     assert api.seen == [("GET", "/v2/conversations?status=a%26b%3Dc+d&limit=3&deep=true", b"")]
-    assert (api.headers[-1]["X-Mark"], api.headers[-1]["Accept"]) == ("7", "text/plain")
+    sent = {name.lower(): value for name, value in api.headers[-1].items()}
+    assert (sent["x-mark"], sent["accept"]) == ("7", "text/plain")
+    assert len(sent) == len(api.headers[-1])  # none twice
+
+
+async def test_headers_of_a_request_replace_those_for_its_body(
+    client: SiteAssist, api: Api
+) -> None:
+    """Such as a content type of its own."""
+    await client.request(RATE, ID, json={"a": "\ud800"}, headers={"content-type": "text/json"})
+    names = [name for name in api.headers[-1] if name.lower() == "content-type"]
+    assert [api.headers[-1][name] for name in names] == ["text/json"]
+    assert api.seen[-1][2] == b'{"a":"\\ud800"}'
+
+
+async def test_a_201_is_read_like_a_200(client: SiteAssist, api: Api) -> None:
+    """Completely, and a body that breaks off is not taken for a whole one."""
+    api.plays.extend([201, 201])
+    api.body = b'{"text":"' + b"x" * 200_000 + b'"}'
+    started = Operation("start", "POST", "/conversations", _size, repeatable=False, statuses=(201,))
+    assert await client.request(started) == len(api.body)
+    api.is_cut = True
+    with pytest.raises(ConnectionFailedError) as caught:
+        await client.request(started)
+    assert caught.value.outcome_unknown
+    assert len(api.seen) == 2
+
+
+async def test_the_token_is_not_in_a_request_that_is_dumped(client: SiteAssist, api: Api) -> None:
+    """Middleware may log what it gets, also when a request has been sent with the token."""
+    dumped: list[str] = []
+
+    async def dump(request: Request, send: Send) -> Response:
+        dumped.append(f"{asdict(request)} {request}")
+        try:
+            return await send(request)
+        finally:
+            dumped.append(f"{asdict(request)} {request}")
+
+    api.plays.append(500)
+    await client.with_options(middleware=[dump]).request(LIST)
+    assert len(dumped) == 4
+    assert TOKEN not in "".join(dumped)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ async def test_slots_go_to_those_who_wait_in_turn() -> None:
     order: list[int] = []
 
     async def call(number: int) -> None:
-        await slots.wait()
+        await slots.acquire()
         order.append(number)
 
     calls = [asyncio.create_task(call(number)) for number in range(3)]
@@ -35,7 +35,7 @@ async def test_slots_go_to_those_who_wait_in_turn() -> None:
 async def test_a_slot_that_comes_to_a_cancelled_call_goes_on() -> None:
     """Whoever waits behind it gets it, and nobody else holds it."""
     slots = Slots(0)
-    first, second = (asyncio.create_task(slots.wait()) for _ in range(2))
+    first, second = (asyncio.create_task(slots.acquire()) for _ in range(2))
     await settle()
     slots.release()
     first.cancel()
@@ -48,7 +48,7 @@ async def test_a_slot_that_comes_to_a_cancelled_call_goes_on() -> None:
 async def test_a_call_that_is_cancelled_before_is_passed_over() -> None:
     """It holds no slot, and no slot is lost."""
     slots = Slots(0)
-    first, second = (asyncio.create_task(slots.wait()) for _ in range(2))
+    first, second = (asyncio.create_task(slots.acquire()) for _ in range(2))
     await settle()
     first.cancel()
     slots.release()

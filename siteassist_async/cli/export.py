@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
@@ -29,8 +29,9 @@ from siteassist_async.cli.summary import (
 )
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
-from siteassist_async.errors import ConfigurationError, SiteAssistError
+from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
 from siteassist_async.export import (
+    Ending,
     ExportError,
     ExportJob,
     InputError,
@@ -40,6 +41,7 @@ from siteassist_async.export import (
     exit_code,
 )
 from siteassist_async.export.layout import Layout
+from siteassist_async.formats import convert, format_of, prepare
 from siteassist_async.middleware.retry_policy import RetryPolicy
 from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
@@ -65,6 +67,7 @@ class Wanted:
 
     source: Source
     output: Path
+    hidden: bool = False
     concurrency: int = 32
     most: int | None = None
     max_rate: float | None = None
@@ -138,6 +141,7 @@ async def export(
             wanted.output,
             fetch=client.conversations.get_record,
             limit=wanted.concurrency,
+            hidden=wanted.hidden,
             most=wanted.most,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
@@ -189,14 +193,18 @@ def _export(options: ExportOptions, console: Console) -> Result:
     from_stdin = _STDIN in options.inputs
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
-    _refuse_streams(options.output)
+    output = Path(options.output)
+    _refuse_streams(output)
+    form = format_of(options.output, options.format)
+    layout = Layout.of(output, hidden=form.is_sink)
     wanted = Wanted(
         source=Source(
             (0 if name == _STDIN else Path(name) for name in options.inputs),
             options.column,
             options.updated_column,
         ),
-        output=Path(options.output),
+        output=output,
+        hidden=layout.hidden,
         most=options.limit,
         concurrency=options.concurrency,
         max_rate=options.max_rate,
@@ -210,14 +218,24 @@ def _export(options: ExportOptions, console: Console) -> Result:
     target = connection(options, stdin_has_ids=from_stdin)
     if from_stdin and sys.stdin.isatty():
         console.info("reading IDs, one per line; press Ctrl-D to end")
+    if layout.hidden:  # before the first request: it may be something else, or of another version
+        prepare(layout.records, output, format=form.name, restart=options.restart)
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
-    return runtime.run(export(wanted, target, console, reporter))
+    result = runtime.run(export(wanted, target, console, reporter))
+    is_over = result.summary is not None and result.summary.ending is not Ending.STOPPED
+    if layout.hidden and is_over:
+        console.info(f"converting the records to {printable(str(output), 1000)}")
+        try:
+            convert(layout.records, output, format=form.name)
+        except SiteAssistError as error:
+            return evolve(result, error=error)
+    return result
 
 
-def _refuse_streams(output: str) -> None:
+def _refuse_streams(output: Path) -> None:
     """Raise where this command prints to a file of the export, as with `-o /dev/stdout`."""
-    layout = Layout.of(Path(output))
-    for path in (layout.output, layout.dead_letters):
+    layouts = [Layout.of(output, hidden=hidden) for hidden in (False, True)]
+    for path in (output, *(layout.dead_letters for layout in layouts)):
         for stream, name in ((1, "output"), (2, "error")):
             if _is_file(path, stream):
                 raise OutputExistsError(
@@ -236,7 +254,7 @@ def _is_file(path: Path, descriptor: int) -> bool:
 
 
 def _broken_off(
-    result: Result, error: ExportError, options: ExportOptions, console: Console
+    result: Result, error: SiteAssistError, options: ExportOptions, console: Console
 ) -> int:
     """Report what was done before a file could no longer be read or written."""
     if options.json:

@@ -50,6 +50,7 @@ class ExportOptions(ConnectionOptions):
     inputs: Sequence[str]
     output: str
     column: str | None
+    format: str | None
     updated_column: str | None
     limit: int | None
     concurrency: int
@@ -60,6 +61,17 @@ class ExportOptions(ConnectionOptions):
     refresh: str | None
     any_input: bool
     rebuild_state: bool
+    quiet: bool
+    json: bool
+
+
+class ConvertOptions(Options):
+    """`siteassist convert`."""
+
+    log: str
+    output: str
+    format: str | None
+    rebuild: bool
     quiet: bool
     json: bool
 
@@ -77,6 +89,22 @@ class GetOptions(ConnectionOptions):
     id: str
     raw: bool
     deadline: float
+
+
+class ShowOptions(Options):
+    """`siteassist show`."""
+
+    file: str
+    id: str
+    format: str | None
+
+
+class InspectOptions(Options):
+    """`siteassist inspect`."""
+
+    file: str
+    format: str | None
+    json: bool
 
 
 class EmulatorOptions(Options):
@@ -152,6 +180,7 @@ def _add_export(parser: ArgumentParser) -> None:
     add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
+    add("--format", metavar="FORMAT", help=texts.FORMAT)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
     add("--refresh", choices=["open"], help=texts.REFRESH)
     add("--any-input", action="store_true", help=texts.ANY_INPUT)
@@ -168,6 +197,16 @@ def _add_export(parser: ArgumentParser) -> None:
     _add_connection(parser)
 
 
+def _add_convert(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("log", metavar="LOG", type=not_empty, help=texts.CONVERTED)
+    add("-o", "--output", metavar="OUTPUT", type=not_empty, required=True, help=texts.CONVERT_TO)
+    add("--format", metavar="FORMAT", help=texts.FORMAT)
+    add("--rebuild", action="store_true", help=texts.REBUILD)
+    add("--quiet", action="store_true", help=texts.QUIET)
+    add("--json", action="store_true", help=texts.CONVERT_JSON)
+
+
 def _add_verify(parser: ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", type=output_file, help=texts.VERIFIED)
     parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
@@ -179,6 +218,18 @@ def _add_get(parser: ArgumentParser) -> None:
     add("--raw", action="store_true", help=texts.RAW)
     add("--deadline", metavar="S", type=above_zero, default=60.0, help=texts.DEADLINE)
     _add_connection(parser)
+
+
+def _add_show(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("id", metavar="ID", help=texts.ID)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+
+
+def _add_inspect(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+    parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
 
 
 def _add_connection(parser: ArgumentParser) -> None:
@@ -214,8 +265,11 @@ def _add_demo(parser: ArgumentParser) -> None:
 
 _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
+    "convert": (texts.CONVERT, texts.CONVERT_IS, texts.CONVERT_MORE, _add_convert),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
+    "show": (texts.SHOW, texts.SHOW_IS, texts.SHOW_MORE, _add_show),
+    "inspect": (texts.INSPECT, texts.INSPECT_IS, texts.INSPECT_MORE, _add_inspect),
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
 }
@@ -283,13 +337,13 @@ def not_empty(text: str) -> str:
 
 
 def output_file(text: str) -> str:
-    """Accept the name of a file; an export cannot resume on a pipe."""
+    """Accept a name of its own; an export cannot resume on a pipe."""
     if text == "-":
         raise ArgumentTypeError(
             "expected a file: resuming needs the file's content, which a pipe does not keep"
         )
-    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
-        raise ArgumentTypeError(f"expected a file, not a folder: {text!r}")
+    if os.path.basename(text.rstrip("/")) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
+        raise ArgumentTypeError(f"expected the name of a new file or folder, not {text!r}")
     return text
 
 

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from siteassist_async.clock import Clock
-from siteassist_async.errors import ServerError, SiteAssistError, TransportError
-from siteassist_async.events import AttemptEnded, Event, RetryScheduled
+from siteassist_async.errors import (
+    APIError,
+    ServerError,
+    SiteAssistError,
+    TransportError,
+    UnusableResponseError,
+)
+from siteassist_async.events import AttemptEnded, CallEnded, Event, RetryScheduled
 from siteassist_async.export import Progress
 from siteassist_async.pacing import PaceSnapshot
 
@@ -42,18 +48,22 @@ class Attempts:
     def __call__(self, event: Event) -> None:
         """Note what an event says."""
         match event:
-            case AttemptEnded(error=TransportError() | ServerError() as error):
-                self.ended += 1
-                self.trouble = Trouble(
-                    self.trouble.since if self.trouble else self.clock.now(), error
-                )
             case AttemptEnded():
                 self.ended += 1
-                self.trouble = None  # a 404, like a 429, comes from a server that works
             case RetryScheduled():
                 self.retries += 1
+                self._note(event.error)
+            case CallEnded():
+                self._note(event.error)
             case _:
                 pass
+
+    def _note(self, error: BaseException | None) -> None:
+        if isinstance(error, TransportError | ServerError):
+            since = self.trouble.since if self.trouble else self.clock.now()
+            self.trouble = Trouble(since, error)
+        elif error is None or isinstance(error, APIError | UnusableResponseError):
+            self.trouble = None  # a 404, like a 429, comes from a server that works
 
 
 @frozen

@@ -16,14 +16,13 @@ from siteassist_async.errors import (
     PaymentRequiredError,
     PermissionDeniedError,
     ProxyError,
+    SiteAssistError,
     printable,
 )
-from siteassist_async.export import Ending, ExitCode, ExportError, Progress, Summary, exit_code
+from siteassist_async.export import Ending, ExitCode, Progress, Summary, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from siteassist_async.errors import SiteAssistError
 
 _ONCE = {"--restart", "--retry-failed", "--rebuild-state"}
 
@@ -44,13 +43,14 @@ class Result:
         summary: None if the export was ended at once.
         last: The last status; its counts are those of `summary` if there is one.
         requests: Attempts that ended.
-        error: The file that could no longer be read or written, if that ended the export.
+        error: What ended the export before its end: a file that could no longer be read or
+            written, or the conversion of its records.
     """
 
     summary: Summary | None
     last: Status
     requests: int
-    error: ExportError | None = None
+    error: SiteAssistError | None = None
 
     @property
     def progress(self) -> Progress:

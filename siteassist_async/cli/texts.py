@@ -22,8 +22,9 @@ Run `siteassist COMMAND --help` for a command's options, examples and exit codes
 
 EXPORT = "export the conversations listed in a file of IDs"
 EXPORT_IS = """\
-Fetch the conversation of every ID in INPUT and write it to OUTPUT, one JSON document
-per line, exactly as the server sent it.
+Fetch the conversation of every ID in INPUT and write it to OUTPUT: to a .jsonl file one
+JSON document per line, exactly as the server sent it; to .parquet, .sqlite or .duckdb
+tables of conversations and messages.
 
 Run the same command again to resume after any interruption: nothing is fetched twice
 and nothing is lost. IDs that failed are written to the dead letters, a file beside
@@ -35,6 +36,7 @@ EXPORT_MORE = """\
 examples:
   siteassist export ids.txt -o conversations.jsonl
   siteassist export tickets.csv --column conversation_id -o conversations.jsonl
+  siteassist export ids.txt -o conversations.parquet
   siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
   my-database-query | siteassist export - -o conversations.jsonl
@@ -60,7 +62,11 @@ INPUT = (
     "file of IDs, or several: plain text with one ID per line, a JSON array, or CSV or JSON with "
     "--column; may be compressed with gzip or zstd; - for standard input"
 )
-OUTPUT = "file to write the conversations to; created if missing, never overwritten"
+OUTPUT = (
+    "file to write the conversations to; its suffix says the format; created if missing, never "
+    "overwritten; JSON lines are compressed if the name ends in .gz or .zst"
+)
+FORMAT = "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, duckdb, csv, ..."
 COLUMN = (
     "CSV column or JSON key that contains the IDs: its name, its number from 1, or a path such as "
     "conversation.id"
@@ -100,6 +106,30 @@ PROXY = (
     "URL of an HTTP proxy; `env` for the one in HTTPS_PROXY, except for the hosts in NO_PROXY "
     "(default: $SITEASSIST_PROXY, which may contain a password, or else none)"
 )
+
+CONVERT = "convert an export to another format"
+CONVERT_IS = """\
+Convert LOG, the JSON lines of an export, to tables of conversations and messages.
+
+Run the same command again to add what LOG has grown by since; an export may be writing to
+it meanwhile. After any interruption, running it again completes OUTPUT: each conversation
+is in it once.
+"""
+CONVERT_MORE = """\
+examples:
+  siteassist convert conversations.jsonl -o conversations.parquet
+  siteassist convert conversations.jsonl -o conversations.sqlite --rebuild
+
+exit codes:
+  0  done
+  2  invalid options, or LOG is not what OUTPUT was converted from
+  3  another conversion is writing to OUTPUT, or it was interrupted: run it again
+  4  OUTPUT cannot be written, or is damaged
+"""
+CONVERTED = "the JSON lines of an export"
+CONVERT_TO = "file or folder to write to; its suffix says the format"
+REBUILD = "convert all of LOG again; the old OUTPUT stays until the new one is complete"
+CONVERT_JSON = "print one JSON object to standard output"
 
 VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\
@@ -147,6 +177,41 @@ RAW = (
     "on a terminal, control characters are escaped"
 )
 DEADLINE = "maximum seconds for the command, retries included (default: %(default)g)"
+
+SHOW = "print one exported conversation as a transcript"
+SHOW_IS = """\
+Print the conversation with this ID as text, from a file that an export or a conversion
+wrote: JSON lines (also .gz and .zst), Parquet, SQLite or DuckDB. Of several records the
+newest is printed. Control characters are escaped.
+"""
+SHOW_MORE = """\
+examples:
+  siteassist show conversations.jsonl 123e4567-e89b-12d3-a456-426614174000
+  siteassist show conversations.parquet 123e4567-e89b-12d3-a456-426614174000 | less
+
+exit codes:
+  0  printed
+  1  FILE has no such conversation; the dead letters may say why
+  2  invalid options or ID, or FILE cannot be read
+"""
+INSPECT = "count what is in exported conversations"
+INSPECT_IS = """\
+Count the conversations of FILE by status, month and human agent, their messages by role,
+their lengths, and the failures in the dead letters by reason. FILE may be JSON lines
+(also .gz and .zst), Parquet, SQLite or DuckDB. Of several records of a conversation the
+newest counts.
+"""
+INSPECT_MORE = """\
+examples:
+  siteassist inspect conversations.jsonl
+  siteassist inspect conversations.parquet --json | jq .roles
+
+exit codes:
+  0  counted
+  2  invalid options, or FILE cannot be read
+"""
+EXPORTED = "exported conversations"
+SOURCE_FORMAT = "format of FILE, if its suffix does not say it"
 
 EMULATOR = "run an emulator of the API on this machine"
 EMULATOR_IS = """\

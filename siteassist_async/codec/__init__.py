@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-import msgspec
 from attrs import fields, resolve_types
 
-from siteassist_async.codec.fast import FastDecoder
+from siteassist_async.codec.fast import (
+    ConversationShape,
+    FastDecoder,
+    MessageList,
+    MessageListShape,
+    SummaryList,
+    SummaryListShape,
+)
 from siteassist_async.codec.record import check_requested, record_requested, wrong_conversation
 from siteassist_async.codec.text import (
+    MOST_VALUES,
     NotJsonError,
     check_density,
     dump,
@@ -18,10 +25,12 @@ from siteassist_async.codec.text import (
     wire_name,
 )
 from siteassist_async.errors import ConfigurationError, Seconds
-from siteassist_async.models import Conversation, Message
+from siteassist_async.models import Conversation, ConversationSummary, Message
 from siteassist_async.retry_after import seconds_from_body
 
 if TYPE_CHECKING:
+    from attrs import AttrsInstance
+
     from siteassist_async.errors import Details
 
 __all__ = [
@@ -31,13 +40,23 @@ __all__ = [
     "decode_conversation",
     "decode_details",
     "decode_error",
+    "decode_messages",
     "decode_requested",
+    "decode_summaries",
+    "decode_summary",
     "encode",
     "encode_body",
+    "order_name",
     "record_requested",
 ]
 
-_fast = FastDecoder()
+V = TypeVar("V", bound="AttrsInstance")
+
+_conversation = FastDecoder(ConversationShape())
+_summary_list = FastDecoder(SummaryListShape())
+_message_list = FastDecoder(MessageListShape())
+
+_SMALLER = "ask for smaller pages (page_size)"
 
 
 def decode_requested(body: bytes, conversation_id: str) -> Conversation:
@@ -61,16 +80,53 @@ def decode_conversation(body: bytes) -> Conversation:
             other exception.
         ResponseTooLargeError: The body has too many values to create objects for.
     """
-    check_density(body)
-    conversation = _fast.decode(body)
-    if conversation is None:
+    return _decode(body, _conversation, Conversation, "use get_raw for its bytes")
+
+
+def decode_summaries(body: bytes) -> SummaryList:
+    """Decode a page of conversations; raises the errors of `decode_conversation`."""
+    return _decode(body, _summary_list, SummaryList, _SMALLER)
+
+
+def decode_messages(body: bytes, conversation_id: str) -> tuple[Message, ...]:
+    """Decode a list of messages, and check that all are of the requested conversation.
+
+    Raises:
+        UnusableResponseError: As for `decode_conversation`.
+        WrongConversationError: One is of another conversation.
+    """
+    messages = _decode(body, _message_list, MessageList, _SMALLER).data
+    for index, message in enumerate(messages):
+        if message.chat_id.lower() != conversation_id:
+            raise wrong_conversation(message.chat_id, conversation_id, f"data[{index}].chatId")
+    return messages
+
+
+def decode_summary(text: bytes) -> ConversationSummary:
+    """Decode a single summary; raises the errors of `decode_conversation`."""
+    from siteassist_async.codec.convert import structure_body  # noqa: PLC0415 - see there
+
+    check_density(text, "read it with the json module")
+    return structure_body(text, ConversationSummary)
+
+
+def _decode(body: bytes, fast: FastDecoder[V], cls: type[V], advice: str) -> V:
+    if len(body) > MOST_VALUES:  # a shorter one cannot have more values
+        check_density(body, advice)
+    value = fast.decode(body)
+    if value is None:
         from siteassist_async.codec.convert import structure_body  # noqa: PLC0415 - see there
 
-        conversation = structure_body(body, Conversation)
-    return conversation
+        value = structure_body(body, cls)
+    return value
 
 
-def encode(model: Conversation | Message) -> bytes:
+def order_name(attribute: str) -> str:
+    """Name an attribute of a conversation as the parameter `orderBy` does."""
+    return "lastInteractionAt" if attribute == "last_interaction_at" else wire_name(attribute)
+
+
+def encode(model: Conversation | ConversationSummary | Message) -> bytes:
     """Encode a model as the API would send it, on one line.
 
     Unknown fields, values and parts are preserved. Absent fields are written with their defaults,
@@ -81,19 +137,21 @@ def encode(model: Conversation | Message) -> bytes:
     return dump(converter.unstructure(model))
 
 
-def as_dict(model: Conversation | Message) -> dict[str, object]:
+def as_dict(model: Conversation | ConversationSummary | Message) -> dict[str, object]:
     """Return what `encode` writes as plain values, which share nothing with the model."""
     return cast("dict[str, object]", parse(encode(model)))
 
 
 def encode_body(value: object) -> bytes:
-    """Encode the JSON body of a request.
+    """Encode the JSON body of a request: plain values, datetimes, UUIDs, attrs instances and such.
+
+    NaN and infinity become null.
 
     Raises:
         ConfigurationError: A value cannot be represented in JSON.
     """
     try:
-        return msgspec.json.encode(value)
+        return dump(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"json cannot be serialized: {error}") from error
 

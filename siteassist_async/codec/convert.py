@@ -24,12 +24,13 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from siteassist_async.codec.fast import Head, has_tag
+from siteassist_async.codec.fast import Head, MessageList, SummaryList, has_tag
 from siteassist_async.codec.text import Json, excerpt, parse, wire_name
 from siteassist_async.errors import UnusableResponseError
 from siteassist_async.models import (
     Conversation,
     ConversationStatus,
+    ConversationSummary,
     Feedback,
     Message,
     MessageStatus,
@@ -46,6 +47,7 @@ Hook = Callable[[object, object], Structured]
 _TAGS: dict[type[object], dict[str, str]] = {
     Head: {"object": "conversation"},
     Conversation: {"object": "conversation"},
+    ConversationSummary: {"object": "conversation"},
     Message: {"object": "message"},
     TextPart: {"type": "text"},
 }
@@ -114,6 +116,14 @@ def _boolean(value: object, _: object) -> bool:
     if isinstance(value, bool):
         return value
     raise TypeError(f"expected a boolean, not {_kind(value)}")
+
+
+def _count(value: object, _: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise TypeError("expected a whole number of 0 or more")
 
 
 def _time(value: object, _: object) -> datetime:
@@ -201,8 +211,17 @@ def _tagged(tag: str, structure: Hook[Structured]) -> Hook[Structured]:
     return structure_tagged
 
 
-def _either_spelling(structure: Hook[Conversation]) -> Hook[Conversation]:
-    def structure_either(value: object, cls: object) -> Conversation:
+def _listed(structure: Hook[Structured]) -> Hook[Structured]:
+    def structure_list(value: object, cls: object) -> Structured:
+        if _object(value).get("object") not in {None, "list"}:
+            raise ValueError('expected an object with "object": "list"')
+        return structure(value, cls)
+
+    return structure_list
+
+
+def _either_spelling(structure: Hook[Structured]) -> Hook[Structured]:
+    def structure_either(value: object, cls: object) -> Structured:
         sent = dict(_object(value))
         correct = sent.pop("lastInteractionAt", None)
         if correct is not None:
@@ -214,8 +233,10 @@ def _either_spelling(structure: Hook[Conversation]) -> Hook[Conversation]:
 
 def _class_hook(cls: type[Any]) -> Hook[Any]:
     structure = _keeping_the_rest(cls) if "extra" in fields_dict(cls) else _by_wire_names(cls)
-    if cls is Conversation:
+    if cls in {Conversation, ConversationSummary}:
         structure = _either_spelling(structure)
+    if cls in {MessageList, SummaryList}:
+        return _listed(structure)
     tag = _TAGS.get(cls, {}).get("object")
     return structure if tag is None else _tagged(tag, structure)
 
@@ -241,6 +262,7 @@ def _register() -> None:
         converter.register_structure_hook(union, _string)
         converter.register_structure_hook(union | None, _optional_string)
     converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook(int, _count)
     converter.register_structure_hook(datetime, _time)
     converter.register_structure_hook(Part, _part)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)

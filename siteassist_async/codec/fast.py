@@ -6,7 +6,7 @@ A body that it does not accept is decoded by `convert.py`, which decides and rep
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -15,6 +15,7 @@ from siteassist_async.codec.text import Json, parse
 from siteassist_async.models import (
     NOTHING,
     Conversation,
+    ConversationSummary,
     HumanAgent,
     Message,
     OtherPart,
@@ -24,6 +25,8 @@ from siteassist_async.models import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+V = TypeVar("V")
 
 MOST_LEARNED = 64
 """Maximum number of unknown fields to learn; if there are more, none are.
@@ -64,7 +67,9 @@ class _Message(msgspec.Struct, rename="camel", gc=False):
     text_selection: str | None = None
 
 
-class _Conversation(msgspec.Struct, rename="camel", gc=False):
+class _Head(msgspec.Struct, rename="camel", gc=False):
+    """What a conversation and its summary share."""
+
     object: Literal["conversation"]
     id: str
     created_at: _Time
@@ -77,11 +82,54 @@ class _Conversation(msgspec.Struct, rename="camel", gc=False):
     is_human_handled: bool | None = None
     human_agent: Json | None = None
     title: str | None = None
+
+
+class _Conversation(_Head, rename="camel", gc=False):
     messages: list[_Message] | None = None
 
 
+class _Summary(_Head, rename="camel", gc=False):
+    last_message: _Message | None = None
+
+
+class _List(msgspec.Struct, gc=False):
+    """A list as it is sent; other fields of it are ignored."""
+
+    object: Literal["list"] | None = None
+
+
+class _Messages(_List, gc=False, kw_only=True):
+    data: list[_Message]
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Summaries(_List, gc=False, kw_only=True):
+    data: list[_Summary]
+    total: _Count
+    offset: _Count
+
+
 _CONVERSATION = _Conversation.__struct_encode_fields__
+_SUMMARY = _Summary.__struct_encode_fields__
 _MESSAGE = _Message.__struct_encode_fields__
+
+
+@attrs.frozen
+class MessageList:
+    """A decoded list of messages."""
+
+    data: tuple[Message, ...]
+
+
+@attrs.frozen
+class SummaryList:
+    """A decoded page of conversations: how many there are in all, and the offset of the first."""
+
+    data: tuple[ConversationSummary, ...]
+    total: int
+    offset: int
 
 
 class _NotForThisError(ValueError):
@@ -92,66 +140,178 @@ _FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 """The exceptions of msgspec, `parse` and the functions below for such a body."""
 
 
-class FastDecoder:
-    """Decodes valid bodies, with the same results as cattrs.
+class FastDecoder(Generic[V]):
+    """Decodes valid bodies of one shape, with the same results as cattrs.
 
     Bodies with only documented fields, and unknown fields that it has learned, are fastest. Bodies
     with other fields are decoded by way of plain dicts, which takes half as long again, and their
     fields are learned.
     """
 
-    def __init__(self) -> None:
-        self._known: _Known | None = None
+    def __init__(self, shape: Shape[V]) -> None:
+        self._shape = shape
+        self._known: _Known[V] | None = None
 
-    def decode(self, body: bytes) -> Conversation | None:
+    def decode(self, body: bytes) -> V | None:
         """Decode a body; None if cattrs has to decode it."""
         known = self._known  # read once: another thread may replace it meanwhile
         if known is None:  # not at import, which it would slow by 1 ms
-            known = self._known = _Known({}, {})
+            known = self._known = _Known(self._shape, {}, {})
         try:
             return known.decode(body)
         except _FAULTS:  # contextlib.suppress would take a fifth of the time of a small body
             pass
         try:
-            conversation = _from_dicts(parse(body))
+            value = self._shape.from_dicts(parse(body))
         except _FAULTS:
             return None
         if known.learns:
-            self._known = known.with_fields_of(conversation)
-        return conversation
+            self._known = known.with_fields_of(value)
+        return value
 
 
 _Slots = dict[str, str]
 """Maps the name of an unknown field to the attribute that holds its value."""
 
 
-class _Known:
+class Shape(Protocol[V]):
+    """What a body consists of."""
+
+    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+        """Return the struct to decode to, with slots for the unknown fields learned so far."""
+        ...
+
+    def build(self, sent: Any, of_conversation: _Slots, of_message: _Slots) -> V:  # noqa: ANN401 - of that type
+        """Make the models of a struct."""
+        ...
+
+    def from_dicts(self, raw: Any) -> V:  # noqa: ANN401 - whatever `parse` has read
+        """Make the models of plain values."""
+        ...
+
+    def unknown(self, value: V) -> tuple[Iterable[str], Iterable[str]]:
+        """Return the names of the unknown fields of conversations, and of messages."""
+        ...
+
+
+class _Known(Generic[V]):
     """A decoder for bodies with the documented fields and the unknown ones learned so far."""
 
-    def __init__(self, of_conversation: _Slots, of_message: _Slots, *, learns: bool = True) -> None:
+    def __init__(
+        self, shape: Shape[V], of_conversation: _Slots, of_message: _Slots, *, learns: bool = True
+    ) -> None:
         self.learns = learns
+        self._shape = shape
         self._of_conversation = of_conversation
         self._of_message = of_message
-        message = _with_slots(_Message, of_message)
-        messages = ("messages", list[message] | None, None)  # type: ignore[valid-type] # made here
-        conversation = _with_slots(_Conversation, of_conversation, messages)
-        self._decode = msgspec.json.Decoder(conversation).decode
+        self._decode = msgspec.json.Decoder(shape.type(of_conversation, of_message)).decode
 
-    def decode(self, body: bytes) -> Conversation:
-        sent = self._decode(body)
-        messages = [_message(m, _learned(m, self._of_message)) for m in sent.messages or ()]
-        return _conversation(sent, messages, _learned(sent, self._of_conversation))
+    def decode(self, body: bytes) -> V:
+        return self._shape.build(self._decode(body), self._of_conversation, self._of_message)
 
-    def with_fields_of(self, conversation: Conversation) -> _Known:
-        of_conversation = _grown(self._of_conversation, conversation.extra)
-        of_message = _grown(
-            self._of_message, [name for message in conversation.messages for name in message.extra]
-        )
+    def with_fields_of(self, value: V) -> _Known[V]:
+        in_conversations, in_messages = self._shape.unknown(value)
+        of_conversation = _grown(self._of_conversation, in_conversations)
+        of_message = _grown(self._of_message, in_messages)
         if len(of_conversation) + len(of_message) > MOST_LEARNED:
-            return _Known({}, {}, learns=False)
+            return _Known(self._shape, {}, {}, learns=False)
         if (of_conversation, of_message) == (self._of_conversation, self._of_message):
             return self
-        return _Known(of_conversation, of_message)
+        return _Known(self._shape, of_conversation, of_message)
+
+
+class ConversationShape:
+    """A conversation with its messages."""
+
+    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+        """As `Shape.type`."""
+        message = _with_slots(_Message, of_message)
+        messages = ("messages", list[message] | None, None)  # type: ignore[valid-type] # made here
+        return _with_slots(_Conversation, of_conversation, messages)
+
+    def build(
+        self, sent: _Conversation, of_conversation: _Slots, of_message: _Slots
+    ) -> Conversation:
+        """As `Shape.build`."""
+        messages = [
+            _message(m, _learned(m, of_message) if of_message else NOTHING)
+            for m in sent.messages or ()
+        ]
+        extra = _learned(sent, of_conversation) if of_conversation else NOTHING
+        return _conversation(sent, messages, extra)
+
+    def from_dicts(self, raw: Any) -> Conversation:  # noqa: ANN401 - as `Shape.from_dicts`
+        """As `Shape.from_dicts`."""
+        sent = msgspec.convert(raw, _Conversation)
+        messages = _messages_from_dicts(sent.messages or (), raw.get("messages") or ())
+        return _conversation(sent, messages, _others(raw, _CONVERSATION))
+
+    def unknown(self, value: Conversation) -> tuple[Iterable[str], Iterable[str]]:
+        """As `Shape.unknown`."""
+        return value.extra, _unknown_of(value.messages)
+
+
+class SummaryListShape:
+    """A page of conversations, each with its last message."""
+
+    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+        """As `Shape.type`."""
+        message = _with_slots(_Message, of_message)
+        last = ("last_message", message | None, None)
+        summary = _with_slots(_Summary, of_conversation, last)
+        return _list_of(summary, _Summaries)
+
+    def build(self, sent: _Summaries, of_conversation: _Slots, of_message: _Slots) -> SummaryList:
+        """As `Shape.build`."""
+        summaries: list[ConversationSummary] = []
+        for summary in sent.data:
+            last = summary.last_message
+            if last is None:
+                message = None
+            else:
+                message = _message(last, _learned(last, of_message) if of_message else NOTHING)
+            extra = _learned(summary, of_conversation) if of_conversation else NOTHING
+            summaries.append(_summary(summary, message, extra))
+        return SummaryList(tuple(summaries), sent.total, sent.offset)
+
+    def from_dicts(self, raw: Any) -> SummaryList:  # noqa: ANN401 - as `Shape.from_dicts`
+        """As `Shape.from_dicts`."""
+        sent = msgspec.convert(raw, _Summaries)
+        summaries: list[ConversationSummary] = []
+        for summary, of in zip(sent.data, raw["data"], strict=True):
+            last = summary.last_message
+            message = None if last is None else _message(last, _others(of["lastMessage"], _MESSAGE))
+            summaries.append(_summary(summary, message, _others(of, _SUMMARY)))
+        return SummaryList(tuple(summaries), sent.total, sent.offset)
+
+    def unknown(self, value: SummaryList) -> tuple[Iterable[str], Iterable[str]]:
+        """As `Shape.unknown`."""
+        last = [summary.last_message for summary in value.data if summary.last_message]
+        return [name for summary in value.data for name in summary.extra], _unknown_of(last)
+
+
+class MessageListShape:
+    """A list of messages."""
+
+    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+        """As `Shape.type`."""
+        del of_conversation
+        message = _with_slots(_Message, of_message)
+        return _list_of(message, _Messages)
+
+    def build(self, sent: _Messages, of_conversation: _Slots, of_message: _Slots) -> MessageList:
+        """As `Shape.build`."""
+        del of_conversation
+        return MessageList(tuple([_message(m, _learned(m, of_message)) for m in sent.data]))
+
+    def from_dicts(self, raw: Any) -> MessageList:  # noqa: ANN401 - as `Shape.from_dicts`
+        """As `Shape.from_dicts`."""
+        sent = msgspec.convert(raw, _Messages)
+        return MessageList(tuple(_messages_from_dicts(sent.data, raw["data"])))
+
+    def unknown(self, value: MessageList) -> tuple[Iterable[str], Iterable[str]]:
+        """As `Shape.unknown`."""
+        return (), _unknown_of(value.data)
 
 
 def _with_slots(
@@ -166,6 +326,11 @@ def _with_slots(
     )
 
 
+def _list_of(item: type[Any], cls: type[msgspec.Struct]) -> type[Any]:
+    data = [("data", list[item])]  # type: ignore[valid-type] # made here
+    return msgspec.defstruct("Sent", data, bases=(cls,), gc=False, kw_only=True)
+
+
 def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
     grown = dict(slots)
     for name in names:
@@ -176,8 +341,6 @@ def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
 
 
 def _learned(sent: msgspec.Struct, slots: _Slots) -> Mapping[str, object]:
-    if not slots:
-        return NOTHING
     rest: Json = {}
     for name, attribute in slots.items():
         value = getattr(sent, attribute)
@@ -186,13 +349,12 @@ def _learned(sent: msgspec.Struct, slots: _Slots) -> Mapping[str, object]:
     return rest or NOTHING
 
 
-def _from_dicts(raw: Any) -> Conversation:  # noqa: ANN401 - whatever `parse` has read
-    sent = msgspec.convert(raw, _Conversation)
-    messages = [
-        _message(message, _others(of, _MESSAGE))
-        for message, of in zip(sent.messages or (), raw.get("messages") or (), strict=True)
-    ]
-    return _conversation(sent, messages, _others(raw, _CONVERSATION))
+def _messages_from_dicts(sent: Iterable[_Message], raw: Iterable[Json]) -> list[Message]:
+    return [_message(message, _others(of, _MESSAGE)) for message, of in zip(sent, raw, strict=True)]
+
+
+def _unknown_of(messages: Iterable[Message]) -> list[str]:
+    return [name for message in messages for name in message.extra]
 
 
 def _others(raw: Json, known: tuple[str, ...]) -> Mapping[str, object]:
@@ -214,6 +376,7 @@ def _open_twin(cls: type[Any]) -> type[Any]:
 
 
 _OpenConversation = _open_twin(Conversation)
+_OpenSummary = _open_twin(ConversationSummary)
 _OpenMessage = _open_twin(Message)
 _OpenHumanAgent = _open_twin(HumanAgent)
 _OpenTextPart = _open_twin(TextPart)
@@ -223,10 +386,29 @@ _OpenOtherPart = _open_twin(OtherPart)
 def _conversation(
     sent: _Conversation, messages: list[Message], extra: Mapping[str, object]
 ) -> Conversation:
+    made = _OpenConversation()
+    _fill_head(made, sent, extra)
+    made.messages = tuple(messages)
+    made.__class__ = Conversation
+    model: Conversation = made
+    return model
+
+
+def _summary(
+    sent: _Summary, last_message: Message | None, extra: Mapping[str, object]
+) -> ConversationSummary:
+    made = _OpenSummary()
+    _fill_head(made, sent, extra)
+    made.last_message = last_message
+    made.__class__ = ConversationSummary
+    model: ConversationSummary = made
+    return model
+
+
+def _fill_head(made: Any, sent: _Head, extra: Mapping[str, object]) -> None:  # noqa: ANN401 - an open twin
     last_interaction_at = sent.last_interaction_at or sent.last_interation_at
     if last_interaction_at is None:
         raise _NotForThisError
-    made = _OpenConversation()
     made.id = sent.id
     made.created_at = sent.created_at
     made.updated_at = sent.updated_at
@@ -237,11 +419,7 @@ def _conversation(
     made.is_human_handled = sent.is_human_handled or False
     made.human_agent = None if sent.human_agent is None else _human_agent(sent.human_agent)
     made.title = sent.title
-    made.messages = tuple(messages)
     made.extra = extra
-    made.__class__ = Conversation
-    model: Conversation = made
-    return model
 
 
 def _message(sent: _Message, extra: Mapping[str, object]) -> Message:
@@ -294,13 +472,16 @@ def _part(sent: Json) -> Part:
         made.__class__ = OtherPart
         other: OtherPart = made
         return other
-    del sent["type"]
-    text = sent.pop("text", None)
+    text = sent.get("text")
     if type(text) is not str:
         raise _NotForThisError
     made = _OpenTextPart()
     made.text = text
-    made.extra = sent or NOTHING
+    if len(sent) == 2:
+        made.extra = NOTHING
+    else:
+        del sent["type"], sent["text"]
+        made.extra = sent
     made.__class__ = TextPart
     part: TextPart = made
     return part

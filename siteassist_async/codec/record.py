@@ -37,9 +37,9 @@ def record_requested(body: bytes, conversation_id: str) -> bytes:
     return line
 
 
-def wrong_conversation(got: str, requested: str) -> WrongConversationError:
+def wrong_conversation(got: str, requested: str, path: str = "id") -> WrongConversationError:
     """Return the error for a response with another conversation."""
-    return WrongConversationError(f"requested {requested}, got {printable(got)}", path="id")
+    return WrongConversationError(f"requested {requested}, got {printable(got)}", path=path)
 
 
 def _text_of_requested(body: bytes, conversation_id: str) -> str:

@@ -27,10 +27,8 @@ They are created in one call and visited by one pass of the garbage collector, w
 loop for at most 0.05 s each.
 """
 
-_SPARSE = MOST_VALUES  # in bytes: a shorter body cannot have more values
 
-
-def check_density(body: bytes) -> None:
+def check_density(body: bytes, advice: str) -> None:
     """Reject a body with too many small values, because decoding it would block the event loop.
 
     That is so even in a thread, since the decoder holds the GIL. The number of values is estimated
@@ -40,10 +38,8 @@ def check_density(body: bytes) -> None:
     Raises:
         ResponseTooLargeError: It has too many values.
     """
-    if len(body) > _SPARSE and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise ResponseTooLargeError(
-            f"the body has more than {MOST_VALUES:,} values; use get_raw for its bytes"
-        )
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ResponseTooLargeError(f"the body has more than {MOST_VALUES:,} values; {advice}")
 
 
 class NotJsonError(ValueError):

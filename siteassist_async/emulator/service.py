@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -12,8 +13,9 @@ from attrs import Factory, define, evolve, field
 
 from siteassist_async.emulator.conversations import Spelling, conversation
 from siteassist_async.emulator.counters import Counters
-from siteassist_async.emulator.ids import UUID, valid_id
+from siteassist_async.emulator.ids import UUID, conversation_ids, valid_id
 from siteassist_async.emulator.limits import Limit, QuotaHeaders, RetryAfter, quota_headers, refusal
+from siteassist_async.emulator.project import InvalidParameterError, Project, messages_page
 from siteassist_async.emulator.responses import JSON, Fault, StubResponse, error_response
 from siteassist_async.emulator.schedule import Schedule, Share
 
@@ -22,7 +24,9 @@ __all__ = ["Seconds", "Service"]
 Seconds: TypeAlias = float | Callable[[], float]
 """A constant, or a callable that is called for each request."""
 
+_LIST = "/v2/conversations"
 _CONVERSATIONS = "/v2/conversations/"
+_MESSAGES = "/messages"
 _NO_SUCH_ROUTE = StubResponse(404, b'{"error":{"message":"Not found"}}')
 _ONLY_GET = StubResponse(
     405, b'{"error":{"message":"Method not allowed"}}', (*JSON, ("Allow", "GET"))
@@ -34,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 
 @define(eq=False, repr=False, kw_only=True)
 class Service:
-    """The API's behavior; every option but `seed` and `faults` may be changed at any time.
+    """The API's behavior; all options may be changed at any time, but for those marked "at start".
 
     A request is checked in this order: token, limit, method and path, then the fault that its
     id meets (an outage, a scripted one, one of a share).
@@ -42,6 +46,12 @@ class Service:
 
     token: str = "sk_emulator"  # noqa: S105 - it opens nothing but the emulator
     seed: int = 0
+    """At start: decides the generated conversations."""
+    conversations: int = 0
+    """At start: how many conversations the project lists, those of `conversation_ids(n, seed)`.
+    Every other UUID has a conversation too, which is not listed."""
+    changing: bool = False
+    """After each page of the list, a conversation is started, one gets a message, one is closed."""
     messages: int | None = None
     """The messages of each conversation; the natural 0 to 40 by default."""
     spelling: Spelling = "documented"
@@ -53,8 +63,9 @@ class Service:
     refusal_latency: Seconds = 0.0
     """The latency of a 401 and of the limit's 429, which a server sends without the real work."""
     faults: Sequence[Share] = ()
+    """At start: met by requests for a conversation or its messages."""
     outage: Fault | None = None
-    """Met by every request for a conversation for as long as it is set."""
+    """Met by every request for as long as it is set."""
     count_ids: bool = False
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -62,6 +73,10 @@ class Service:
     _missing: set[str] = field(init=False, factory=set[str])
     _schedule: Schedule = field(
         init=False, default=Factory(lambda self: Schedule(self.seed, self.faults), takes_self=True)
+    )
+    _page_faults: deque[Fault] = field(init=False, factory=deque[Fault])
+    _project: Project = field(
+        init=False, default=Factory(lambda self: self._new_project(), takes_self=True)
     )
 
     def script(self, conversation_id: str, *faults: Fault) -> None:
@@ -72,13 +87,32 @@ class Service:
         """
         self._schedule.script(conversation_id, faults)
 
+    def script_pages(self, *faults: Fault) -> None:
+        """Let the next requests for a page of conversations meet these faults, one each."""
+        self._page_faults.extend(faults)
+
+    def put(self, conversation_id: str, content: Mapping[str, object]) -> None:
+        """Store fields of a conversation, in the form of the wire, and list it from now on.
+
+        Fields that are not given are generated, or as they were put before. `messages` are given
+        whole. A conversation may be put while the list is read.
+
+        Raises:
+            ValueError: The ID is not a UUID.
+            TypeError: A value cannot be represented in JSON.
+        """
+        self._project.put(conversation_id, content)
+        self._missing.discard(conversation_id.lower())
+
     def missing(self, *conversation_ids: str) -> None:
-        """Respond to these IDs with 404 from now on.
+        """Respond to these IDs with 404 from now on, and do not list them.
 
         Raises:
             ValueError: An ID is not a UUID.
         """
-        self._missing.update(map(valid_id, conversation_ids))
+        for conversation_id in map(valid_id, conversation_ids):
+            self._missing.add(conversation_id)
+            self._project.remove(conversation_id)
 
     def reset_counters(self) -> None:
         """Count from zero again; requests in flight stay counted as such."""
@@ -116,31 +150,59 @@ class Service:
         return response.with_headers(quota_headers(quota, self.quota_headers, self.wall_clock))
 
     def _route(self, method: str, target: str) -> StubResponse:
-        path = target.partition("?")[0]
-        if not path.startswith(_CONVERSATIONS) or "/" in path[len(_CONVERSATIONS) :]:
+        path, _, query = target.partition("?")
+        if path == _LIST:
+            return self._page(query) if method == "GET" else _ONLY_GET
+        conversation_id = path.removeprefix(_CONVERSATIONS).removesuffix(_MESSAGES).lower()
+        if not path.startswith(_CONVERSATIONS) or "/" in conversation_id:
             return _NO_SUCH_ROUTE
         if method != "GET":
             return _ONLY_GET
-        conversation_id = path[len(_CONVERSATIONS) :].lower()
         if not UUID.fullmatch(conversation_id):
             return _NO_UUID
         if self.count_ids:
             self.counters.ids[conversation_id] += 1
-        response = self._found(conversation_id)
-        fault = self.outage or self._schedule.next_fault(conversation_id)
+        response = self._found(conversation_id, query if path.endswith(_MESSAGES) else None)
+        return self._met(self.outage or self._schedule.next_fault(conversation_id), response)
+
+    def _page(self, query: str) -> StubResponse:
+        try:
+            response = StubResponse(200, _encode(self._project.page(query)))
+        except InvalidParameterError as error:
+            response = error_response(400, details={"field": str(error)})
+        if self.changing:
+            self._project.change()
+        fault = self._page_faults.popleft() if self._page_faults and not self.outage else None
+        return self._met(self.outage or fault, evolve(response, delay=_seconds(self.latency)))
+
+    def _met(self, fault: Fault | None, response: StubResponse) -> StubResponse:
         if fault is None:
             return response
         self.counters.faults += 1
         return fault(response)
 
-    def _found(self, conversation_id: str) -> StubResponse:
+    def _found(self, conversation_id: str, messages: str | None) -> StubResponse:
+        """Return a conversation, or its messages by the query for them."""
         delay = _seconds(self.latency)
         if conversation_id in self._missing:
             return evolve(error_response(404, conversation_id), delay=delay)
-        found = conversation(
-            conversation_id, self.seed, messages=self.messages, spelling=self.spelling
-        )
+        found = self._project.conversation(conversation_id)
+        if messages is not None:
+            try:
+                found = messages_page(found["messages"], messages)
+            except InvalidParameterError as error:
+                invalid = error_response(400, conversation_id, details={"field": str(error)})
+                return evolve(invalid, delay=delay)
         return StubResponse(200, _encode(found), conversation_id=conversation_id, delay=delay)
+
+    def _new_project(self) -> Project:
+        def generated(conversation_id: str) -> dict[str, object]:
+            return conversation(
+                conversation_id, self.seed, messages=self.messages, spelling=self.spelling
+            )
+
+        listed = dict.fromkeys(conversation_ids(self.conversations, self.seed))
+        return Project(generated, self.seed, listed)
 
 
 def _seconds(value: Seconds) -> float:

@@ -92,7 +92,7 @@ def keep_letters(
 
 def letter_ids(letters: Log) -> Iterator[str]:
     """Yield the IDs of the dead letters."""
-    for line, _ in letters.own_lines():
+    for line in letters.own_lines():
         letter = decode(line)
         if letter.line is None:
             yield letter.id
@@ -176,7 +176,7 @@ def _divide(
         writing(state.path / KEPT_LETTERS),
         os.fdopen(state.create(KEPT_LETTERS), "wb") as kept,
     ):
-        for line, _ in letters.own_lines():
+        for line in letters.own_lines():
             letter = decode(line)
             if keep(letter):
                 kept.write(line + b"\n")

@@ -93,7 +93,7 @@ class Audit:
     def _faults(
         self, log: Log, read: Callable[[bytes], Answer | None], noun: str
     ) -> Iterator[Fault]:
-        for number, (line, _) in enumerate(log.own_lines(), 1):
+        for number, line in enumerate(log.own_lines(), 1):
             answer = read(line)
             if answer is None:
                 yield Fault(log.path, f"has no valid {noun} in line {number}")

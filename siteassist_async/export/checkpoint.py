@@ -72,6 +72,7 @@ class Mark:
         crc: A checksum of all of it, which is compared when there is reason to.
         file: Its device and inode.
         stamp: Its file status at an orderly end: while that is the same, nobody has touched it.
+        plain: Only of a compressed log: its lines that are not compressed yet.
     """
 
     offset: int = 0
@@ -79,6 +80,28 @@ class Mark:
     crc: int = 0
     file: str = ""
     stamp: str = ""
+    plain: PlainMark | None = None
+
+
+@frozen
+class Extent:
+    """How much a log held at a time: its lines, and the bytes of its file."""
+
+    lines: int = 0
+    offset: int = 0
+
+
+@frozen
+class PlainMark:
+    """The file of a compressed log's lines that are not compressed yet.
+
+    Attributes:
+        number: How many such files there were before it.
+        mark: The file, which does not exist while it is empty.
+    """
+
+    number: int
+    mark: Mark
 
 
 @frozen
@@ -141,7 +164,7 @@ class Checkpoint:
     replaced: Mark | None = None
     clean: bool = False
     rounds: int = 0
-    indexed: int = 0
+    indexed: Extent = Extent()
     begins: bool = False
 
 

@@ -7,8 +7,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import evolve
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,7 +55,7 @@ class Checkpointer:
         await self.close()
         if self._saving is not None:
             self._saving.result()
-        await self._save(evolve(self._ledger.snapshot(), clean=clean))
+        await self._save(self._ledger.snapshot(clean=clean))
 
     async def close(self) -> None:
         """Wait for the checkpoint that is being saved."""

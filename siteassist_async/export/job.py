@@ -47,6 +47,9 @@ class ExportJob:
             for an ID that failed for a reason that may not be its own; and after 20 failures in
             a row for one that succeeded before, to find out whether the server is the cause.
         limit: The maximum number of concurrent fetches.
+        hidden: Write the records to a file in the state folder (`records`) instead of `output`,
+            which they are to be converted to by `siteassist_async.formats.convert`. The dead
+            letters are in `conversations.parquet.failed.jsonl` then.
         most: The maximum number of IDs to fetch in this run; the next one goes on after them.
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
@@ -72,6 +75,7 @@ class ExportJob:
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int = 32,
+        hidden: bool = False,
         most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
@@ -90,7 +94,7 @@ class ExportJob:
             check_ids(source)
         self._source = source
         self._most = most
-        self._layout = Layout.of(output)
+        self._layout = Layout.of(output, hidden=hidden)
         self._resume = partial(
             Resume,
             layout=self._layout,
@@ -110,7 +114,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = self._updated_before = self._size_before = 0
+        self._exported_before = self._updated_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -150,6 +154,11 @@ class ExportJob:
             ledger.letters.remove_empty()
         return self._summary(conclusion)
 
+    @property
+    def records(self) -> Path:
+        """The file that the records are written to."""
+        return self._layout.records
+
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""
         self._stopping = True
@@ -164,7 +173,6 @@ class ExportJob:
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
         self._updated_before = ledger.counts.updated
-        self._size_before = ledger.records.offset
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -182,7 +190,7 @@ class ExportJob:
             updated=counts.updated - self._updated_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
-            bytes_written=ledger.records.offset - self._size_before,
+            bytes_written=ledger.records.written,
             elapsed=self._clock.now() - self._started,
             outage=self._clock.now() - outage.since if outage else 0.0,
             outage_error=outage.error if outage else None,

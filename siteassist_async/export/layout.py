@@ -5,34 +5,64 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from siteassist_async.compression import COMPRESSED, without_compression
 from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CHECKPOINT = "checkpoint.db"
 """The checkpoint database, in the state folder."""
+
+RECORDS = "records.jsonl"
+"""The records in the state folder, where the output has another format."""
 
 _LETTERS = ".failed"
 
 
 @frozen
 class Layout:
-    """The files of one export; all names are derived from the output's."""
+    """The files of one export; all names are derived from the output's.
+
+    Attributes:
+        hidden: Whether the records are kept in the state folder, and the output is made of them.
+    """
 
     output: Path
+    hidden: bool = False
 
     @classmethod
-    def of(cls, output: Path) -> Layout:
-        """Resolve a link first, so that two names of one file share their state."""
+    def of(cls, output: Path, *, hidden: bool | None = None) -> Layout:
+        """Resolve a link first, so that two names of one file share their state.
+
+        `hidden` is by default what it was when the export was last run.
+        """
         with writing(output):
-            return cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+            layout = cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+            if hidden is None:
+                hidden = status_of(layout.folder / RECORDS) is not None
+            return evolve(layout, hidden=hidden)
+
+    @property
+    def records(self) -> Path:
+        """The log of records."""
+        return self.folder / RECORDS if self.hidden else self.output
 
     @property
     def dead_letters(self) -> Path:
-        """Beside conversations.jsonl: conversations.failed.jsonl."""
-        return self.output.with_name(f"{self.output.stem}{_LETTERS}{self.output.suffix}")
+        """Beside conversations.jsonl: conversations.failed.jsonl, never compressed.
+
+        Beside conversations.parquet: conversations.parquet.failed.jsonl, as there may be both.
+        """
+        if self.hidden:
+            return self.output.with_name(f"{self.output.name}{_LETTERS}.jsonl")
+        plain = without_compression(self.output)
+        return plain.with_name(f"{plain.stem}{_LETTERS}{plain.suffix}")
 
     @property
     def folder(self) -> Path:
@@ -41,7 +71,7 @@ class Layout:
 
     def refuse_foreign_data(self, *, known: bool) -> None:
         """Raise if an output is not a regular file, or holds data of which nothing is known."""
-        for path in (self.output, self.dead_letters):
+        for path in (self.records, self.dead_letters):
             with writing(path):
                 status = status_of(path)
             if status is None:
@@ -56,18 +86,17 @@ class Layout:
 
         Raises:
             OutputExistsError: The output would be the other's dead letters or in its state, or the
-                dead letters would be its output.
+                dead letters would be its output or its dead letters.
         """
         for folder in (self.output, *self.output.absolute().parents):
             if folder.name.startswith(".") and folder.name.endswith(".export"):
                 raise self._taken(self.output, f"{folder} is reserved for the state of an export")
-        if self.output.stem.endswith(_LETTERS):
-            stem = self.output.stem.removesuffix(_LETTERS)
-            other = Layout(self.output.with_name(f"{stem}{self.output.suffix}"))
-            if other.has_state():
-                raise self._taken(
-                    self.output, f"is reserved for the dead letters of {other.output}"
-                )
+        for letters in (self.output, self.dead_letters):
+            for other in _exports_with(letters):
+                if other != self and other.has_state():
+                    raise self._taken(
+                        letters, f"is reserved for the dead letters of {other.output}"
+                    )
         if Layout(self.dead_letters).has_state():
             raise self._taken(
                 self.dead_letters,
@@ -82,6 +111,16 @@ class Layout:
 
     def _taken(self, path: Path, why: str) -> OutputExistsError:
         return OutputExistsError(f"{why}; choose another output", path=str(path))
+
+
+def _exports_with(dead_letters: Path) -> Iterator[Layout]:
+    """Yield the layouts whose dead letters have this name."""
+    if dead_letters.stem.endswith(_LETTERS):
+        stem = dead_letters.stem.removesuffix(_LETTERS)
+        yield Layout(dead_letters.with_name(stem), hidden=True)
+        name = f"{stem}{dead_letters.suffix}"
+        for suffix in ("", *COMPRESSED):
+            yield Layout(dead_letters.with_name(f"{name}{suffix}"))
 
 
 def foreign_data(path: Path) -> OutputExistsError:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, evolve
 
-from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, WholeList, boot_id
+from siteassist_async.export.checkpoint import (
+    Checkpoint,
+    Counts,
+    Cursor,
+    Extent,
+    WholeList,
+    boot_id,
+)
 from siteassist_async.export.dead_letters import DeadLetter, encode
 from siteassist_async.export.id_list import WorkQueue
 from siteassist_async.export.log import Log
@@ -68,7 +75,7 @@ class Ledger:
     learned: LearnedRate | None
     last_answered: str | None
     rounds: int
-    indexed: int
+    indexed: Extent
 
     @classmethod
     def of(cls, known: Checkpoint, ids: IdList, store: Store, records: Log, letters: Log) -> Ledger:
@@ -162,12 +169,15 @@ class Ledger:
         again = self.retry.remaining() if self.retry else 0
         return self.input.remaining() + again
 
-    def snapshot(self) -> Checkpoint:
+    def snapshot(self, *, clean: bool = False) -> Checkpoint:
         """Return a checkpoint of this moment; it may be committed once the logs are synced.
+
+        `clean` says that the run ends here.
 
         Raises:
             OutputChangedError: Someone else wrote to a log, or moved it.
         """
+        self.records.roll(last=clean)
         return Checkpoint(
             counts=evolve(self.counts),
             cursor=_copy(self.input.cursor),
@@ -181,6 +191,7 @@ class Ledger:
             boot=boot_id(),
             learned=(self.pacer.learned() if self.pacer else None) or self.learned,
             last_answered=self.last_answered,
+            clean=clean,
             rounds=self.rounds,
             indexed=self.indexed,
         )
@@ -192,13 +203,14 @@ class Ledger:
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """Let the next run resume from a checkpoint; nothing may read the input meanwhile."""
-        if checkpoint.clean:
-            checkpoint = evolve(
-                checkpoint,
-                records=self.records.seal(checkpoint.records),
-                letters=self.letters.seal(checkpoint.letters),
-            )
-        self.store.commit(checkpoint)
+        last = checkpoint.clean
+        sealed = evolve(
+            checkpoint,
+            records=self.records.seal(checkpoint.records, last=last),
+            letters=self.letters.seal(checkpoint.letters, last=last),
+        )
+        self.store.commit(sealed)
+        self.records.committed()
 
     def close_letters(self) -> None:
         """Close the current dead letters, which a retry may have replaced."""

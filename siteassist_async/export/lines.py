@@ -69,9 +69,9 @@ def glance(line: bytes) -> Glance:
     return Glance(parse_id(head.id), version_of(head.updatedAt), head.status == "open")
 
 
-def index_entries(lines: Iterable[tuple[bytes, int]]) -> Iterator[tuple[str, Held]]:
+def index_entries(lines: Iterable[bytes]) -> Iterator[tuple[str, Held]]:
     """Yield what the index of records holds of lines of a log."""
-    for line, _ in lines:
+    for line in lines:
         found = glance(line)
         yield found.id, Held(found.version, zlib.crc32(line), found.is_open)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from siteassist_async.export.checkpoint import Mark
+from siteassist_async.export.checkpoint import Extent, Mark
 from siteassist_async.export.disk import (
     identity,
     plural,
@@ -49,17 +49,21 @@ class Log:
     Args:
         path: The file; created if it is missing and was empty at the last checkpoint.
         known: What the last checkpoint knows of it.
+        aside: The file beside which to set aside what may not be this export's; by default `path`.
 
     Raises:
         OutputChangedError: It is shorter than it was at the checkpoint, or not the same.
 
     Attributes:
         offset: The end of this export's lines; there may be more in the file until `drop_rest`.
+        written: Bytes of the lines that were appended since it was opened.
     """
 
-    def __init__(self, path: Path, known: Mark) -> None:
+    def __init__(self, path: Path, known: Mark, *, aside: Path | None = None) -> None:
         self.path = path
         self.offset = known.offset
+        self.written = 0
+        self._aside = aside or path
         self._crc = known.crc
         with writing(path):
             self._made = status_of(path) is None
@@ -78,15 +82,11 @@ class Log:
     def append(self, lines: Iterable[bytes]) -> None:
         """Write lines; raises ValueError if one contains a newline."""
         for text in _joined(lines):
-            rest = text
-            try:
-                while rest:
-                    rest = rest[os.write(self._file, rest) :]
-            except OSError as error:
-                self._take_back(len(text) - len(rest))
-                raise unwritable(self.path, error) from error
-            self.offset += len(text)
-            self._crc = zlib.crc32(text, self._crc)
+            self._write(text)
+            self.written += len(text)
+
+    def roll(self, *, last: bool) -> None:
+        """Prepare a checkpoint, the `last` one of a run or not; see `CompressedLog`."""
 
     def mark(self) -> Mark:
         """Describe the file as it is.
@@ -101,8 +101,13 @@ class Log:
                 raise self._changed("was modified by another program during this run")
             return Mark(self.offset, self._tail_sum(self.offset), self._crc, identity(status))
 
-    def seal(self, mark: Mark) -> Mark:
-        """Add the file status to the last mark of a run, to detect later changes."""
+    def seal(self, mark: Mark, *, last: bool) -> Mark:
+        """Complete a mark, to be committed next.
+
+        To the last one of a run it adds the file status, to detect later changes.
+        """
+        if not last:
+            return mark
         with writing(self.path):
             self._refuse_move(os.fstat(self._file))
             # To the nanosecond, so that any later write changes it, even within the same tick of
@@ -112,22 +117,26 @@ class Log:
                 os.utime(self._file, ns=(now, now))
             return evolve(mark, stamp=stamp(os.fstat(self._file)))
 
+    def committed(self) -> None:
+        """Note that the mark is durable; see `CompressedLog`."""
+
     def sync(self) -> None:
         """Make all lines durable."""
         with writing(self.path):
             os.fsync(self._file)
 
-    def lines(self, start: int) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole lines from `start` on, each without its newline, and their ends."""
-        with writing(self.path), os.fdopen(os.dup(self._file), "rb") as file:
-            end = file.seek(start)
-            while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
-                end += len(line)
-                yield line[:-1], end
+    def new_lines(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the whole lines after this export's, to be adopted, and their ends."""
+        yield from self._lines(self.offset)
 
-    def own_lines(self, start: int = 0) -> Iterator[tuple[bytes, int]]:
-        """Yield this export's lines from `start` on, and their ends."""
-        yield from takewhile(lambda found: found[1] <= self.offset, self.lines(start))
+    def own_lines(self) -> Iterator[bytes]:
+        """Yield this export's lines, each without its newline."""
+        return self.lines_after(Extent())
+
+    def lines_after(self, extent: Extent) -> Iterator[bytes]:
+        """Yield this export's lines, without those that it had at a time."""
+        own = takewhile(lambda found: found[1] <= self.offset, self._lines(extent.offset))
+        yield from (line for line, _ in own)
 
     def adopt(self, end: int) -> None:
         """Accept the content up to `end` as this export's."""
@@ -137,7 +146,7 @@ class Log:
 
     def adopt_lines(self) -> None:
         """Accept all whole lines in the file as this export's."""
-        ends = (end for _, end in self.lines(self.offset))
+        ends = (end for _, end in self.new_lines())
         self.adopt(max(ends, default=self.offset))
 
     def drop_rest(self) -> None:
@@ -165,8 +174,18 @@ class Log:
 
     def rest(self) -> int:
         """Return the number of bytes after this export's lines."""
+        return max(0, self.size() - self.offset)
+
+    def size(self) -> int:
+        """Return the size of the file."""
         with writing(self.path):
-            return max(0, os.fstat(self._file).st_size - self.offset)
+            return os.fstat(self._file).st_size
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """Read the file from one offset to another, or to its end."""
+        while start < end and (piece := os.pread(self._file, min(_PIECE, end - start), start)):
+            start += len(piece)
+            yield piece
 
     def verify(self) -> None:
         """Compare all of this export's lines with the checksum of what was written.
@@ -202,7 +221,7 @@ class Log:
         """
         strange = not self._is_ours
         if read is not None:
-            strange = strange or any(read(line) is None for line, _ in self.lines(self.offset))
+            strange = strange or any(read(line) is None for line, _ in self.new_lines())
             self.adopt_lines()
             with writing(self.path):
                 strange = strange or (self.rest() > 0 and not self._is_torn())
@@ -232,6 +251,17 @@ class Log:
         # If nothing was compared, only the identity of the file proves that it is this export's.
         self._is_ours = is_same or known.offset > 0
 
+    def _write(self, text: bytes) -> None:
+        rest = text
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            self._take_back(len(text) - len(rest))
+            raise unwritable(self.path, error) from error
+        self.offset += len(text)
+        self._crc = zlib.crc32(text, self._crc)
+
     def _is_named(self, status: os.stat_result) -> bool:
         named = status_of(self.path)
         return named is not None and os.path.samestat(named, status)
@@ -249,15 +279,15 @@ class Log:
 
     def _is_torn(self) -> bool:
         """Whether the rest is one record or dead letter that was not written to its end."""
-        pieces = self._pieces(self.offset, os.fstat(self._file).st_size)
+        pieces = self.pieces(self.offset, os.fstat(self._file).st_size)
         begins = next(pieces)
         return begins.startswith(b"{") and all(b"\n" not in p for p in (begins, *pieces))
 
     def _set_aside(self, size: int) -> None:
-        names = (self.path.with_name(f"{self.path.name}.aside-{number}") for number in count(1))
+        names = (self._aside.with_name(f"{self._aside.name}.aside-{number}") for number in count(1))
         to = next(name for name in names if status_of(name) is None)
         with writing(to), os.fdopen(private(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as out:
-            for piece in self._pieces(self.offset, size):
+            for piece in self.pieces(self.offset, size):
                 out.write(piece)
             out.flush()
             os.fsync(out.fileno())
@@ -270,14 +300,16 @@ class Log:
         )
 
     def _sum(self, start: int, end: int, crc: int) -> int:
-        for piece in self._pieces(start, end):
+        for piece in self.pieces(start, end):
             crc = zlib.crc32(piece, crc)
         return crc
 
-    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
-        while start < end and (piece := os.pread(self._file, min(_PIECE, end - start), start)):
-            start += len(piece)
-            yield piece
+    def _lines(self, start: int) -> Iterator[tuple[bytes, int]]:
+        with writing(self.path), os.fdopen(os.dup(self._file), "rb") as file:
+            end = file.seek(start)
+            while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+                end += len(line)
+                yield line[:-1], end
 
     def _tail_sum(self, end: int) -> int:
         start = max(0, end - _TAIL)

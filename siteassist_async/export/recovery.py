@@ -78,7 +78,7 @@ def written_lines(ledger: Ledger) -> tuple[list[Line], list[Line]]:
 
 def _lines(log: Log, read: Callable[[bytes], Key | DeadLetter | None]) -> Iterator[Line]:
     """Read on from the checkpoint to the first line that this package cannot have written."""
-    for line, end in log.lines(log.offset):
+    for line, end in log.new_lines():
         found = read(line)
         if found is None:
             return
@@ -135,14 +135,15 @@ def keep_lines(lines: Iterable[Line], open_keys: set[Key], log: Log) -> Iterator
     A key is removed when its line comes, so that a second line for it is not adopted, in either
     log.
     """
-    end = log.offset
+    end = None
     for line in lines:
         if line.key not in open_keys:
             break
         open_keys.remove(line.key)
         end = line.end
         yield line
-    log.adopt(end)
+    if end is not None:
+        log.adopt(end)
 
 
 def _adopt(ledger: Ledger, pending: _Pending, lines: dict[Key, Line]) -> None:

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from siteassist_async.export.asking_again import ask_again, replace_letters, retry_queue
 from siteassist_async.export.audit import Audit
 from siteassist_async.export.checkpoint import Checkpoint, boot_id
+from siteassist_async.export.compressed_log import records_log
 from siteassist_async.export.disk import status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputChangedError, OutputError, StateError
 from siteassist_async.export.id_list import IdList, reading
@@ -37,8 +38,6 @@ from siteassist_async.export.store import Store
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
-
-    from siteassist_async.export.checkpoint import Mark
 
 
 @frozen
@@ -94,7 +93,9 @@ class Resume:
             self._discard(state)
         elif self.rebuild_state:
             with closing(_list(source, state, plain)) as ids:
-                rebuild(self.layout, state, lambda store: self._refuse_strange(ids, store, source))
+                rebuild(
+                    self.layout, state, ids, lambda store: self._refuse_strange(ids, store, source)
+                )
         store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
         checkpoint = store.load()
         self.layout.refuse_other_exports()
@@ -118,7 +119,9 @@ class Resume:
             replace_letters(self.layout, state, known.replaced, known.letters)
         known = evolve(known, identity=source.identity, staged=ids.stamp() if plain else "")
         with ExitStack() as new:
-            records = stack.enter_context(closing(Log(self.layout.output, known.records)))
+            records = stack.enter_context(
+                closing(records_log(self.layout.records, known.records, state))
+            )
             new.callback(_remove_new, records)
             letters = Log(self.layout.dead_letters, known.letters)
             new.callback(_remove_new, letters)
@@ -141,25 +144,30 @@ class Resume:
         Raises:
             OutputExistsError: A file may not belong to this export.
         """
-        if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
+        if _has_data(self.layout.records) or _has_data(self.layout.dead_letters):
             with closing(Store(state.check_database(CHECKPOINT))) as store:
                 known = store.load() or Checkpoint()
             # After a power failure lines beyond the checkpoint prove nothing, and are set aside.
             was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
+                output, letters = self.layout.records, self.layout.dead_letters
                 logs = [
-                    _proven(stack, path, mark, None if was_lost else read)
-                    for path, mark, read in (
-                        (self.layout.output, known.records, record_id),
-                        (self.layout.dead_letters, known.letters, read_letter),
+                    _proven(stack, path, open_log, None if was_lost else read)
+                    for path, open_log, read in (
+                        (output, partial(records_log, output, known.records, state), record_id),
+                        (letters, partial(Log, letters, known.letters), read_letter),
                     )
                 ]
                 for log in logs:
                     if log is not None:
                         log.drop_rest()
                         log.remove()
-            sync_folder(self.layout.output.parent)
+            self._sync_folders()
         state.discard()
+
+    def _sync_folders(self) -> None:
+        for folder in {self.layout.records.parent, self.layout.dead_letters.parent}:
+            sync_folder(folder)
 
     def _catch_up(
         self, ledger: Ledger, known: Checkpoint, state: State, *, is_another: bool
@@ -170,7 +178,7 @@ class Resume:
         else:
             recover(ledger, known)
         if not (ledger.records.offset and ledger.letters.offset):  # the files may be new
-            sync_folder(self.layout.output.parent)
+            self._sync_folders()
         check_stopped = partial(self._check_stopped, known)
         # After a kill the last checkpoint is still valid, and the next one is due within a second.
         was_killed = known.boot and known.boot == boot_id() and not known.clean
@@ -245,13 +253,16 @@ def _has_data(path: Path) -> bool:
 
 
 def _proven(
-    stack: ExitStack, path: Path, mark: Mark, read: Callable[[bytes], object] | None
+    stack: ExitStack,
+    path: Path,
+    open_log: Callable[[], Log],
+    read: Callable[[bytes], object] | None,
 ) -> Log | None:
     """Open an output that only this export wrote; None if it is empty."""
     if not _has_data(path):
         return None
     try:
-        log = stack.enter_context(closing(Log(path, mark)))
+        log = stack.enter_context(closing(open_log()))
         log.prove(read)
     except OutputChangedError as error:
         raise foreign_data(path) from error

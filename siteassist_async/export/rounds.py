@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from siteassist_async.export.asking_again import keep_letters, letter_ids, pending_ids
-from siteassist_async.export.checkpoint import Cursor, Prefix, boot_id
+from siteassist_async.export.checkpoint import Cursor, Extent, Prefix, boot_id
 from siteassist_async.export.disk import plural
 from siteassist_async.export.errors import InputChangedError
 from siteassist_async.export.id_list import WorkQueue
@@ -122,10 +122,10 @@ def begin_round(
 def index_records(ledger: Ledger, check_stopped: Callable[[], None]) -> None:
     """Add the records since the last time to the store's index of records."""
 
-    def growth() -> Iterator[tuple[bytes, int]]:
-        for line in ledger.records.own_lines(ledger.indexed):
+    def growth() -> Iterator[bytes]:
+        for line in ledger.records.lines_after(ledger.indexed):
             check_stopped()
             yield line
 
     ledger.store.index(index_entries(growth()))
-    ledger.indexed = ledger.records.offset
+    ledger.indexed = Extent(ledger.counts.exported, ledger.records.offset)

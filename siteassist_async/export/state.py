@@ -37,10 +37,13 @@ RETRY_IDS = "retry.txt"
 """The plain list of failed IDs, while they are retried."""
 KEPT_LETTERS = "kept.jsonl"
 """The dead letters that stay when others are retried, until they replace the old file."""
+PLAIN = ("plain-0.jsonl", "plain-1.jsonl", "plain-2.jsonl")
+"""The lines of a compressed log that are not compressed yet. There are three names, so that the
+next file is not taken for the one before."""
 
 _SQLITE = ("", "-wal", "-shm", "-journal")
 _DATABASES = tuple(f"{name}{end}" for name in (CHECKPOINT, REBUILT) for end in _SQLITE)
-OWN = (*_DATABASES, SEAL, IDS, NEW_IDS, RECEIVED, RETRY_IDS, KEPT_LETTERS)
+OWN = (*_DATABASES, SEAL, IDS, NEW_IDS, RECEIVED, RETRY_IDS, KEPT_LETTERS, *PLAIN)
 """All files that an export creates in the folder, except the lock."""
 
 
@@ -95,6 +98,11 @@ class State:
         """Return the path of a database, checked for links: SQLite cannot open a descriptor."""
         for end in _SQLITE:
             self._refuse_link(f"{name}{end}")
+        return self.path / name
+
+    def check_file(self, name: str) -> Path:
+        """Return the path of a file that is opened by its path, checked for links."""
+        self._refuse_link(name)
         return self.path / name
 
     def discard(self) -> None:

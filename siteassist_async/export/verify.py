@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from siteassist_async.export.audit import Audit, Fault, Kind
-from siteassist_async.export.checkpoint import Checkpoint, Mark
+from siteassist_async.export.checkpoint import Checkpoint, Mark, PlainMark
+from siteassist_async.export.compressed_log import records_log
 from siteassist_async.export.disk import identity, status_of, writing
 from siteassist_async.export.errors import InputError, OutputChangedError
 from siteassist_async.export.layout import CHECKPOINT, Layout
@@ -71,9 +73,15 @@ def verify(output: Path) -> Verified:
         if state.status(KEPT_LETTERS) is not None and known.replaced is not None:
             letters = state.path / KEPT_LETTERS
         faults = chain(
-            _faults(layout.output, known.records, audit.records, ended=known.clean),
-            _faults(letters, known.letters, audit.letters, ended=known.clean),
-            audit.disagreements(known.counts, layout.output, letters),
+            _faults(
+                layout.records,
+                known.records,
+                audit.records,
+                partial(records_log, state=state),
+                ended=known.clean,
+            ),
+            _faults(letters, known.letters, audit.letters, Log, ended=known.clean),
+            audit.disagreements(known.counts, layout.records, letters),
         )
         found = tuple(islice(faults, MAX_FAULTS))
     return Verified(
@@ -88,22 +96,29 @@ def verify(output: Path) -> Verified:
 
 
 def _faults(
-    path: Path, mark: Mark, read: Callable[[Log], Iterator[Fault]], *, ended: bool
+    path: Path,
+    mark: Mark,
+    read: Callable[[Log], Iterator[Fault]],
+    open_log: Callable[[Path, Mark], Log],
+    *,
+    ended: bool,
 ) -> Iterator[Fault]:
     with writing(path):
         status = status_of(path)
     if status is None:
-        if mark.offset:
+        if mark.offset or mark.plain:
             yield Fault(path, "is missing")
         return
     try:
-        with closing(Log(path, mark)) as log:
+        with closing(open_log(path, mark)) as log:
             log.verify()
             if ended:
                 log.refuse_growth()
             yield from read(log)
     except OutputChangedError as error:
-        yield Fault(path, str(error.args[0]))
-        with closing(Log(path, Mark(file=identity(status)))) as log:
+        yield Fault(Path(error.path), str(error.args[0]))
+        # Without what is known of them, the files are read as far as they can be.
+        plain = mark.plain and PlainMark(mark.plain.number, Mark())
+        with closing(open_log(path, Mark(file=identity(status), plain=plain))) as log:
             log.adopt_lines()
             yield from read(log)

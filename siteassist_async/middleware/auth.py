@@ -70,7 +70,7 @@ async def _send_with(
 
 
 def _signed(request: Request, token: str) -> Request:
-    request.tally.token = token
+    request.tally.token = lambda: token
     return request.with_headers({"Authorization": f"Bearer {token}"})
 
 

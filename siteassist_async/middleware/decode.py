@@ -28,8 +28,6 @@ from siteassist_async.tracebacks import cut
 from siteassist_async.wire import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from siteassist_async.clock import Clock
     from siteassist_async.wire import Request, Send
 
@@ -64,14 +62,14 @@ class Decode:
             raise _unusable_response(response)
         operation = request.operation
         if response.status not in operation.statuses:
-            raise _error(response, request.tally.token)
+            raise _error(response, request.tally.token())
         try:
             if len(response.body) < LARGE:
                 return operation.read(response, request.subject)
             return await asyncio.to_thread(operation.read, response, request.subject)
         except UnusableResponseError as error:
             cut(error, handled)
-            chosen = _judge(error, request.tally.token, response)
+            chosen = _judge(error, request.tally.token(), response)
             del response  # otherwise the traceback keeps the body alive as long as the error
             if chosen is error:
                 raise
@@ -98,9 +96,14 @@ class RaiseForStatus:
         self._events = events
         self._clock = clock
 
-    def __call__(self, request: Request, send: Send) -> Awaitable[Response]:
+    async def __call__(self, request: Request, send: Send) -> Response:
         """Send the request; raises an APIError if the response is not a success."""
-        return (self._observed if request.tally.call else _raising)(request, send)
+        if request.tally.call:
+            return await self._observed(request, send)
+        response = await send(request)
+        if response.status not in request.operation.statuses:
+            raise _error_of(request, response)
+        return response
 
     async def _observed(self, request: Request, send: Send) -> Response:
         """Send, emitting AttemptStarted and AttemptEnded; the duration excludes decoding."""
@@ -110,7 +113,9 @@ class RaiseForStatus:
         emit(AttemptStarted(*asked))
         began = self._clock.now()
         try:
-            response = await _raising(request, send)
+            response = await send(request)
+            if response.status not in request.operation.statuses:
+                raise _error_of(request, response)  # noqa: TRY301 - which the event reports
         except BaseException as error:
             status = error.status if isinstance(error, APIError) else None
             emit(AttemptEnded(*asked, self._clock.now() - began, status, 0, error))
@@ -120,14 +125,11 @@ class RaiseForStatus:
         return response
 
 
-async def _raising(request: Request, send: Send) -> Response:
-    response = await send(request)
-    if response.status not in request.operation.statuses:
-        error = _error(response, request.tally.token)
-        if _is_about_another(error, request.subject):
-            response.close_connection()
-        raise error
-    return response
+def _error_of(request: Request, response: Response) -> APIError:
+    error = _error(response, request.tally.token())
+    if _is_about_another(error, request.subject):
+        response.close_connection()
+    return error
 
 
 def _judge(

@@ -21,7 +21,7 @@ from siteassist_async.pacing.queue import Waiter, WaitQueue, has_room
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Sequence
 
-    from siteassist_async.events import PaceEvent, WaitReason
+    from siteassist_async.events import PaceEvent
     from siteassist_async.pacing.hints import RateLimitHint
     from siteassist_async.pacing.rate import LearnedRate
     from siteassist_async.slots import Slots
@@ -152,8 +152,11 @@ class AdaptivePacer(Pacer):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         waiter.notify = partial(_set_done, done)
-        loop_queue = self._enter(waiter, loop, start.on_wait)
+        loop_queue, expected = self._enter(waiter, loop)
         try:
+            if waiter.outcome is None:
+                now = self._clock.now()
+                start.on_wait(loop_queue.queue.reason(waiter, self._pace, now), expected)
             await done
         except BaseException:
             self._give_up(waiter, loop_queue)
@@ -162,21 +165,14 @@ class AdaptivePacer(Pacer):
             raise waiter.outcome
         return waiter.outcome
 
-    def _enter(
-        self,
-        waiter: Waiter,
-        loop: asyncio.AbstractEventLoop,
-        on_wait: Callable[[WaitReason, float], None],
-    ) -> _LoopQueue:
+    def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> tuple[_LoopQueue, float]:
         with self._lock:
             now = self._clock.now()
             loop_queue = self._queues.get(loop) or _LoopQueue(loop)
             expected = loop_queue.queue.enter(waiter, self._pace, now)
             self._queues[loop] = loop_queue
         self._advance(loop_queue)
-        if waiter.outcome is None:
-            on_wait(loop_queue.queue.reason(waiter, self._pace, now), expected)
-        return loop_queue
+        return loop_queue, expected
 
     def _give_up(self, waiter: Waiter, loop_queue: _LoopQueue) -> None:
         """Leave the queue; a permit that was granted just before the cancellation is given back."""

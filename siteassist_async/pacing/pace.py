@@ -162,7 +162,12 @@ class Pace:
         if now < self._gate.until:
             self._gate.probe(now)
         self._learner.start(now, self._earliest)
-        self._plan(now)
+        rate, credit = self._learner.current, CREDIT
+        if rate is None and self._succeeded < SLOW_START:
+            rate = FIRST_RATE * 2.0 ** (self._succeeded // FIRST_WINDOW)
+            credit = FIRST_BURST / FIRST_RATE
+        if rate is not None:
+            self._earliest = max(self._earliest, now - credit) + 1 / rate
         return Permit(now, subject or object(), bulk, self._started)
 
     def expected_start(self, now: float, ahead: int, *, shared: bool = False) -> float:
@@ -293,15 +298,6 @@ class Pace:
             return max(now, self._earliest)
         probe = self._gate.probes()
         return max(now, probe) if probe < opens else max(opens, self._earliest)
-
-    def _plan(self, now: float) -> None:
-        rate, credit = self._learner.current, CREDIT
-        if rate is None:
-            if self._succeeded >= SLOW_START:
-                return
-            rate = FIRST_RATE * 2.0 ** (self._succeeded // FIRST_WINDOW)
-            credit = FIRST_BURST / FIRST_RATE
-        self._earliest = max(self._earliest, now - credit) + 1 / rate
 
     def _settle(self, permit: Permit) -> None:
         self._in_flight -= permit.number > self._forgotten

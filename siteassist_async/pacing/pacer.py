@@ -140,7 +140,8 @@ class Pacer(ABC):
     """Decides when each attempt may start; `client.pacer` is one.
 
     For a pacer of your own, such as one that several machines share, implement `acquire`. Override
-    `succeeded`, `throttled` and `abandoned` if it depends on outcomes.
+    `succeeded`, `throttled` and `abandoned` if it depends on outcomes. Your `__init__` must call
+    `super().__init__()`.
 
         class Shared(Pacer):
             async def acquire(self, start: Start) -> Permit:

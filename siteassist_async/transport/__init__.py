@@ -149,7 +149,7 @@ class Transport:
         is_plain = request.method == "GET" and request.body is None
         if is_plain and home.fast is not None and not home.fast.is_watched():
             response = await home.fast.get(url, request, timeout)
-            body = await read_body(response, self._max_body)
+            body = await read_body(response, self._max_body, request.operation.statuses)
         else:
             if not (request.operation.repeatable or home.is_the_users):
                 # On an idle connection that the server has just closed, the request would fail, and
@@ -157,7 +157,7 @@ class Transport:
                 close_idle(home.session)
             try:
                 response = await home.path.send(url, request, timeout)
-                body = await read_body(response, self._max_body)
+                body = await read_body(response, self._max_body, request.operation.statuses)
             finally:
                 home.path.end()
         return Response(response.status, response.headers, body, partial(drop, response))

@@ -31,17 +31,20 @@ LARGEST_ERROR_BODY = 64 * 2**10
 _LOOK_EVERY = 0.05
 
 
-async def read_body(response: aiohttp.ClientResponse, max_body: int) -> bytes:
-    """Read the complete body of a 200, or as much as possible of the body of any other status.
+async def read_body(
+    response: aiohttp.ClientResponse, max_body: int, statuses: tuple[int, ...]
+) -> bytes:
+    """Read the complete body of a success, or as much as possible of any other body.
 
-    Errors are raised only for a 200; otherwise the status is more useful than the error.
+    Errors are raised only if the status is one of `statuses`; otherwise it is more useful than the
+    error.
 
     Raises:
         ResponseTooLargeError: The body exceeds the limit.
         EncodingError: The body does not match its Content-Encoding.
         aiohttp.ClientError: The body is incomplete or malformed.
     """
-    succeeded = response.status == 200
+    succeeded = response.status in statuses
     pieces: list[bytes] = []
     try:
         limit = max_body if succeeded else LARGEST_ERROR_BODY

@@ -61,7 +61,9 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    assert {*commands()} == {"export", "verify", "get", "emulator", "demo"}
+    assert {*commands()} == {
+        *("export", "convert", "verify", "get", "show", "inspect", "emulator", "demo")
+    }
     assert all(f"    {name} " in shown for name in commands())
     assert "SITEASSIST_TOKEN" in shown
     assert "SITEASSIST_BASE_URL" in shown
@@ -152,9 +154,9 @@ def test_private_keys_are_not_repeated(
         (["export", "ids.txt"], "required: -o/--output"),
         (["export", "", "-o", "out.jsonl"], "INPUT: expected a value, not an empty text"),
         (["export", "ids.txt", "-o", "-"], "a pipe does not keep"),
-        (["export", "ids.txt", "-o", ""], "expected a file"),
-        (["export", "ids.txt", "-o", "folder/"], "expected a file, not a folder"),
-        (["export", "ids.txt", "-o", ".."], "expected a file, not a folder"),
+        (["export", "ids.txt", "-o", ""], "expected the name"),
+        (["export", "ids.txt", "-o", "/"], "expected the name of a new file or folder"),
+        (["export", "ids.txt", "-o", ".."], "expected the name of a new file or folder"),
         ([*EXPORT, "--concurrency", "0"], "a whole number from 1 to 1000, not '0'"),
         ([*EXPORT, "--concurrency", "2.5"], "a whole number from 1 to 1000, not '2.5'"),
         ([*EXPORT, "--concurrency", "9999"], "a whole number from 1 to 1000, not '9999'"),
@@ -218,6 +220,7 @@ def test_defaults() -> None:
         "output": "out.jsonl",
         "column": None,
         "updated_column": None,
+        "format": None,
         "limit": None,
         "concurrency": 32,
         "max_rate": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -22,8 +23,9 @@ from siteassist_async.errors import (
     NotFoundError,
     RateLimitError,
     ServiceUnavailableError,
+    UnusableResponseError,
 )
-from siteassist_async.events import AttemptEnded, CallStarted, RetryScheduled
+from siteassist_async.events import AttemptEnded, CallEnded, CallStarted, RetryScheduled
 from siteassist_async.export import Counts, Progress
 from siteassist_async.pacing import PaceSnapshot
 
@@ -199,13 +201,13 @@ def test_earlier_runs_are_no_speed() -> None:
     assert [meter.read().rate for _ in readings] == [None, None, 5.0]
 
 
-def ended(error: Exception | None = None) -> AttemptEnded:
-    """An attempt that ended so."""
-    return AttemptEnded(1, "conversations.get", ID, 1, "GET", "", 0.1, None, 0, error)
+def ended(error: BaseException | None = None) -> CallEnded:
+    """A call that ended so."""
+    return CallEnded(1, "conversations.get", ID, bulk=True, duration=0.1, attempts=1, error=error)
 
 
 def test_attempts_see_a_lost_server() -> None:
-    """Trouble begins with the first failure, keeps the last error and ends with an answer."""
+    """Trouble begins with the first failure, keeps the last error and ends with a response."""
     clock = FakeClock()
     attempts = Attempts(clock)
     lost, down = ConnectionFailedError("refused"), ServiceUnavailableError("down")
@@ -213,20 +215,26 @@ def test_attempts_see_a_lost_server() -> None:
     def seen() -> Trouble | None:
         return attempts.trouble
 
-    for clock.time, error in ((1.0, lost), (2.0, down)):
-        attempts(ended(error))
+    clock.time = 1.0
+    attempts(ended(lost))
+    clock.time = 2.0
+    attempts(RetryScheduled(1, "conversations.get", ID, 1, 0.5, down))
     assert seen() == Trouble(1.0, down)
-    for answer in (NotFoundError("gone"), RateLimitError("slow")):
+    for answer in (None, NotFoundError("gone"), RateLimitError("slow"), UnusableResponseError("")):
         attempts(ended(lost))
         attempts(ended(answer))
         assert seen() is None
-    attempts(ended(lost))
-    attempts(ended())
-    assert seen() is None
-    assert attempts.ended == 8
-    attempts(RetryScheduled(1, "conversations.get", ID, 1, 0.5, lost))
+
+
+def test_attempts_are_counted_and_do_not_end_trouble() -> None:
+    """A status of 200 says little: the body may be cut, as by a failing proxy."""
+    attempts = Attempts(FakeClock())
+    attempts(ended(ConnectionFailedError("the response is truncated")))
+    attempts(AttemptEnded(1, "conversations.get", ID, 1, "GET", "", 0.1, 200, 9, None))
+    attempts(ended(asyncio.CancelledError()))
     attempts(CallStarted(1, "conversations.get", ID, bulk=True))
-    assert (attempts.ended, attempts.retries) == (8, 1)
+    assert attempts.trouble is not None
+    assert (attempts.ended, attempts.retries) == (1, 0)
 
 
 def test_trouble_is_timed() -> None:

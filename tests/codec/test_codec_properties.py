@@ -22,7 +22,7 @@ from strategies import (
 
 from siteassist_async import codec
 from siteassist_async.codec.convert import structure_body
-from siteassist_async.codec.fast import MOST_LEARNED, FastDecoder
+from siteassist_async.codec.fast import MOST_LEARNED, ConversationShape, FastDecoder
 from siteassist_async.codec.text import BOM
 from siteassist_async.contract import documented_body
 from siteassist_async.errors import UnusableResponseError
@@ -160,12 +160,12 @@ def test_every_body_that_keeps_the_contract_is_read(body: bytes) -> None:
 @given(st.lists(ANY_BODY, max_size=4))
 def test_what_was_learned_changes_no_outcome(bodies: list[bytes]) -> None:
     """The decoder declines a body, or makes the same of it as cattrs."""
-    decoder = FastDecoder()
+    decoder = FastDecoder(ConversationShape())
     for body in bodies * 2:
         assert decoder.decode(body) in (None, decodes_strictly(body)[1])
 
 
-def learned(decoder: FastDecoder) -> Any:  # noqa: ANN401 - its insides
+def learned(decoder: FastDecoder[Conversation]) -> Any:  # noqa: ANN401 - its insides
     """The decoder below, which reads only what is documented and what was learned."""
     if vars(decoder)["_known"] is None:
         decoder.decode(VALID)
@@ -175,7 +175,7 @@ def learned(decoder: FastDecoder) -> Any:  # noqa: ANN401 - its insides
 @pytest.mark.parametrize("name", ["new", "x-trace", "neu é", "extra_0", ""])
 def test_unknown_fields_are_learned(name: str) -> None:
     """From the second body on they cost next to nothing, null or not."""
-    decoder = FastDecoder()
+    decoder = FastDecoder(ConversationShape())
     body = json.dumps(wire(**{name: 1}, newer=None, messages=[wire_message(**{name: [2]})]))
     strictly = structure_body(body.encode(), Conversation)
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
@@ -190,7 +190,7 @@ def test_unknown_fields_are_learned(name: str) -> None:
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
 def test_a_name_that_json_escapes_is_not_learned(name: str) -> None:
     """It is read all the same, each time."""
-    decoder = FastDecoder()
+    decoder = FastDecoder(ConversationShape())
     before = learned(decoder)
     for _ in range(2):
         conversation = decoder.decode(json.dumps(wire(**{name: 1})).encode())
@@ -201,7 +201,7 @@ def test_a_name_that_json_escapes_is_not_learned(name: str) -> None:
 
 def test_unknown_fields_of_parts_and_agents_need_no_learning() -> None:
     """They are kept by what reads any body."""
-    decoder = FastDecoder()
+    decoder = FastDecoder(ConversationShape())
     part, agent = {"type": "text", "text": "Hi", "lang": "en"}, {"name": "Ada", "team": 7}
     body = json.dumps(wire(humanAgent=agent, messages=[wire_message(parts=[part])])).encode()
     assert learned(decoder).decode(body) == structure_body(body, Conversation)
@@ -209,7 +209,7 @@ def test_unknown_fields_of_parts_and_agents_need_no_learning() -> None:
 
 def test_names_without_end_are_read_and_not_learned() -> None:
     """A server that makes up names fills no memory, and slows no other body."""
-    decoder = FastDecoder()
+    decoder = FastDecoder(ConversationShape())
     for number in range(MOST_LEARNED + 2):
         body = json.dumps(wire(messages=[wire_message(**{f"n{number}": 0})])).encode()
         assert decoder.decode(body) == structure_body(body, Conversation)
@@ -233,12 +233,15 @@ def test_names_without_end_are_read_and_not_learned() -> None:
 def test_what_breaks_the_contract_is_not_for_the_fast_decoder(changes: dict[str, Any]) -> None:
     """With an unknown field or without: cattrs says where it is wrong."""
     for more in ({}, {"new": 1}):
-        assert FastDecoder().decode(json.dumps(wire(**changes, **more)).encode()) is None
+        assert (
+            FastDecoder(ConversationShape()).decode(json.dumps(wire(**changes, **more)).encode())
+            is None
+        )
 
 
 def test_one_thread_may_learn_while_another_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each event loop of a program may have its own thread, and all share what was learned."""
-    decoder = FastDecoder()
+    decoder = FastDecoder(ConversationShape())
     known = learned(decoder)
     decode = known.decode
     other = json.dumps(wire(new=1)).encode()

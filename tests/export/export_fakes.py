@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fakes import FakeClock
 
+from siteassist_async.compression import compression_of
 from siteassist_async.errors import NotFoundError, SiteAssistError
 from siteassist_async.export import Ending, ExitCode, ExportJob, Source, Summary, exit_code
 
@@ -89,14 +90,18 @@ class Options(TypedDict, total=False):
 
 
 class Workbench:
-    """One export, run as often as a test likes."""
+    """One export, run as often as a test likes.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        suffix: That asks for compression: ".gz", ".zst" or none.
+    """
+
+    def __init__(self, folder: Path, suffix: str = "") -> None:
         self.folder = folder
         self.input = folder / "ids.txt"
-        self.output = folder / "out.jsonl"
+        self.output = folder / f"out.jsonl{suffix}"
         self.dead_letters = folder / "out.failed.jsonl"
-        self.state = folder / ".out.jsonl.export"
+        self.state = folder / f".out.jsonl{suffix}.export"
         self.api = FakeApi()
         self.clock = FakeClock()
 
@@ -148,7 +153,12 @@ class Workbench:
         """The ids of the records, each of which must be as the API sent it."""
         if not self.output.exists():
             return []
-        *lines, rest = self.output.read_bytes().split(b"\n")
+        content = self.output.read_bytes()
+        if (compression := compression_of(self.output)) is not None:
+            parts = list(compression.decompress([content]))
+            assert parts[-1:] == [] or parts[-1][1] == len(content)
+            content = b"".join(plain for plain, _ in parts)
+        *lines, rest = content.split(b"\n")
         assert rest == b""
         ids = [json.loads(line)["id"] for line in lines]
         assert lines == [record_of(conversation_id) for conversation_id in ids]

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from siteassist_async.errors import BadGatewayError
-from siteassist_async.export import ExportError, ExportJob, Source, exit_code
+from siteassist_async.export import ExportError, ExportJob, Source, compressed_log, exit_code
 
 BEAT = 20
 """How many requests there are to a byte on standard output."""
@@ -44,6 +44,7 @@ async def fetch(conversation_id: str) -> bytes:
 def main() -> None:
     """Run the export, and exit as a command would."""
     source, output = map(Path, sys.argv[1:])
+    compressed_log.FRAME = 5000  # so that there are many
     job = ExportJob(Source(source), output, fetch=fetch, limit=16, clock=HastyClock())
     try:
         sys.exit(exit_code(asyncio.run(job.run())))

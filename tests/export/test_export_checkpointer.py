@@ -26,10 +26,10 @@ class FakeLedger:
         self.may_go_on.set()
         self.error: OutputError | None = None
 
-    def snapshot(self) -> Checkpoint:
+    def snapshot(self, *, clean: bool = False) -> Checkpoint:
         """As `Ledger.snapshot`."""
         self.done.append("snapshot")
-        return Checkpoint()
+        return Checkpoint(clean=clean)
 
     def sync(self) -> None:
         """As `Ledger.sync`."""

@@ -12,6 +12,7 @@ import pytest
 from siteassist_async.errors import (
     AuthenticationError,
     BadGatewayError,
+    ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
     NotFoundError,
@@ -148,6 +149,24 @@ async def test_a_refusal_that_ends_all_ends_the_run(
     bench.check(ids)
 
 
+async def test_a_client_that_is_closed_is_raised(bench: Workbench) -> None:
+    """It is no outage and no conclusion about the API; the job can be resumed."""
+    ids = new_ids(50)
+    bench.write(ids)
+
+    def close(conversation_id: str) -> None:
+        if conversation_id == ids[20]:
+            bench.api.otherwise = ClientClosedError("the client is closed")
+
+    bench.api.each = close
+    with pytest.raises(ClientClosedError):
+        await bench.run()
+    bench.api.each = lambda _: None
+    bench.api.otherwise = None
+    await bench.finish()
+    bench.check(ids)
+
+
 @pytest.mark.parametrize(
     ("status", "ending"), [(407, Ending.BLOCKED), (403, Ending.BLOCKED), (502, Ending.UNREACHABLE)]
 )
@@ -157,9 +176,9 @@ async def test_a_proxy_that_lets_nobody_through_ends_the_run(
     """At once, where only a person can do something about it."""
     bench.write(new_ids(50))
     bench.api.otherwise = ProxyError(status)
-    began = bench.clock.now()
-    assert (await bench.run()).ending is ending
-    assert (bench.clock.now() - began < 1) is (ending is Ending.BLOCKED)
+    summary = await bench.run()
+    assert summary.ending is ending
+    assert (summary.progress.elapsed < 1) is (ending is Ending.BLOCKED)
 
 
 async def test_new_files_are_their_owners(bench: Workbench) -> None:

@@ -67,12 +67,19 @@ class Machine:
         folder: Where all of it is; the input is not of the export, and so is never lost.
         column: Whether the input is rows, of which the ids are a column.
         seconds: That pass with each request.
+        suffix: As a workbench has it.
     """
 
     def __init__(
-        self, folder: Path, lines: list[str], *, column: bool = False, seconds: float = 0.3
+        self,
+        folder: Path,
+        lines: list[str],
+        *,
+        column: bool = False,
+        seconds: float = 0.3,
+        suffix: str = "",
     ) -> None:
-        self.bench = bench = Workbench(folder / "bench")
+        self.bench = bench = Workbench(folder / "bench", suffix)
         bench.folder.mkdir()
         bench.input = folder / "ids"
         self._column = column
@@ -140,7 +147,9 @@ class Machine:
 
 
 @contextmanager
-def machine(lines: list[str], *, column: bool = False, seconds: float = 0.3) -> Generator[Machine]:
+def machine(
+    lines: list[str], *, column: bool = False, seconds: float = 0.3, suffix: str = ""
+) -> Generator[Machine]:
     """Have a machine with the export of these lines."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -148,7 +157,7 @@ def machine(lines: list[str], *, column: bool = False, seconds: float = 0.3) -> 
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(checkpoint, "_BOOT_ID", Path(folder, "boot_id"))
-        yield Machine(Path(folder), lines, column=column, seconds=seconds)
+        yield Machine(Path(folder), lines, column=column, seconds=seconds, suffix=suffix)
 
 
 RUNS: dict[str, Options] = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 from attrs import frozen
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from siteassist_async.errors import BadGatewayError
@@ -441,7 +441,7 @@ steps = st.builds(
 )
 
 
-@settings(max_examples=HISTORIES, deadline=None)
+@settings(max_examples=HISTORIES, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(history=st.lists(steps, max_size=6), limit=st.integers(1, 8))
 def test_every_history_of_lists_and_kills_ends_with_what_is_newest(
     history: list[Step], limit: int

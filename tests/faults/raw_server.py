@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ID = re.compile(rb"/conversations/(\S*) ")
+_OFFSET = re.compile(rb"[?&](offset=\d+)\S* ")
 
 
 @frozen
@@ -57,8 +58,8 @@ class Received:
 
     @property
     def conversation_id(self) -> str:
-        """The id that is asked for, as it is in the path."""
-        found = _ID.search(self.head)
+        """The id that is asked for, as it is in the path; `offset=N` for a page of a list."""
+        found = _OFFSET.search(self.head) or _ID.search(self.head)
         return found[1].decode() if found else ""
 
 

@@ -175,7 +175,7 @@ async def test_the_value_is_what_the_operation_reads() -> None:
 
 async def test_what_repeats_the_token_is_hidden() -> None:
     """A server that echoes the request's headers puts no token into an error."""
-    request = new_request(tally=Tally(token=TOKEN))
+    request = new_request(tally=Tally(token=lambda: TOKEN))
     body = json.dumps(
         {"error": {"message": f"bad {TOKEN}", "code": TOKEN, "details": {"field": TOKEN}}}
     ).encode()

@@ -1,0 +1,141 @@
+"""Converting a log to another format, and going on from where the last conversion ended."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from siteassist_async.export.errors import InputError, OutputExistsError
+from siteassist_async.formats.log import batches, check_place
+from siteassist_async.formats.rows import NotAConversationError
+from siteassist_async.formats.table import format_of, sink_module
+from siteassist_async.formats.workshop import workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from siteassist_async.formats.sink import Sink
+
+
+@frozen
+class Converted:
+    """What a conversion did.
+
+    Attributes:
+        output: The sink.
+        records: Records that were added to it.
+        total: Records of the log that are in it now.
+    """
+
+    output: Path
+    records: int
+    total: int
+
+
+def convert(
+    log: Path | str,
+    output: Path | str,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    rebuild: bool = False,
+    on_progress: Callable[[int], object] | None = None,
+) -> Converted:
+    """Convert a log of conversations to another format, or add what it has grown by since.
+
+    It may be called while an export writes the log, and may be killed at any moment: called again
+    it goes on, and each record is in the output once. A line that is being written is left for the
+    next call.
+
+    Args:
+        log: The JSON-lines output of an export.
+        output: The file or folder; created if it is missing.
+        format: The name of the format, if the suffix of `output` does not say it.
+        rebuild: Convert all of the log again. The old output stays until the new one is complete.
+        on_progress: Called with the number of records added so far.
+
+    Raises:
+        ConfigurationError: There is no such format, or its extra is not installed.
+        InputError: The log cannot be read, or has a line that is not a conversation.
+        InputChangedError: It is not the log of the earlier conversions.
+        OutputError: The output cannot be written, is in use, or was not written by a conversion.
+    """
+    slash = "/" if os.fspath(output).endswith("/") else ""
+    log, output = Path(log), Path(os.path.realpath(output))
+    module = sink_module(format_of(f"{output}{slash}", format))
+    with workshop(output) as place:
+        is_new = place.is_new()
+        if rebuild and not is_new:
+            module.prove(output)
+            module.create(place.new)
+            with module.open_sink(place.new) as sink:
+                converted = _follow(log, sink, output, on_progress)
+            place.put_in_place()
+            return converted
+        if is_new:
+            module.create(place.new)
+            place.put_in_place()
+        with module.open_sink(output) as sink:
+            return _follow(log, sink, output, on_progress)
+
+
+def prepare(
+    log: Path,
+    output: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    restart: bool = False,
+) -> None:
+    """Check, before an export fetches anything, that its log can be converted to an output.
+
+    Args:
+        log: The log; it need not exist yet.
+        output: The output; it need not exist either.
+        format: As for `convert`.
+        restart: The log is to be started anew, and so an output of the old one is emptied.
+
+    Raises:
+        ConfigurationError: There is no such format, or its extra is not installed.
+        InputChangedError: The output was converted from another log.
+        OutputError: As `convert`.
+    """
+    output = Path(os.path.realpath(output))
+    module = sink_module(format_of(output, format))
+    with workshop(output) as place:
+        if place.is_new():
+            return
+        with module.open_sink(output) as sink:
+            at = sink.place()
+            if log.exists():
+                check_place(log, at)
+            elif at.end:
+                raise OutputExistsError(
+                    f"was converted from another log than {log}; choose another output",
+                    path=str(output),
+                )
+        if restart:
+            module.create(place.new)
+            place.put_in_place()
+
+
+def _follow(
+    log: Path, sink: Sink, output: Path, on_progress: Callable[[int], object] | None
+) -> Converted:
+    start = place = sink.place()
+    with closing(batches(log, start)) as found:
+        for batch in found:
+            try:
+                sink.write(batch)
+            except NotAConversationError as error:
+                number = batch.start.lines + error.index + 1
+                raise InputError(
+                    f"line {number} is not the record of a conversation: {error}", path=str(log)
+                ) from error
+            place = batch.place
+            if on_progress is not None:
+                on_progress(place.lines - start.lines)
+    sink.finish()
+    return Converted(output, place.lines - start.lines, place.lines)

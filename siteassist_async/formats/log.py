@@ -1,0 +1,197 @@
+"""Reading a log of conversations from any place on, by whole lines."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Sequence
+from contextlib import contextmanager
+from io import BufferedReader, RawIOBase, UnsupportedOperation
+from typing import TYPE_CHECKING, BinaryIO
+
+from attrs import frozen
+
+from siteassist_async.compression import Compression, DamagedFrameError, compression_of
+from siteassist_async.export.errors import InputChangedError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from _typeshed import WriteableBuffer
+
+BATCH = 8 << 20
+"""Bytes of lines in a batch; a longer line is a batch of its own."""
+
+_TAIL = 1024
+_PIECE = 1 << 14  # of a compressed file: what it holds is in memory at once
+
+
+@frozen
+class Place:
+    """How far a log was read.
+
+    Attributes:
+        end: The offset of the first byte that was not; of a compressed log, in its content.
+        tail: A checksum of the last bytes before.
+        lines: The number of lines before.
+    """
+
+    end: int = 0
+    tail: int = 0
+    lines: int = 0
+
+
+START = Place()
+"""The place before the first line."""
+
+
+@frozen
+class Batch:
+    """Some lines of a log, each with its newline.
+
+    Attributes:
+        start: The place before the first of them.
+        place: The place after the last of them.
+    """
+
+    lines: Sequence[bytes]
+    start: Place
+    place: Place
+
+
+@contextmanager
+def opened_log(path: Path) -> Generator[BinaryIO]:
+    """Open the content of a log, decompressed where its name says so; it can seek.
+
+    Raises:
+        InputError: It cannot be read. Also for errors that occur while it is open.
+        ConfigurationError: The library for its compression is not installed.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError("is not a regular file", path=str(path))
+        compression = compression_of(path)
+        with path.open("rb") as file:
+            if compression is None:
+                yield file
+            else:
+                yield BufferedReader(_Content(file, compression), _PIECE)
+    except DamagedFrameError as error:
+        raise InputError(f"is damaged: {error}", path=str(path)) from error
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=str(path)) from error
+
+
+def batches(path: Path, start: Place = START, *, size: int | None = None) -> Generator[Batch]:
+    """Read the whole lines after a place; a line that is being written is left for later.
+
+    Every line is on the disk before it is yielded, so that nobody can know more of a log than is
+    left of it after a power failure.
+
+    Raises:
+        InputError: The log cannot be read.
+        InputChangedError: What is before the place is not what was there.
+    """
+    with opened_log(path) as file:
+        tail = _seek(file, path, start)
+        place = start
+        while lines := _whole_lines(file, size or BATCH):
+            os.fsync(file.fileno())
+            tail = _last_bytes(tail, lines)
+            end = place.end + sum(map(len, lines))
+            after = Place(end, zlib.crc32(tail), place.lines + len(lines))
+            yield Batch(lines, place, after)
+            place = after
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """Read all whole lines of a log."""
+    for batch in batches(path):
+        yield from batch.lines
+
+
+def check_place(path: Path, place: Place) -> None:
+    """Check that a log has what was before a place; raises the errors of `batches`."""
+    with opened_log(path) as file:
+        _seek(file, path, place)
+
+
+class _Content(RawIOBase):
+    """The content of a compressed file, up to the end of a frame that is being written.
+
+    It is read from the beginning: to seek means to decompress what is skipped.
+    """
+
+    def __init__(self, file: BinaryIO, compression: Compression) -> None:
+        self._file = file
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        self._plain = (plain for plain, _ in compression.decompress(pieces) if plain)
+        self._held = memoryview(b"")
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence != os.SEEK_SET or offset < self._at:
+            raise UnsupportedOperation("cannot go back")
+        while self._at < offset and self._fill():
+            self._take(offset - self._at)
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._fill()
+        into = memoryview(buffer)
+        found = self._take(len(into))
+        into[: len(found)] = found
+        return len(found)
+
+    def _fill(self) -> bool:
+        self._held = self._held or memoryview(next(self._plain, b""))
+        return bool(self._held)
+
+    def _take(self, size: int) -> memoryview:
+        found, self._held = self._held[:size], self._held[size:]
+        self._at += len(found)
+        return found
+
+
+def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
+    """Go to a place, and return the bytes before it, of which it has the checksum."""
+    before = max(0, place.end - _TAIL)
+    file.seek(before)
+    tail = file.read(place.end - before)
+    if len(tail) < place.end - before or zlib.crc32(tail) != place.tail:
+        raise InputChangedError(
+            "is not the log that was converted before: it was restarted, replaced or edited; "
+            "use `siteassist convert --rebuild` to convert all of it again",
+            path=str(path),
+        )
+    return tail
+
+
+def _whole_lines(file: BinaryIO, size: int) -> list[bytes]:
+    lines = file.readlines(size)
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    return lines
+
+
+def _last_bytes(before: bytes, lines: Sequence[bytes]) -> bytes:
+    last = b""
+    for line in reversed(lines):
+        last = line[-_TAIL:] + last
+        if len(last) >= _TAIL:
+            return last[-_TAIL:]
+    return (before + last)[-_TAIL:]

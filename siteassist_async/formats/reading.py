@@ -1,0 +1,49 @@
+"""Reading exported conversations from any format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from siteassist_async.codec import decode_conversation
+from siteassist_async.formats.table import format_of, source_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from siteassist_async.models import Conversation
+
+
+@overload
+def iter_export(
+    path: Path | str, *, latest: bool = ..., raw: Literal[False] = ..., format: str | None = ...
+) -> Iterator[Conversation]: ...
+@overload
+def iter_export(
+    path: Path | str, *, latest: bool = ..., raw: Literal[True], format: str | None = ...
+) -> Iterator[bytes]: ...
+def iter_export(
+    path: Path | str,
+    *,
+    latest: bool = False,
+    raw: bool = False,
+    format: str | None = None,  # noqa: A002 - the option's name
+) -> Iterator[Conversation] | Iterator[bytes]:
+    """Read the conversations of an export lazily, in constant memory.
+
+    Args:
+        path: JSON lines, Parquet, SQLite or DuckDB.
+        latest: Yield only the newest record of each conversation, where there are several. From
+            JSON lines and Parquet this takes some 150 bytes of memory for each ID.
+        raw: Yield JSON instead of models: from JSON lines as the API sent it, from the other
+            formats with the same values.
+        format: The name of the format, if the suffix does not say it.
+
+    Raises:
+        ConfigurationError: There is no such format, it cannot be read, or its extra is missing.
+        InputError: The file cannot be read. This and the next are raised while iterating.
+        UnusableResponseError: A record is not a valid conversation.
+    """
+    path = Path(path)
+    records = source_module(format_of(path, format)).read_raw(path, latest=latest)
+    return records if raw else map(decode_conversation, records)

@@ -1,0 +1,110 @@
+"""What a format is made of: a sink, and the module that opens it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from siteassist_async.export.errors import OutputExistsError, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from siteassist_async.formats.log import Batch, Place
+
+
+class Sink(Protocol):
+    """An output of a conversion, open, of which nobody else writes.
+
+    The process may be killed at any moment: what is in it then is a number of whole records and
+    the place after the last of them. The newest record of a conversation counts.
+    """
+
+    def place(self) -> Place:
+        """Return how far the log is in the sink, durably; the start for a new sink."""
+        ...
+
+    def write(self, batch: Batch) -> None:
+        """Add the records of a batch, which begins where the last one ended.
+
+        They become durable together with `batch.place`, now or in a later call.
+
+        Raises:
+            NotAConversationError: A line is not a record; nothing of the batch is written.
+            OutputError: The sink cannot be written. It may be opened again later.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Make everything that was written durable."""
+        ...
+
+
+class SinkModule(Protocol):
+    """A module of a format that logs are converted to."""
+
+    def create(self, path: Path) -> None:
+        """Create an empty sink, durably, where nothing is.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        ...
+
+    def prove(self, path: Path) -> None:
+        """Check that a sink is one, of whatever version, before it is replaced by a new one.
+
+        Raises:
+            OutputExistsError: It is something that no conversion wrote.
+        """
+        ...
+
+    def open_sink(self, path: Path) -> AbstractContextManager[Sink]:
+        """Open a sink. Leaving it without `finish` is as if the process were killed.
+
+        Raises:
+            OutputExistsError: It is something that no conversion wrote.
+            StateError: It is damaged, or was written by another version of this package.
+            OutputError: It cannot be written.
+        """
+        ...
+
+
+class SourceModule(Protocol):
+    """A module of a format that conversations can be read from."""
+
+    def read_raw(self, path: Path, *, latest: bool) -> Iterator[bytes]:
+        """Yield the conversations as JSON, each on one line without its newline.
+
+        With `latest` only the newest record of each.
+        """
+        ...
+
+
+def place_file(path: Path) -> Path:
+    """Return the hidden file beside an output for its place, where the output has no room."""
+    return path.with_name(f".{path.name}.place")
+
+
+def foreign(path: Path, what: str) -> OutputExistsError:
+    """Return the error for an output that no conversion wrote."""
+    return OutputExistsError(
+        f"already exists and is not {what} that was converted from a log; move it away or choose "
+        "another output",
+        path=str(path),
+    )
+
+
+def unreadable(path: Path, version: object, known: int) -> StateError:
+    """Return the error for a sink of another version."""
+    return StateError(
+        f"has version {version} of the tables, but this package writes version {known}; use the "
+        "package that wrote it, or `siteassist convert --rebuild`",
+        path=str(path),
+    )
+
+
+def damaged(path: Path, why: object) -> StateError:
+    """Return the error for a sink that is not as a conversion left it."""
+    return StateError(f"is damaged: {why}; use `siteassist convert --rebuild`", path=str(path))
