@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args
 
 from attrs import frozen
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
 T = TypeVar("T")
+
+REMEMBERED = 100_000
+"""Ids that a full listing remembers, at least; twice as many take about 40 MB."""
 
 MOST_AHEAD = 8
 """Pages in flight or waiting for the caller, at most."""
@@ -105,13 +109,13 @@ class Growing(Generic[ItemT]):
 
 
 class Complete(Generic[ItemT]):
-    """For a list of which nothing may be missed; remembers each id, in about 140 bytes."""
+    """For a list of which nothing may be missed; remembers the ids that came last."""
 
     is_complete = True
 
     def __init__(self, wanted: Callable[[ItemT], bool] | None) -> None:
         self._wanted = wanted
-        self._seen: set[str] = set()
+        self._seen: dict[str, None] = {}
 
     def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
         """Keep those that are wanted and were not there before."""
@@ -119,9 +123,12 @@ class Complete(Generic[ItemT]):
         fresh: list[ItemT] = []
         for item in items:
             if item.id not in seen:
-                seen.add(item.id)
+                seen[item.id] = None
                 fresh.append(item)
         _refuse_repetition(items, not fresh)
+        if len(seen) > 2 * REMEMBERED:
+            for old in list(islice(seen, REMEMBERED)):
+                del seen[old]
         return fresh if self._wanted is None else list(filter(self._wanted, fresh))
 
 
@@ -194,7 +201,7 @@ class Listing(Generic[T]):
                     yield item
 
     def pages(self, *, offset: int | None = None) -> AsyncGenerator[Page[T], None]:
-        """Read page by page, from an offset instead of the listing's own.
+        """Read page by page, from an offset instead of the listing's own, to the same end.
 
         Raises:
             ConfigurationError: The offset is not a whole number of 0 or more.
@@ -202,8 +209,8 @@ class Listing(Generic[T]):
         return self._pages(self._offset if offset is None else whole("offset", offset, 0))
 
     async def _pages(self, start: int) -> AsyncGenerator[Page[T], None]:
-        end = None if self._limit is None else start + self._limit
-        if end == start:
+        end = None if self._limit is None else self._offset + self._limit
+        if end is not None and end <= start:
             return
         watch, ahead = self._watch(), _Ahead(self._fetch, self._page_size, end, self._at_once)
         at: int | None = start
