@@ -39,6 +39,7 @@ examples:
   siteassist export ids.txt -o conversations.parquet
   siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
+  siteassist export today.csv --column id --updated-column changed_at -o conversations.jsonl
   siteassist export --all --since 2026-01-01 -o conversations.jsonl
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
@@ -169,8 +170,8 @@ LIST_JSON = "print JSON lines: each conversation as it is listed, with its last 
 
 VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\
-Read OUTPUT, its dead letters and its state, and check that every line is complete, every
-ID occurs once, and everything is as the export wrote it. Changes nothing.
+Read OUTPUT, its dead letters and its state, and check that every line is complete, no
+record is there twice, and everything is as the export wrote it. Changes nothing.
 """
 VERIFY_MORE = """\
 examples:

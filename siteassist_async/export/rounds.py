@@ -51,7 +51,7 @@ def refuse_strange_list(
         raise InputChangedError(
             f"has only {matched} of the {plural(known, 'ID')} of this export, and "
             f"{total - matched} others, so it is taken for another job's input: choose another "
-            "output, or allow any input",
+            "output, or accept any input (--any-input)",
             path=name,
         )
 
@@ -107,7 +107,8 @@ def begin_round(
     ledger.rounds += 1
     ledger.input = WorkQueue(ids, Cursor(), Prefix(), ledger.store, ledger.store)
     counts.before = counts.exported + counts.failed
-    counts.claimed = counts.duplicates = counts.unchanged = counts.settled = 0
+    counts.claimed = len(ledger.retry.cursor.open) if ledger.retry else 0
+    counts.duplicates = counts.unchanged = counts.settled = 0
     ledger.store.set_apart(
         chain(letter_ids(ledger.letters), pending_ids(ledger.retry) if ledger.retry else ())
     )
