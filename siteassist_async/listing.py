@@ -21,8 +21,12 @@ T = TypeVar("T")
 REMEMBERED = 100_000
 """Ids that a full listing remembers, at least; twice as many take about 40 MB."""
 
-MOST_AHEAD = 8
-"""Pages in flight or waiting for the caller, at most."""
+MOST_AHEAD = 4
+"""Pages in flight or waiting for the caller, at most.
+
+Enough for 4,000 conversations a second at a latency of 0.1 s. With more, decoded pages are out of
+the processor's cache before they are read.
+"""
 
 
 @frozen
@@ -168,7 +172,7 @@ class Listing(Generic[T]):
     """A list that is fetched in pages, as it is read: `async for item in listing`.
 
     Each loop starts anew. Nothing is fetched before the first item or page is asked for; after the
-    first page, up to eight pages are fetched at once where the API names the total, and given in
+    first page, up to four pages are fetched at once where the API names the total, and given in
     order. Leaving the loop cancels the requests in flight: at once if the generator is closed (use
     `contextlib.aclosing(listing.pages())`), otherwise when it is garbage-collected. The client's
     `deadline` applies to each page.
@@ -280,7 +284,7 @@ class _Ahead(Generic[T]):
         if self._tasks and self._tasks[0][0] != offset:
             self._drop()
         if not self._tasks:
-            self._start(offset)
+            return await self._request(offset)
         return await self._tasks.popleft()[1]
 
     def fill(self, page: Page[T], received: int) -> None:
@@ -303,13 +307,13 @@ class _Ahead(Generic[T]):
         await asyncio.gather(*self._dropped, return_exceptions=True)
 
     def _start(self, offset: int) -> None:
+        task = asyncio.get_running_loop().create_task(self._request(offset))
+        self._tasks.append((offset, task))
+
+    async def _request(self, offset: int) -> Sent[T]:
         size = self._page_size
         if self._end is not None:
             size = min(size, self._end - offset)
-        task = asyncio.get_running_loop().create_task(self._request(offset, size))
-        self._tasks.append((offset, task))
-
-    async def _request(self, offset: int, size: int) -> Sent[T]:
         return await self._fetch(offset, size)
 
     def _drop(self) -> None:
