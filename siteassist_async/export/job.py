@@ -67,6 +67,9 @@ class ExportJob:
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
         retry_failed: Retry the UUIDs in the dead letters first.
+        refresh_open: Fetch the conversations again, first, that were open when they were exported.
+        any_input: Accept a source that shares few IDs with those of the earlier runs. Without it,
+            it must have half of the IDs that were exported, or half of its own must have been.
         rebuild_state: Rebuild the state first, from the output and the dead letters: if the state
             is damaged or lost, or the output was edited on purpose.
         pacer: Its learned rate is saved with the state, and restored by the next run.
@@ -89,6 +92,8 @@ class ExportJob:
         most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
+        refresh_open: bool = False,
+        any_input: bool = False,
         rebuild_state: bool = False,
         pacer: RestorablePacer | None = None,
         wait: float = WAIT,
@@ -108,6 +113,8 @@ class ExportJob:
             layout=self._layout,
             restart=restart,
             retry_failed=retry_failed,
+            refresh_open=refresh_open,
+            any_input=any_input,
             rebuild_state=rebuild_state,
             pacer=pacer,
             stopped=self._is_stopped,
@@ -121,7 +128,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = 0
+        self._exported_before = self._updated_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -200,6 +207,7 @@ class ExportJob:
 
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
+        self._updated_before = ledger.counts.updated
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -214,6 +222,7 @@ class ExportJob:
         return Progress(
             counts=evolve(counts),
             already_there=self._exported_before,
+            updated=counts.updated - self._updated_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
             bytes_written=ledger.records.written,
