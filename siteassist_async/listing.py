@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args
 
 from attrs import frozen
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_AHEAD = 8
-"""Pages in flight or waiting for the caller, at most."""
+REMEMBERED = 100_000
+"""Ids that a full listing remembers, at least; twice as many take about 40 MB."""
+
+MOST_AHEAD = 4
+"""Pages in flight or waiting for the caller, at most.
+
+Enough for 4,000 conversations a second at a latency of 0.1 s. With more, decoded pages are out of
+the processor's cache before they are read.
+"""
 
 
 @frozen
@@ -105,13 +113,13 @@ class Growing(Generic[ItemT]):
 
 
 class Complete(Generic[ItemT]):
-    """For a list of which nothing may be missed; remembers each id, in about 140 bytes."""
+    """For a list of which nothing may be missed; remembers the ids that came last."""
 
     is_complete = True
 
     def __init__(self, wanted: Callable[[ItemT], bool] | None) -> None:
         self._wanted = wanted
-        self._seen: set[str] = set()
+        self._seen: dict[str, None] = {}
 
     def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
         """Keep those that are wanted and were not there before."""
@@ -119,9 +127,12 @@ class Complete(Generic[ItemT]):
         fresh: list[ItemT] = []
         for item in items:
             if item.id not in seen:
-                seen.add(item.id)
+                seen[item.id] = None
                 fresh.append(item)
         _refuse_repetition(items, not fresh)
+        if len(seen) > 2 * REMEMBERED:
+            for old in list(islice(seen, REMEMBERED)):
+                del seen[old]
         return fresh if self._wanted is None else list(filter(self._wanted, fresh))
 
 
@@ -161,7 +172,7 @@ class Listing(Generic[T]):
     """A list that is fetched in pages, as it is read: `async for item in listing`.
 
     Each loop starts anew. Nothing is fetched before the first item or page is asked for; after the
-    first page, up to eight pages are fetched at once where the API names the total, and given in
+    first page, up to four pages are fetched at once where the API names the total, and given in
     order. Leaving the loop cancels the requests in flight: at once if the generator is closed (use
     `contextlib.aclosing(listing.pages())`), otherwise when it is garbage-collected. The client's
     `deadline` applies to each page.
@@ -194,7 +205,7 @@ class Listing(Generic[T]):
                     yield item
 
     def pages(self, *, offset: int | None = None) -> AsyncGenerator[Page[T], None]:
-        """Read page by page, from an offset instead of the listing's own.
+        """Read page by page, from an offset instead of the listing's own, to the same end.
 
         Raises:
             ConfigurationError: The offset is not a whole number of 0 or more.
@@ -202,8 +213,8 @@ class Listing(Generic[T]):
         return self._pages(self._offset if offset is None else whole("offset", offset, 0))
 
     async def _pages(self, start: int) -> AsyncGenerator[Page[T], None]:
-        end = None if self._limit is None else start + self._limit
-        if end == start:
+        end = None if self._limit is None else self._offset + self._limit
+        if end is not None and end <= start:
             return
         watch, ahead = self._watch(), _Ahead(self._fetch, self._page_size, end, self._at_once)
         at: int | None = start
@@ -273,7 +284,7 @@ class _Ahead(Generic[T]):
         if self._tasks and self._tasks[0][0] != offset:
             self._drop()
         if not self._tasks:
-            self._start(offset)
+            return await self._request(offset)
         return await self._tasks.popleft()[1]
 
     def fill(self, page: Page[T], received: int) -> None:
@@ -296,13 +307,13 @@ class _Ahead(Generic[T]):
         await asyncio.gather(*self._dropped, return_exceptions=True)
 
     def _start(self, offset: int) -> None:
+        task = asyncio.get_running_loop().create_task(self._request(offset))
+        self._tasks.append((offset, task))
+
+    async def _request(self, offset: int) -> Sent[T]:
         size = self._page_size
         if self._end is not None:
             size = min(size, self._end - offset)
-        task = asyncio.get_running_loop().create_task(self._request(offset, size))
-        self._tasks.append((offset, task))
-
-    async def _request(self, offset: int, size: int) -> Sent[T]:
         return await self._fetch(offset, size)
 
     def _drop(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
-    ("cli",),
+    ("cli", "otel"),
     ("formats",),
     ("client", "export"),
     ("conversations", "messages", "middleware", "transport"),
@@ -56,6 +56,7 @@ ROOMS = {
     "argparse": {"cli"},
     "pytest": {"emulator"},
     "duckdb": {"formats"},
+    "opentelemetry": {"otel"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import stat
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.connection import connection
+from siteassist_async.cli.connection import PATIENT, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
@@ -29,6 +29,7 @@ from siteassist_async.cli.summary import (
 )
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
+from siteassist_async.conversations import ListedStatus
 from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
 from siteassist_async.export import (
     Ending,
@@ -51,10 +52,6 @@ if TYPE_CHECKING:
     from siteassist_async.cli.parser import ExportOptions
     from siteassist_async.cli.progress import Reporter
 
-# Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
-# a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
-PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
-
 GRACE = 8.0
 """Seconds for requests in flight after the first signal: `docker stop` kills after ten."""
 
@@ -62,10 +59,19 @@ _STDIN = "-"
 
 
 @frozen
+class Listed:
+    """The conversations of the project, of this status and age."""
+
+    status: ListedStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@frozen
 class Wanted:
     """What to export, and how."""
 
-    source: Source
+    source: Source | Listed
     output: Path
     hidden: bool = False
     concurrency: int = 32
@@ -134,8 +140,9 @@ async def export(
         pacer=pacer,
         on_event=attempts,
     ) as client:
+        source = wanted.source
         job = ExportJob(
-            wanted.source,
+            source if isinstance(source, Source) else client.conversations.every(**asdict(source)),
             wanted.output,
             fetch=client.conversations.get_record,
             limit=wanted.concurrency,
@@ -190,11 +197,13 @@ def _export(options: ExportOptions, console: Console) -> Result:
     if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
     output = Path(options.output)
+    _refuse_streams(output)
     form = format_of(options.output, options.format)
     layout = Layout.of(output, hidden=form.is_sink)
-    _refuse_streams(layout)
     wanted = Wanted(
-        source=Source(
+        source=Listed(options.status, options.since, options.until)
+        if options.all
+        else Source(
             (0 if name == _STDIN else Path(name) for name in options.inputs),
             options.column,
             options.updated_column,
@@ -226,9 +235,10 @@ def _export(options: ExportOptions, console: Console) -> Result:
     return result
 
 
-def _refuse_streams(layout: Layout) -> None:
+def _refuse_streams(output: Path) -> None:
     """Raise where this command prints to a file of the export, as with `-o /dev/stdout`."""
-    for path in (layout.output, layout.dead_letters):
+    layouts = [Layout.of(output, hidden=hidden) for hidden in (False, True)]
+    for path in (output, *(layout.dead_letters for layout in layouts)):
         for stream, name in ((1, "output"), (2, "error")):
             if _is_file(path, stream):
                 raise OutputExistsError(

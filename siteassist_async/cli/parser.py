@@ -12,7 +12,7 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from siteassist_async.cli import texts
 from siteassist_async.cli.redaction import escape, redact_words
@@ -20,6 +20,9 @@ from siteassist_async.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from siteassist_async.conversations import ListedStatus
 
 
 # More connections need more file descriptors than a process has by default.
@@ -44,9 +47,18 @@ class ConnectionOptions(Options):
     proxy: str | None
 
 
-class ExportOptions(ConnectionOptions):
+class FilterOptions(ConnectionOptions):
+    """Which conversations are listed."""
+
+    status: ListedStatus | None
+    since: datetime | None
+    until: datetime | None
+
+
+class ExportOptions(FilterOptions):
     """`siteassist export`."""
 
+    all: bool
     inputs: Sequence[str]
     output: str
     column: str | None
@@ -71,6 +83,14 @@ class ConvertOptions(Options):
     format: str | None
     rebuild: bool
     quiet: bool
+    json: bool
+
+
+class ListOptions(FilterOptions):
+    """`siteassist list`."""
+
+    offset: int
+    max_rate: float | None
     json: bool
 
 
@@ -113,6 +133,8 @@ class EmulatorOptions(Options):
     rate: float | None
     latency: float
     seed: int
+    conversations: int
+    changing: bool
 
 
 class DemoOptions(Options):
@@ -128,7 +150,23 @@ def parse(arguments: Sequence[str]) -> Options:
     if not arguments:
         parser.print_help(sys.stderr)
         parser.exit(2)
-    return parser.parse_args(arguments, namespace=Options())
+    options = parser.parse_args(arguments, namespace=Options())
+    if options.command == "export" and (problem := _problem(cast("ExportOptions", options))):
+        parser.error(problem)
+    return options
+
+
+def _problem(options: ExportOptions) -> str | None:
+    """Say which options of an export exclude each other."""
+    filters = (options.status, options.since, options.until)
+    if not options.all:
+        if not options.inputs:
+            return "export needs an INPUT, or --all for all conversations of the project"
+        return "--status, --since and --until are for --all" if any(filters) else None
+    if options.inputs:
+        return "--all takes no INPUT"
+    columns = options.column or options.updated_column
+    return "--column and --updated-column are for an INPUT" if columns else None
 
 
 def make_parser() -> ArgumentParser:
@@ -174,11 +212,13 @@ class _RefuseToken(Action):
 
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("inputs", metavar="INPUT", nargs="+", type=not_empty, help=texts.INPUT)
+    add("inputs", metavar="INPUT", nargs="*", type=not_empty, help=texts.INPUT)
     add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
     add("--format", metavar="FORMAT", help=texts.FORMAT)
+    add("--all", action="store_true", help=texts.ALL)
+    _add_filter(parser)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
@@ -201,6 +241,22 @@ def _add_convert(parser: ArgumentParser) -> None:
     add("--rebuild", action="store_true", help=texts.REBUILD)
     add("--quiet", action="store_true", help=texts.QUIET)
     add("--json", action="store_true", help=texts.CONVERT_JSON)
+
+
+def _add_list(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_filter(parser)
+    add("--offset", metavar="N", type=whole(0, 2**53), default=0, help=texts.OFFSET)
+    add("--json", action="store_true", help=texts.LIST_JSON)
+    add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
+    _add_connection(parser)
+
+
+def _add_filter(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--status", choices=("open", "closed"), help=texts.STATUS)
+    add("--since", metavar="TIME", type=moment, help=texts.SINCE)
+    add("--until", metavar="TIME", type=moment, help=texts.UNTIL)
 
 
 def _add_verify(parser: ArgumentParser) -> None:
@@ -250,6 +306,9 @@ def _add_emulator(parser: ArgumentParser) -> None:
     add("--rate", metavar="R", type=above_zero, help=texts.RATE)
     add("--latency", metavar="S", type=zero_or_more, default=0.0, help=texts.LATENCY)
     add("--seed", metavar="N", type=whole(0, 2**63), default=0, help=texts.SEED)
+    listed = whole(0, 1_000_000)
+    add("--conversations", metavar="N", type=listed, default=0, help=texts.LISTED)
+    add("--changing", action="store_true", help=texts.CHANGING)
 
 
 def _add_demo(parser: ArgumentParser) -> None:
@@ -262,6 +321,7 @@ def _add_demo(parser: ArgumentParser) -> None:
 _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
     "convert": (texts.CONVERT, texts.CONVERT_IS, texts.CONVERT_MORE, _add_convert),
+    "list": (texts.LIST, texts.LIST_IS, texts.LIST_MORE, _add_list),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
     "show": (texts.SHOW, texts.SHOW_IS, texts.SHOW_MORE, _add_show),
@@ -309,6 +369,19 @@ def duration(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"expected a duration such as 90, 90s, 5m or 2h, not {text!r}")
     return value
+
+
+def moment(text: str) -> datetime:
+    """Accept a date or time in ISO 8601; in UTC unless it says otherwise."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - most commands need none
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"expected a date or time such as 2026-01-31 or 2026-01-31T12:00:00Z, not {text!r}"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def proxy(text: str) -> str:

@@ -5,7 +5,7 @@ They are kept apart from the commands, whose imports `--help` should not wait fo
 
 from __future__ import annotations
 
-SITEASSIST = "Fetch conversations from the SiteAssist API by their IDs."
+SITEASSIST = "List, fetch and export conversations from the SiteAssist API."
 SITEASSIST_MORE = """\
 examples:
   siteassist demo
@@ -20,11 +20,11 @@ environment:
 Run `siteassist COMMAND --help` for a command's options, examples and exit codes.
 """
 
-EXPORT = "export the conversations listed in a file of IDs"
+EXPORT = "export all conversations, or those listed in a file of IDs"
 EXPORT_IS = """\
-Fetch the conversation of every ID in INPUT and write it to OUTPUT: to a .jsonl file one
-JSON document per line, exactly as the server sent it; to .parquet, .sqlite or .duckdb
-tables of conversations and messages.
+Fetch the conversation of every ID in INPUT, or with --all every conversation, and write
+it to OUTPUT: to a .jsonl file one JSON document per line, exactly as the server sent it;
+to .parquet, .sqlite or .duckdb tables of conversations and messages.
 
 Run the same command again to resume after any interruption: nothing is fetched twice
 and nothing is lost. IDs that failed are written to the dead letters, a file beside
@@ -39,6 +39,7 @@ examples:
   siteassist export ids.txt -o conversations.parquet
   siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
+  siteassist export --all --since 2026-01-01 -o conversations.jsonl
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
 
@@ -67,6 +68,10 @@ OUTPUT = (
     "overwritten; JSON lines are compressed if the name ends in .gz or .zst"
 )
 FORMAT = "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, duckdb, csv, ..."
+ALL = (
+    "export all conversations that the token may list, instead of those of INPUT; a later run "
+    "fetches what is new or has changed"
+)
 COLUMN = (
     "CSV column or JSON key that contains the IDs: its name, its number from 1, or a path such as "
     "conversation.id"
@@ -125,6 +130,37 @@ CONVERTED = "the JSON lines of an export"
 CONVERT_TO = "file or folder to write to; its suffix says the format"
 REBUILD = "convert all of LOG again; the old OUTPUT stays until the new one is complete"
 CONVERT_JSON = "print one JSON object to standard output"
+
+LIST = "list the conversations of the project"
+LIST_IS = """\
+Print the ID of every conversation that the token may list, the oldest first, one per
+line. Conversations that start meanwhile come at the end; none comes twice.
+"""
+LIST_MORE = """\
+examples:
+  siteassist list > ids.txt
+  siteassist list --status closed --since 2026-01-01
+  siteassist list --json | jq -r 'select(.isHumanHandled) | .id'
+  siteassist list | siteassist export - -o conversations.jsonl
+
+exit codes:
+  0  all conversations are listed
+  1  incomplete: an unusable response; prints how to continue
+  2  invalid options
+  3  incomplete: no response in time, or interrupted; prints how to continue
+  4  needs your attention (the token, the plan, a certificate, standard output)
+
+environment:
+  SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
+  SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+"""
+STATUS = "only conversations with this status now"
+SINCE = (
+    "only conversations created at this time or later: a date, or a time such as 2026-01-31T12:00"
+)
+UNTIL = "only conversations created before this time; times are UTC unless they say otherwise"
+OFFSET = "conversations to skip, of all statuses and times: where an earlier list ended"
+LIST_JSON = "print JSON lines: each conversation as it is listed, with its last message"
 
 VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\
@@ -211,12 +247,13 @@ SOURCE_FORMAT = "format of FILE, if its suffix does not say it"
 EMULATOR = "run an emulator of the API on this machine"
 EMULATOR_IS = """\
 Run an emulator of the API on 127.0.0.1, to test against. Every UUID has a conversation,
-which is the same each time. Press Ctrl-C to stop it.
+which is the same each time; --conversations lists some. Press Ctrl-C to stop it.
 """
 EMULATOR_MORE = """\
 examples:
   siteassist emulator
   siteassist emulator --rate 50 --latency 0.08
+  siteassist emulator --conversations 1000 --changing
 
 exit codes:
   0  stopped by Ctrl-C or SIGTERM
@@ -226,6 +263,8 @@ PORT = "port to listen on; 0 for any free port (default: %(default)s)"
 EMULATOR_TOKEN = "token to accept (default: %(default)s)"  # noqa: S105 - help
 RATE = "rate limit in requests per second; excess requests get a 429 (default: no limit)"
 LATENCY = "seconds before each response (default: %(default)g)"
+LISTED = "number of conversations that the project lists (default: %(default)s)"
+CHANGING = "after each page of the list, start a conversation, add a message, and close another"
 SEED = "seed of the generated conversations (default: %(default)s)"
 
 DEMO = "export 1,000 conversations from the emulator, with injected faults"

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import TYPE_CHECKING
+from os import SEEK_END
+from typing import TYPE_CHECKING, BinaryIO
 
 from attrs import evolve
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.errors import ConfigurationError
+from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.checkpointer import run_in_thread
+from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
+from siteassist_async.export.listed import listed
 from siteassist_async.export.resume import Resume
-from siteassist_async.export.run import Conclusion, Run
+from siteassist_async.export.run import Conclusion, Run, concluded
 from siteassist_async.export.source import Source
 from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.summary import Ending, Progress, Summary
-from siteassist_async.outage import WAIT
+from siteassist_async.listing import Listing
+from siteassist_async.outage import WAIT, ends_bulk_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,6 +31,14 @@ if TYPE_CHECKING:
 
     from siteassist_async.export.ledger import Ledger, RestorablePacer
     from siteassist_async.export.spool import GivenIds
+
+
+class _NotListedError(Exception):
+    """There is nothing to export: the list is empty, or could not be read."""
+
+    def __init__(self, conclusion: Conclusion) -> None:
+        super().__init__(conclusion)
+        self.conclusion = conclusion
 
 
 class ExportJob:
@@ -40,7 +52,8 @@ class ExportJob:
     Args:
         source: The IDs: files, or any iterable or async iterable of IDs or of rows of a database,
             such as a cursor. An iterable is read to its end before the first request, in constant
-            memory.
+            memory. So is a listing, such as `client.conversations.every()`: each run lists anew,
+            and fetches what is new or has changed.
         output: The file of records; created if it is missing, never overwritten.
         fetch: Returns the JSON of one conversation, without a newline, or raises a
             `SiteAssistError`. It is called with canonical IDs, once for each. It is called again
@@ -99,6 +112,7 @@ class ExportJob:
             pacer=pacer,
             stopped=self._is_stopped,
         )
+        self._is_rebuilt = rebuild_state
         self._fetch = fetch
         self._limit = limit
         self._wait = wait
@@ -125,10 +139,11 @@ class ExportJob:
                 source = self._source
                 if not isinstance(source, Source):
                     file = stack.enter_context(spool(self._layout.output))
-                    stopped = self._is_stopped
-                    source = await write_ids(source, file, self._layout.output, stopped=stopped)
+                    source = await self._written(source, file)
                 opening = partial(stack.enter_context, self._resume(source).open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
+            except _NotListedError as error:
+                return self._summary(error.conclusion)
             except StoppedError as stopped:
                 self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
                 return self._summary(Conclusion(Ending.STOPPED))
@@ -151,6 +166,26 @@ class ExportJob:
     def records(self) -> Path:
         """The file that the records are written to."""
         return self._layout.records
+
+    async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
+        output, stopped = self._layout.output, self._is_stopped
+        if not isinstance(ids, Listing):
+            return await write_ids(ids, file, output, stopped=stopped)
+        # Before what may be hours of listing; all is checked again after it.
+        self._layout.refuse_other_exports()
+        self._layout.refuse_foreign_data(known=self._is_rebuilt or self._layout.has_state())
+        items = listed(ids, wait=self._wait, clock=self._clock, stopped=stopped)
+        try:
+            async with aclosing(items):
+                source = await write_ids(items, file, output, stopped=stopped)
+        except SiteAssistError as error:
+            if isinstance(error, ExportError) or ends_bulk_work(error):
+                raise
+            raise _NotListedError(concluded(error)) from error
+        if not file.seek(0, SEEK_END):
+            raise _NotListedError(Conclusion(Ending.FINISHED))
+        file.seek(0)
+        return source
 
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""

@@ -100,11 +100,11 @@ class Run:
                 self._ledger.finish_retry()
                 await self._checkpointer.save()
         except OutageError as outage:
-            return _concluded(outage.error)
+            return concluded(outage.error)
         except SiteAssistError as error:
             if isinstance(error, ExportError) or ends_bulk_work(error):
                 raise
-            return _concluded(error)
+            return concluded(error)
         return Conclusion(Ending.STOPPED if self._stopped() else Ending.LIMITED)
 
     async def _pass(self) -> bool:
@@ -209,6 +209,7 @@ class _Entries(AsyncInput["Entry"]):
         return False
 
 
-def _concluded(error: SiteAssistError) -> Conclusion:
+def concluded(error: SiteAssistError) -> Conclusion:
+    """Return how a run ends that an error of the API ends."""
     blocked = needs_a_person(error) or isinstance(error, CertificateError)
     return Conclusion(Ending.BLOCKED if blocked else Ending.UNREACHABLE, error)

@@ -291,7 +291,7 @@ def test_unusable_output(  # noqa: PLR0917 - fixtures and parameters
     """An output that cannot be written is one line that names it; nothing is overwritten."""
     (folder / "folder").mkdir()
     before = (folder / "ids.txt").read_bytes()
-    assert main(["export", "ids.txt", "-o", output]) == code
+    assert main(["export", "ids.txt", "-o", output, "--format", "jsonl"]) == code
     said = capsys.readouterr()
     assert reason in said.err
     assert said.err.count("\n") == 1
