@@ -250,7 +250,7 @@ class Conversations:
 
         The order is that of `created_at`, in which a new conversation comes last. All of them are
         requested, and filtered here: a conversation that is closed would move the others otherwise.
-        Each comes once; for that, the last 100,000 ids are remembered (20 to 40 MB).
+        Each comes once; for that, the last 10,000 ids are remembered (2 to 4 MB).
 
         It is bulk work: it waits for as long as the API asks, and interactive calls go first.
 

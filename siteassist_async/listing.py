@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REMEMBERED = 100_000
-"""Ids that a full listing remembers, at least; twice as many take about 40 MB."""
+REMEMBERED = 10_000
+"""Ids that a full listing remembers, at least; twice as many take about 4 MB.
+
+In the order of creation an id can come again only beside others of the same time. With more ids
+remembered, each costs a cache miss.
+"""
 
 MOST_AHEAD = 4
 """Pages in flight or waiting for the caller, at most.
