@@ -43,7 +43,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit after a few records, a batch for each, and no lock, which would outlive a kill."""
-    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    monkeypatch.setattr("fcntl.flock", max)  # which does nothing
     monkeypatch.setattr("siteassist_async.formats.log.batches.__kwdefaults__", {"size": 1})
     monkeypatch.setattr(delimited, "COMMIT", 4000)
     monkeypatch.setattr(transcripts, "COMMIT", 4000)
@@ -142,8 +142,7 @@ def test_only_the_growth_is_converted(
 
 
 @pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize("name", ["csv", "html"])
-@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize(("name", "rebuild"), [("csv", False), ("csv", True), ("html", False)])
 def test_a_conversion_may_be_killed_at_any_change(
     log: Path,
     tmp_path: Path,
@@ -187,17 +186,18 @@ def test_the_power_may_go_while_a_csv_is_written(log: Path, tmp_path: Path) -> N
     output = tmp_path / "at" / "out.csv"
     output.parent.mkdir()
     convert(log, output)
-    log.write_bytes(b"".join(RECORDS))
+    log.write_bytes(b"".join(RECORDS[:8]))
+    expected = whole(tmp_path, RECORDS[:8], "csv")["out"]
     with undying(tmp_path / "attic"):
         with volatile(output.parent) as disk:
             convert(log, output)
-        for seed, moment in enumerate(disk.moments * 3):
+        for seed, moment in enumerate(disk.moments * 2):
             moment.restore(output.parent, tmp_path / "attic", random.Random(seed))
             convert(log, output)
-            assert content_of(output)["out.csv"] == whole(tmp_path, RECORDS, "csv")["out"]
+            assert content_of(output)["out.csv"] == expected
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.data())
 def test_a_csv_may_have_any_part_of_what_follows(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -208,13 +208,14 @@ def test_a_csv_may_have_any_part_of_what_follows(
     log.write_bytes(b"".join(RECORDS[:2]))
     convert(log, output)
     log.write_bytes(b"".join(RECORDS[:6]))
-    rows = whole(folder, RECORDS[:6], "csv")["out"][output.stat().st_size :]
+    expected = whole(folder, RECORDS[:6], "csv")["out"]
+    rows = expected[output.stat().st_size :]
     ours = data.draw(st.integers(0, len(rows)))
     strange = data.draw(st.sampled_from([b"", b"x", b"\0\0", b"{", b"1,2\n"]))
     with output.open("ab") as file:
         file.write(rows[:ours] + strange)
     convert(log, output)
-    assert output.read_bytes() == whole(folder, RECORDS[:6], "csv")["out"]
+    assert output.read_bytes() == expected
     aside = [path.read_bytes() for path in folder.glob("out.csv.aside-*")]
     assert aside == [] or aside[0].endswith(strange)
     assert bool(aside) == (bool(strange) and not rows[ours:].startswith(strange))
