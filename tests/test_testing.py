@@ -89,7 +89,10 @@ def test_what_fails_where_something_is_wrong(pytester: pytest.Pytester) -> None:
                     self.assertIn("http://127.0.0.1", emulator.url)
         """
     )
-    result = pytester.runpytest_inprocess("-q", "-p", "no:randomly", "-n", "0")
+    result = pytester.runpytest_inprocess(
+        *("-q", "-p", "no:randomly", "-n", "0"),
+        *("-o", "asyncio_default_fixture_loop_scope=function"),
+    )
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(
         [f"*scripted faults that no request met: {{'{ID}': 2, 'pages': 1}}"]
