@@ -168,8 +168,8 @@ class Retrying:
         progress: Progress,
         first: SiteAssistError,
     ) -> V:
-        # Setting up tenacity costs a fifth of a request, so it is done after the first failure, which
-        # is replayed as tenacity's first attempt. Its retry is planned already.
+        # Setting up tenacity costs a fifth of a request, so it is done after the first failure. The
+        # failure is replayed as tenacity's first attempt; its retry is planned already.
         replayed = planned = False
 
         async def attempt() -> V:
