@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_missing_extra_is_named(name: str, library: str, monkeypatch: pytest.M
 def test_duckdb_needs_pyarrow_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told before anything is converted, though it is imported for rows only."""
     monkeypatch.delitem(sys.modules, "siteassist_async.formats.duckdb", raising=False)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", Mock(return_value=None))
     with pytest.raises(ConfigurationError, match="duckdb needs pyarrow: pip install"):
         sink_module(format_of(Path("x"), "duckdb"))
 
