@@ -79,6 +79,8 @@ class Wanted:
     max_rate: float | None = None
     restart: bool = False
     retry_failed: bool = False
+    refresh_open: bool = False
+    any_input: bool = False
     rebuild_state: bool = False
     retry: RetryPolicy = PATIENT
     wait: float = WAIT
@@ -150,6 +152,8 @@ async def export(
             most=wanted.most,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
+            refresh_open=wanted.refresh_open,
+            any_input=wanted.any_input,
             rebuild_state=wanted.rebuild_state,
             pacer=pacer,
             wait=wanted.wait,
@@ -216,6 +220,8 @@ def _export(options: ExportOptions, console: Console) -> Result:
         wait=options.wait,
         restart=options.restart,
         retry_failed=options.retry_failed,
+        refresh_open=options.refresh is not None,
+        any_input=options.any_input,
         rebuild_state=options.rebuild_state,
     )
     target = connection(options, stdin_has_ids=from_stdin)

@@ -70,6 +70,8 @@ class ExportOptions(FilterOptions):
     wait: float
     restart: bool
     retry_failed: bool
+    refresh: str | None
+    any_input: bool
     rebuild_state: bool
     quiet: bool
     json: bool
@@ -220,6 +222,8 @@ def _add_export(parser: ArgumentParser) -> None:
     add("--all", action="store_true", help=texts.ALL)
     _add_filter(parser)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
+    add("--refresh", choices=["open"], help=texts.REFRESH)
+    add("--any-input", action="store_true", help=texts.ANY_INPUT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)

@@ -39,6 +39,7 @@ examples:
   siteassist export ids.txt -o conversations.parquet
   siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
+  siteassist export today.csv --column id --updated-column changed_at -o conversations.jsonl
   siteassist export --all --since 2026-01-01 -o conversations.jsonl
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
@@ -82,6 +83,11 @@ UPDATED_COLUMN = (
 )
 LIMIT = "fetch at most N conversations, then stop; run again for the next N"
 RETRY_FAILED = "retry the IDs in the dead letters first"
+REFRESH = "fetch those conversations again, first, that were open when they were exported"
+ANY_INPUT = (
+    "accept an INPUT that shares few IDs with the earlier one; otherwise it must have half of the "
+    "IDs that were exported, or half of its own must have been"
+)
 RESTART = "discard earlier results of this export and start over"
 REBUILD_STATE = (
     "rebuild the export's state from OUTPUT, its dead letters and INPUT, then resume: if the "
@@ -164,8 +170,8 @@ LIST_JSON = "print JSON lines: each conversation as it is listed, with its last 
 
 VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\
-Read OUTPUT, its dead letters and its state, and check that every line is complete, every
-ID occurs once, and everything is as the export wrote it. Changes nothing.
+Read OUTPUT, its dead letters and its state, and check that every line is complete, no
+record is there twice, and everything is as the export wrote it. Changes nothing.
 """
 VERIFY_MORE = """\
 examples:

@@ -11,13 +11,13 @@ of which there are never more than two.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from siteassist_async.compression import Compression, DamagedFrameError, compression_of
-from siteassist_async.export.checkpoint import Mark, PlainMark
+from siteassist_async.export.checkpoint import Extent, Mark, PlainMark
 from siteassist_async.export.disk import identity
 from siteassist_async.export.log import Log
 from siteassist_async.export.state import PLAIN
@@ -134,6 +134,10 @@ class CompressedLog(Log):
             yield b""
         for log in self._plain_logs():
             yield from log.own_lines()
+
+    def lines_after(self, extent: Extent) -> Iterator[bytes]:
+        """Yield this export's lines, without those that it had at a time."""
+        return islice(self.own_lines(), extent.lines, None)
 
     def adopt(self, end: int) -> None:
         """Accept the lines up to `end` as this export's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, aclosing
 from functools import partial
 from os import SEEK_END
@@ -13,6 +14,7 @@ from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.checkpointer import run_in_thread
+from siteassist_async.export.disk import private, writing
 from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.listed import listed
@@ -21,6 +23,7 @@ from siteassist_async.export.run import Conclusion, Run, concluded
 from siteassist_async.export.source import Source
 from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
+from siteassist_async.export.state import made_state
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.listing import Listing
 from siteassist_async.outage import WAIT, ends_bulk_work
@@ -67,6 +70,9 @@ class ExportJob:
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
         retry_failed: Retry the UUIDs in the dead letters first.
+        refresh_open: Fetch the conversations again, first, that were open when they were exported.
+        any_input: Accept a source that shares few IDs with those of the earlier runs. Without it,
+            it must have half of the IDs that were exported, or half of its own must have been.
         rebuild_state: Rebuild the state first, from the output and the dead letters: if the state
             is damaged or lost, or the output was edited on purpose.
         pacer: Its learned rate is saved with the state, and restored by the next run.
@@ -89,6 +95,8 @@ class ExportJob:
         most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
+        refresh_open: bool = False,
+        any_input: bool = False,
         rebuild_state: bool = False,
         pacer: RestorablePacer | None = None,
         wait: float = WAIT,
@@ -108,6 +116,8 @@ class ExportJob:
             layout=self._layout,
             restart=restart,
             retry_failed=retry_failed,
+            refresh_open=refresh_open,
+            any_input=any_input,
             rebuild_state=rebuild_state,
             pacer=pacer,
             stopped=self._is_stopped,
@@ -121,7 +131,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = 0
+        self._exported_before = self._updated_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -183,9 +193,15 @@ class ExportJob:
                 raise
             raise _NotListedError(concluded(error)) from error
         if not file.seek(0, SEEK_END):
+            self._make_records()
             raise _NotListedError(Conclusion(Ending.FINISHED))
         file.seek(0)
         return source
+
+    def _make_records(self) -> None:
+        """Create an empty output if there is none, for those who read it or convert it."""
+        with made_state(self._layout), writing(self._layout.records):
+            os.close(private(self._layout.records, os.O_WRONLY | os.O_CREAT))
 
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""
@@ -200,6 +216,7 @@ class ExportJob:
 
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
+        self._updated_before = ledger.counts.updated
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -214,6 +231,7 @@ class ExportJob:
         return Progress(
             counts=evolve(counts),
             already_there=self._exported_before,
+            updated=counts.updated - self._updated_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
             bytes_written=ledger.records.written,

@@ -191,7 +191,7 @@ class _Entries(AsyncInput["Entry"]):
             if not super().take():
                 return False
             entry = self.key
-            is_fetched = not entry.duplicate and entry.fault is None
+            is_fetched = not (entry.duplicate or entry.settled or entry.fault)
             if is_fetched and not self.left:
                 self.cut_short = True  # so that it is read again by the next run
                 break
@@ -202,8 +202,10 @@ class _Entries(AsyncInput["Entry"]):
                 return True
             if entry.fault is not None:
                 self._ledger.record_failure(entry, entry.fault)
-            else:
+            elif entry.duplicate:
                 self._ledger.record_duplicate(entry)
+            else:
+                self._ledger.record_settled(entry)
         self.cut_short = self.cut_short or not self.exhausted
         self.exhausted = True
         return False

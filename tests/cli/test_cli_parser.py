@@ -259,6 +259,8 @@ def test_defaults() -> None:
         "wait": 300.0,
         "restart": False,
         "retry_failed": False,
+        "refresh": None,
+        "any_input": False,
         "rebuild_state": False,
         "quiet": False,
         "json": False,
