@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from siteassist_async.formats.log import Batch
     from siteassist_async.formats.rows import Column, Row
+    from siteassist_async.formats.sink import Ids
 
 # Needed for rows only, and slow to import, where often there are no new ones.
 if find_spec("pyarrow") is None:
@@ -90,12 +91,17 @@ def open_sink(path: Path) -> Generator[DuckdbSink]:
         yield DuckdbSink(path, database)
 
 
-def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:  # noqa: ARG001 - it has no others
+def read_raw(
+    path: Path,
+    *,
+    latest: bool,  # noqa: ARG001 - it has no others
+    ids: Ids | None = None,
+) -> Iterator[bytes]:
     """Yield the conversations; see `SourceModule`."""
     with _opened(path, read_only=True) as database:
         _refuse_version(path, database)
-        messages = _rows(database.cursor(), "messages")
-        for row in _rows(database.cursor(), "conversations"):
+        messages = _rows(database.cursor(), "messages", ids)
+        for row in _rows(database.cursor(), "conversations", ids):
             its = [*islice(messages, row[-2])]
             if any(message[0] != row[0] for message in its):
                 raise damaged(path, "its messages are in another order")
@@ -151,11 +157,11 @@ class DuckdbSink:
         return self._database.execute(query, values).fetchall()
 
 
-def _rows(database: duckdb.DuckDBPyConnection, table: str) -> Iterator[Row]:
+def _rows(database: duckdb.DuckDBPyConnection, table: str, ids: Ids | None) -> Iterator[Row]:
     from siteassist_async.formats.arrow import pa, rows_of  # noqa: PLC0415 - see above
 
     for batch in pa.RecordBatchReader.from_stream(database.sql(f"FROM {table}")):
-        yield from rows_of(batch)
+        yield from rows_of(batch, ids)
 
 
 @contextmanager
