@@ -131,7 +131,7 @@ def test_what_can_never_be_had(failed: int) -> None:
 
 def test_stopped() -> None:
     """A run that was stopped is to be run again."""
-    for result in (ended(Ending.STOPPED), CUT):
+    for result in (ended(Ending.STOPPED), ended(Ending.LIMITED), CUT):
         assert "Run the same command again" in closing(result, COMMAND)
         assert code_of(result) == 3
 
