@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
-from itertools import islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args
 
 from attrs import frozen
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REMEMBERED = 100_000
-"""Ids that a full listing remembers, at least; twice as many take about 40 MB."""
+"""Ids that a full listing remembers, which take about 20 MB."""
 
 MOST_AHEAD = 4
 """Pages in flight or waiting for the caller, at most.
@@ -49,11 +48,17 @@ class Page(Generic[T]):
 
 @frozen
 class Sent(Generic[T]):
-    """A page as it was sent, with its total and offset if the API names them."""
+    """A page as it was sent, with its total and offset if the API names them.
+
+    Attributes:
+        ids: Those of the items, for a full listing. They are collected as the page is decoded,
+            while it is in the processor's cache.
+    """
 
     items: Sequence[T]
     total: int | None = None
     offset: int | None = None
+    ids: frozenset[str] = frozenset()
 
 
 class Watch(Protocol[T]):
@@ -65,7 +70,7 @@ class Watch(Protocol[T]):
 
     is_complete: bool
 
-    def keep(self, items: Sequence[T]) -> Sequence[T]:
+    def keep(self, items: Sequence[T], ids: frozenset[str]) -> Sequence[T]:
         """Return those items of the next page that the caller gets.
 
         Raises:
@@ -91,8 +96,9 @@ class Anything(Generic[T]):
 
     is_complete = False
 
-    def keep(self, items: Sequence[T]) -> Sequence[T]:
+    def keep(self, items: Sequence[T], ids: frozenset[str]) -> Sequence[T]:
         """Keep all."""
+        del ids
         return items
 
 
@@ -102,11 +108,11 @@ class Growing(Generic[ItemT]):
     is_complete = False
 
     def __init__(self) -> None:
-        self._last: set[str] = set()
+        self._last: frozenset[str] = frozenset()
 
-    def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
+    def keep(self, items: Sequence[ItemT], ids: frozenset[str]) -> Sequence[ItemT]:
         """Keep all."""
-        ids = {item.id for item in items}
+        ids = frozenset([item.id for item in items])
         _refuse_repetition(items, ids <= self._last)
         self._last = ids
         return items
@@ -119,20 +125,21 @@ class Complete(Generic[ItemT]):
 
     def __init__(self, wanted: Callable[[ItemT], bool] | None) -> None:
         self._wanted = wanted
-        self._seen: dict[str, None] = {}
+        self._seen: set[str] = set()
+        self._pages: deque[frozenset[str]] = deque()
 
-    def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
+    def keep(self, items: Sequence[ItemT], ids: frozenset[str]) -> Sequence[ItemT]:
         """Keep those that are wanted and were not there before."""
         seen = self._seen
-        fresh: list[ItemT] = []
-        for item in items:
-            if item.id not in seen:
-                seen[item.id] = None
-                fresh.append(item)
+        fresh = items
+        if len(ids) < len(items) or not seen.isdisjoint(ids):  # seldom
+            first = {item.id: item for item in reversed(items) if item.id not in seen}
+            fresh = [item for item in items if first.get(item.id) is item]
         _refuse_repetition(items, not fresh)
-        if len(seen) > 2 * REMEMBERED:
-            for old in list(islice(seen, REMEMBERED)):
-                del seen[old]
+        seen |= ids
+        self._pages.append(ids)
+        while len(seen) > REMEMBERED:
+            seen -= self._pages.popleft()
         return fresh if self._wanted is None else list(filter(self._wanted, fresh))
 
 
@@ -239,7 +246,7 @@ class Listing(Generic[T]):
                 f"asked for the page at offset {at}, got the one at {sent.offset}", path="offset"
             )
         items = sent.items if end is None else sent.items[: end - at]
-        kept = tuple(watch.keep(items))
+        kept = tuple(watch.keep(items, sent.ids))
         following = at + len(items)
         is_last = following == end or await self._is_last(sent, at, watch)
         return Page(kept, sent.total, at, None if is_last else following)

@@ -430,12 +430,16 @@ def test_the_ids_that_are_remembered_are_limited(monkeypatch: pytest.MonkeyPatch
     """The memory of a full listing does not depend on its length."""
     monkeypatch.setattr("siteassist_async.listing.REMEMBERED", 10)
     watch = Complete[Numbered](None)
+
+    def keep(*ids: str) -> list[str]:
+        return [item.id for item in watch.keep([Numbered(id_) for id_ in ids], frozenset(ids))]
+
     for number in range(100):
-        page = [Numbered(str(number)), Numbered(str(number + 1))]
-        assert len(watch.keep(page)) == (1 if number else 2)
-        assert len(vars(watch)["_seen"]) <= 20
+        found = keep(str(number), str(number + 1), str(number + 1))
+        assert found == ([str(number + 1)] if number else ["0", "1"])
+        assert len(vars(watch)["_seen"]) <= 10
     with pytest.raises(UnusablePageError):
-        watch.keep([Numbered("95")])
+        keep("95")
 
 
 async def refused(listing: Listing[Any], says: str, offset: int) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MOST = 20
 """The maximum number of values of a kind that are printed; with --json there are all."""
 
+LAST = 36
+"""The maximum number of months that are printed."""
+
 _BATCH = 1000
 
 _STATUS, _CREATED, _HUMAN, _COUNT = (
@@ -135,8 +138,8 @@ def _section(title: str, counts: Counter[str], total: int, *, by_name: bool) -> 
     if not counts:
         return
     yield f"{title}:"
-    shown = counts.most_common(MOST)
-    for name, count in sorted(shown) if by_name else shown:
+    shown = sorted(counts.items())[-LAST:] if by_name else counts.most_common(MOST)
+    for name, count in shown:
         yield f"  {printable(name, 26):<26} {count:>11,}  {_share(count, total)}"
     if others := total - sum(count for _, count in shown):
         yield f"  {len(counts) - len(shown)} others {others:>{37 - len('others')},}"

@@ -50,9 +50,9 @@ def _find(path: Path, conversation_id: str, form: str | None) -> bytes | None:
     that decoding them would, and leaves few lines to decode.
     """
     found = None
+    lower, upper = conversation_id.encode(), conversation_id.upper().encode()
     for line in iter_export(path, raw=True, format=form):
-        text = conversation_id.encode()
-        if (text in line or text in line.lower()) and record_id(line) == conversation_id:
+        if (lower in line or upper in line) and record_id(line) == conversation_id:
             found = line
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, aclosing
 from functools import partial
 from os import SEEK_END
@@ -13,6 +14,7 @@ from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.checkpointer import run_in_thread
+from siteassist_async.export.disk import private, writing
 from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.listed import listed
@@ -21,6 +23,7 @@ from siteassist_async.export.run import Conclusion, Run, concluded
 from siteassist_async.export.source import Source
 from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
+from siteassist_async.export.state import made_state
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.listing import Listing
 from siteassist_async.outage import WAIT, ends_bulk_work
@@ -190,9 +193,15 @@ class ExportJob:
                 raise
             raise _NotListedError(concluded(error)) from error
         if not file.seek(0, SEEK_END):
+            self._make_records()
             raise _NotListedError(Conclusion(Ending.FINISHED))
         file.seek(0)
         return source
+
+    def _make_records(self) -> None:
+        """Create an empty output if there is none, for those who read it or convert it."""
+        with made_state(self._layout), writing(self._layout.records):
+            os.close(private(self._layout.records, os.O_WRONLY | os.O_CREAT))
 
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""

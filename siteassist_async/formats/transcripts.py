@@ -75,7 +75,7 @@ class Transcript:
     @classmethod
     def of(cls, conversation: Row, messages: Sequence[Row]) -> Transcript:
         """Describe the rows of a conversation."""
-        known = _named(CONVERSATIONS, conversation)
+        known = _named(_OF_CONVERSATION, conversation)
         facts = (
             ("ID", known["id"]),
             ("Status", _joined(known["status"], known["close_reason"])),
@@ -87,12 +87,17 @@ class Transcript:
         return cls(
             title=known["title"] or f"Conversation {known['id']}",
             facts=tuple((name, value) for name, value in facts if value),
-            messages=tuple(_said(_named(MESSAGES, row)) for row in messages),
+            messages=tuple(_said(_named(_OF_MESSAGE, row)) for row in messages),
         )
 
 
-def _named(columns: Sequence[Any], row: Row) -> dict[str, Any]:
-    return {column.name: value for column, value in zip(columns, row, strict=True)}
+_OF_CONVERSATION, _OF_MESSAGE = (
+    tuple(column.name for column in columns) for columns in (CONVERSATIONS, MESSAGES)
+)
+
+
+def _named(names: Sequence[str], row: Row) -> dict[str, Any]:
+    return dict(zip(names, row, strict=True))
 
 
 def _joined(*texts: str | None) -> str:
@@ -121,14 +126,14 @@ def _said(known: dict[str, Any]) -> Said:
         heading=_joined(known["role"] or "unknown", known["human_agent_name"], time),
         notes=tuple(f"{name}: {value}" for name, value in notes if value),
         text=known["text"] or "",
-        others=tuple(_others(known["parts"])),
+        others=tuple(_others(known["parts"])) if known["parts"] else (),
     )
 
 
-def _others(parts: str | None) -> Iterator[str]:
+def _others(parts: str) -> Iterator[str]:
     """Yield the parts that are not text."""
     try:
-        for part in msgspec.json.decode(parts or "[]", type=list[msgspec.Raw]):
+        for part in msgspec.json.decode(parts, type=list[msgspec.Raw]):
             try:
                 is_text = msgspec.json.decode(part, type=_Part).type == "text"
             except msgspec.MsgspecError:
@@ -136,7 +141,7 @@ def _others(parts: str | None) -> Iterator[str]:
             if not is_text:
                 yield str(part, "utf-8")
     except msgspec.MsgspecError:
-        yield parts or ""
+        yield parts
 
 
 class _Part(msgspec.Struct):
@@ -159,12 +164,15 @@ def as_markdown(transcript: Transcript) -> str:
         lines += [f"> {line}".rstrip() for line in text.splitlines()]
         for other in said.others:
             lines += ["", *(f"    {line}" for line in other.splitlines())]
-    return "\n".join(map(_without_controls, lines)) + "\n"
+    return _without_controls("\n".join(lines)) + "\n"
 
 
 def _inline(text: str) -> str:
     """Escape text to be on one line, without any markup."""
-    return re.sub(r"([\\`*_\[\]<>#!|&~])", r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+_MARKUP = re.compile(r"[\\`*_\[\]<>#!|&~]")
 
 
 _STYLE = """
@@ -187,23 +195,17 @@ _HEAD = f"""<!doctype html>
 
 def as_html(transcript: Transcript) -> str:
     """Return a transcript as a page of HTML, which loads nothing and has no links."""
-    title = _escaped(transcript.title)
+    title = html.escape(transcript.title)
     page = [f"{_HEAD}<title>{title}</title>\n<style>{_STYLE}</style>\n<h1>{title}</h1>\n<dl>\n"]
-    page += [
-        f"<dt>{_escaped(name)}</dt><dd>{_escaped(value)}</dd>\n" for name, value in transcript.facts
-    ]
+    page += [f"<dt>{name}</dt><dd>{html.escape(value)}</dd>\n" for name, value in transcript.facts]
     page.append("</dl>\n")
     for said in transcript.messages:
-        page.append(f"<article>\n<h2>{_escaped(said.heading)}</h2>\n")
-        page += [f'<p class="note">{_escaped(note)}</p>\n' for note in said.notes]
-        page.append(f'<div class="text" dir="auto">{_escaped(said.text)}</div>\n')
-        page += [f"<pre>{_escaped(other)}</pre>\n" for other in said.others]
+        page.append(f"<article>\n<h2>{html.escape(said.heading)}</h2>\n")
+        page += [f'<p class="note">{html.escape(note)}</p>\n' for note in said.notes]
+        page.append(f'<div class="text" dir="auto">{html.escape(said.text)}</div>\n')
+        page += [f"<pre>{html.escape(other)}</pre>\n" for other in said.others]
         page.append("</article>\n")
-    return "".join(page)
-
-
-def _escaped(text: str) -> str:
-    return html.escape(_without_controls(text))
+    return _without_controls("".join(page))
 
 
 # Of Unicode too: among them those that reorder the text around them.
@@ -264,7 +266,7 @@ class TranscriptSink:
         start = 0
         with writing(self._folder):
             for row in rows.conversations:
-                end = start + _named(CONVERSATIONS, row)["message_count"]
+                end = start + _named(_OF_CONVERSATION, row)["message_count"]
                 self._write(row, rows.messages[start:end])
                 start = end
         self._place = batch.place
@@ -282,7 +284,7 @@ class TranscriptSink:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(private(new, flags), "wb") as file:
             file.write(text.encode())
-        month, name = _name(_named(CONVERSATIONS, conversation))
+        month, name = _name(_named(_OF_CONVERSATION, conversation))
         new.replace(self._in_month(month) / f"{name}{self._format.suffix}")
 
     def _in_month(self, month: str) -> Path:

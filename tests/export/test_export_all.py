@@ -20,6 +20,7 @@ from siteassist_async import (
     SiteAssist,
     UnusablePageError,
 )
+from siteassist_async.cli import main
 from siteassist_async.emulator import (
     Delay,
     Emulator,
@@ -30,6 +31,7 @@ from siteassist_async.emulator import (
 )
 from siteassist_async.errors import ClientClosedError
 from siteassist_async.export import Ending, ExportJob, OutputExistsError, Summary
+from siteassist_async.formats import iter_export
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -116,7 +118,7 @@ async def test_an_empty_list_is_no_error(job: Job) -> None:
     async with Emulator(token=TOKEN) as empty, SiteAssist(TOKEN, base_url=empty.url) as client:
         job.client = client
         assert (await job.run()).ending is Ending.FINISHED
-        assert not job.output.exists()
+        assert job.output.read_bytes() == b""
         empty.put(NEW, {})
         assert (await job.run()).exported == 1
         empty.missing(NEW)
@@ -205,6 +207,20 @@ async def test_a_file_of_others_is_refused_before_anything_is_listed(
     with pytest.raises(OutputExistsError):
         await job.run()
     assert api.counters.requests == 0
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.sqlite"])
+def test_nothing_to_export_is_an_empty_output(name: str, tmp_path: Path) -> None:
+    """Of any format."""
+    with in_thread(Emulator(token=TOKEN)) as api, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SITEASSIST_TOKEN", TOKEN)
+        patched.setenv("SITEASSIST_BASE_URL", api.url)
+        output = tmp_path / name
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+        assert list(iter_export(output)) == []
+        api.put(NEW, {})
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+        assert [conversation.id for conversation in iter_export(output)] == [NEW]
 
 
 PROGRAM = "import sys; from siteassist_async.cli import main; sys.exit(main())"

@@ -45,7 +45,7 @@ def test_another_log_is_not_the_same(tmp_path: Path, size: int) -> None:
     for content in (b"", b"x" * (size - 1) + b"\n", b"x" * (size - 1) + b"y\n" + b"x" * size):
         log.write_bytes(content)
         with pytest.raises(InputChangedError, match="not the log that was converted before"):
-            [*batches(log, batch.place)]
+            list(batches(log, batch.place))
 
 
 def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
@@ -58,4 +58,4 @@ def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
         (pipe, "regular"),
     ):
         with pytest.raises(InputError, match=why):
-            [*batches(path)]
+            list(batches(path))

@@ -104,6 +104,7 @@ def test_any_conversation_survives(body: bytes) -> None:
         ({"new": 1}, {"extra": '{"new":1}'}),
         ({"title": 5}, {"extra": '{"title":5}'}),
         ({"humanAgent": {"name": "A", "x": [1]}}, {"extra": '{"humanAgent":{"x":[1]}}'}),
+        ({"humanAgent": {"name": "A"}, "new": 1}, {"extra": '{"new":1}'}),
         ({"humanAgent": {}}, {"extra": '{"humanAgent":{}}'}),
         ({"humanAgent": "Ann"}, {"extra": '{"humanAgent":"Ann"}'}),
         ({"closedAt": "yesterday"}, {"extra": '{"closedAt":"yesterday"}'}),
