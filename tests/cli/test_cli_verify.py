@@ -49,8 +49,8 @@ def test_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_records_that_were_replaced(api: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of several files, in parts, and then of what has changed."""
-    ids = conversation_ids(10)
-    first, *_ = ids = list(ids)
+    ids = list(conversation_ids(10))
+    first = ids[0]
     Path("a.json").write_text(json.dumps([{"id": i} for i in ids[:4]]))
     Path("b.csv").write_text("x,id\n" + "".join(f"1,{i}\n" for i in ids))
     command = ["export", "a.json", "b.csv", "--column", "id", "-o", "out.jsonl", "--quiet"]
