@@ -105,7 +105,9 @@ def test_done() -> None:
     assert code_of(DONE) == 0
 
 
-@pytest.mark.parametrize("extra", [(), *((name,) for name in ONCE)])
+@pytest.mark.parametrize(
+    "extra", [(), *((name,) for name in ONCE), ("--refresh=open",), ("--refresh", "open")]
+)
 def test_some_failed(extra: tuple[str, ...]) -> None:
     """The command that asks for the lost ones again is there to be copied."""
     said = closing(RESULT, (*COMMAND, *extra))
