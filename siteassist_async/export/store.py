@@ -191,12 +191,11 @@ class Store:
 
     def unknown(self, ids: Sequence[str]) -> list[str]:
         """Return the IDs that are in no index."""
-        known = {
-            text
-            for table in ("seen", "record", "apart")
-            for (text,) in self._select(f"id FROM {table}", ids)
-        }
-        return [text for text in ids if text not in known]
+        left = list(ids)
+        for table in ("seen", "record", "apart"):
+            known = {text for (text,) in self._select(f"id FROM {table}", left)}
+            left = [text for text in left if text not in known]
+        return left
 
     def size(self) -> int:
         """Count the IDs that are in an index."""
