@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siteassist_async.export.lines import record_id
-from siteassist_async.formats.log import lines_of
+from siteassist_async.formats.log import Newest, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,10 +13,7 @@ if TYPE_CHECKING:
 
 def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:
     """Yield the records of a log, each without its newline."""
-    if not latest:
-        yield from (line.removesuffix(b"\n") for line in lines_of(path))
-        return
-    last = {record_id(line): number for number, line in enumerate(lines_of(path))}
+    newest = Newest.of(path) if latest else None
     for number, line in enumerate(lines_of(path)):
-        if last.get(record_id(line), number) == number:
+        if newest is None or newest.has(line, number):
             yield line.removesuffix(b"\n")
