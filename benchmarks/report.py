@@ -25,6 +25,7 @@ RUNS = {
     "bulk": ["bulk.py"],
     "listing": ["listing.py"],
     "startup": ["startup.py"],
+    "formats": ["formats.py"],
 }
 PLOTTED = f"{CLOCKS['cpu']}, 32 at once"
 
