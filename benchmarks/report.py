@@ -23,6 +23,7 @@ RUNS = {
     "fetching-uvloop": ["fetching.py", "--uvloop"],
     "fetching-tls": ["fetching.py", "--tls"],
     "bulk": ["bulk.py"],
+    "listing": ["listing.py"],
     "startup": ["startup.py"],
     "formats": ["formats.py"],
 }
