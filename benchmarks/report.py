@@ -24,6 +24,7 @@ RUNS = {
     "fetching-tls": ["fetching.py", "--tls"],
     "bulk": ["bulk.py"],
     "startup": ["startup.py"],
+    "formats": ["formats.py"],
 }
 PLOTTED = f"{CLOCKS['cpu']}, 32 at once"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ import duckdb
 
 from siteassist_async.export.disk import sync_folder, writing
 from siteassist_async.export.errors import OutputError, OutputInUseError
-from siteassist_async.formats.arrow import pa, rows_of, tables
 from siteassist_async.formats.log import Place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Rows, decode, encode
 from siteassist_async.formats.sink import damaged, foreign, unreadable
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from siteassist_async.formats.log import Batch
     from siteassist_async.formats.rows import Column, Row
     from siteassist_async.formats.sink import Ids
+
+# Needed for rows only, and slow to import, where often there are no new ones.
+if find_spec("pyarrow") is None:
+    raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
 
 VERSION = 1
 """The version of the tables."""
@@ -131,6 +135,8 @@ class DuckdbSink:
         """Write what is waiting; older records of the same conversations are replaced."""
         if self._place == self._committed:
             return
+        from siteassist_async.formats.arrow import tables  # noqa: PLC0415 - see above
+
         conversations, messages = tables(self._waiting.newest())
         place = self._place
         with _naming(self._path):
@@ -152,6 +158,8 @@ class DuckdbSink:
 
 
 def _rows(database: duckdb.DuckDBPyConnection, table: str, ids: Ids | None) -> Iterator[Row]:
+    from siteassist_async.formats.arrow import pa, rows_of  # noqa: PLC0415 - see above
+
     for batch in pa.RecordBatchReader.from_stream(database.sql(f"FROM {table}")):
         yield from rows_of(batch, ids)
 
@@ -162,7 +170,6 @@ def _opened(path: Path, *, read_only: bool) -> Generator[duckdb.DuckDBPyConnecti
         if file.read(12)[8:] != b"DUCK":
             raise foreign(path, "a DuckDB database")
     with _naming(path), closing(duckdb.connect(path, read_only=read_only)) as database:
-        database.execute("SET TimeZone = 'UTC'").fetchall()
         try:
             database.execute("SELECT version FROM siteassist_place").fetchall()
         except duckdb.CatalogException as error:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siteassist_async.export.lines import record_id
-from siteassist_async.formats.log import lines_of
+from siteassist_async.formats.log import Newest, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +21,7 @@ def read_raw(path: Path, *, latest: bool, ids: Ids | None = None) -> Iterator[by
         found = (line for line in lines_of(path) if any(i in line for i in wanted))
         yield from (line.removesuffix(b"\n") for line in found)
         return
-    if not latest:
-        yield from (line.removesuffix(b"\n") for line in lines_of(path))
-        return
-    last = {record_id(line): number for number, line in enumerate(lines_of(path))}
+    newest = Newest.of(path) if latest else None
     for number, line in enumerate(lines_of(path)):
-        if last.get(record_id(line), number) == number:
+        if newest is None or newest.has(line, number):
             yield line.removesuffix(b"\n")
