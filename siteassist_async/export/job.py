@@ -172,11 +172,6 @@ class ExportJob:
             ledger.letters.remove_empty()
         return self._summary(conclusion)
 
-    @property
-    def records(self) -> Path:
-        """The file that the records are written to."""
-        return self._layout.records
-
     async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
         output, stopped = self._layout.output, self._is_stopped
         if not isinstance(ids, Listing):

@@ -515,6 +515,25 @@ def test_every_history_of_lists_and_kills_ends_with_what_is_newest(
         assert bench.api.asked == []
 
 
+def test_a_kill_amid_a_rewritten_list_finds_its_records_behind_settled_ids() -> None:
+    """Those that failed before stay settled; what was written before the kill is not fetched."""
+    saved = 0
+    for end in range(30):
+        with tempfile.TemporaryDirectory() as folder:
+            bench = Changing(Path(folder))
+            bench.input.write_text("\n".join(IDS[:10]))
+            bench.api.errors = {i: missing(i) for i in IDS[:3]}
+            bench.export(bench.input)
+            bench.input.write_text("\n".join([*IDS[:3], *IDS[20:], *IDS[3:10]]))
+            run_to(Step(set(), 0, 30, True, end, False, False, 40), bench, 2)  # noqa: FBT003 - a row
+            written = len(bench.output.read_text().splitlines())
+            summary = bench.export(bench.input)
+            assert len(bench.api.asked) <= 17 - written
+            assert (len(bench.newest()), summary.failed) == (17, 3)
+            saved += 7 < written < 17
+    assert saved
+
+
 def run_to(step: Step, bench: Changing, limit: int) -> None:
     """Run an export until it is killed, or to its end."""
 
