@@ -803,3 +803,18 @@ def test_what_the_errors_say() -> None:
         NotFoundError,
         PermissionDeniedError,
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NotFoundError("gone", status=404, code="CONVERSATION_NOT_FOUND"), False),
+        (NotFoundError("<h1>Not found</h1>", status=404), True),
+        (PermissionDeniedError("another project's", status=403), True),
+        (AuthenticationError("no", status=401), True),
+        (InternalServerError("down", status=500), False),
+    ],
+)
+def test_what_a_person_must_see_to(error: SiteAssistError, *, expected: bool) -> None:
+    """A wrong token, plan or base URL; not a missing conversation."""
+    assert needs_a_person(error) is expected
