@@ -29,6 +29,7 @@ from siteassist_async import (
     OutageError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProxyError,
     RateLimitError,
     ServerError,
     ServiceUnavailableError,
@@ -813,6 +814,8 @@ def test_what_the_errors_say() -> None:
         (PermissionDeniedError("another project's", status=403), True),
         (AuthenticationError("no", status=401), True),
         (InternalServerError("down", status=500), False),
+        (ProxyError(407), True),
+        (ProxyError(502), False),
     ],
 )
 def test_what_a_person_must_see_to(error: SiteAssistError, *, expected: bool) -> None:
