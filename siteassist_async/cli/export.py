@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import stat
 import sys
@@ -40,7 +39,7 @@ from siteassist_async.export import (
     exit_code,
 )
 from siteassist_async.export.layout import Layout
-from siteassist_async.middleware.retry_policy import RetryPolicy
+from siteassist_async.middleware.retry_policy import PATIENT, RetryPolicy
 from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
 
@@ -48,10 +47,6 @@ if TYPE_CHECKING:
     from siteassist_async.cli.connection import Connection
     from siteassist_async.cli.parser import ExportOptions
     from siteassist_async.cli.progress import Reporter
-
-# Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
-# a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
-PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
 
 GRACE = 8.0
 """Seconds for requests in flight after the first signal: `docker stop` kills after ten."""

@@ -87,7 +87,7 @@ class Resume:
         if self.restart:
             self._discard(state)
         elif self.rebuild_state:
-            with closing(_list(source, state, plain)) as ids:
+            with closing(open_list(source, state, plain)) as ids:
                 rebuild(self.layout, state, ids)
         store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
         checkpoint = store.load()
@@ -101,7 +101,7 @@ class Resume:
             except StoppedError as stopped:
                 stopped.counts = known.counts
                 raise
-        ids = stack.enter_context(closing(_list(source, state, plain)))
+        ids = stack.enter_context(closing(open_list(source, state, plain)))
         # A list whose file status has changed is first read up to the cursor, and only then from
         # there on: if what earlier runs read is not the same, its offsets mean other IDs now.
         if not unchanged or plain not in {None, IDS}:
@@ -197,9 +197,10 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
         )
 
 
-def _list(source: OpenSource, state: State, plain: str | None) -> IdList:
+def open_list(source: OpenSource, state: State, plain: str | None) -> IdList:
+    """Open the list of a source: the source itself, or what `Staging` wrote."""
     if source.plain is not None:
-        return IdList(os.dup(source.plain.file), source.name)
+        return IdList(os.dup(source.plain.file), source.name, is_staged=source.is_staged)
     with reading(str(state.path / str(plain))):
         return IdList(state.open(str(plain), os.O_RDONLY), source.name, is_staged=True)
 
