@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import msgspec
 from attrs import define, field, frozen
+from distributed import Client, KilledWorker, LocalCluster
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.distributed.folder import Folder, Part, opened, split
@@ -37,11 +38,11 @@ from siteassist_async.pacing import PaceSnapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from distributed import Client
 
 # Most of Dask is without types.
-dask: Any = import_module("dask")
-distributed: Any = import_module("distributed")
+_config: Any = import_module("dask.config")
+_Client: Any = Client
+_LocalCluster: Any = LocalCluster
 
 A_WORKER = 32
 """Partitions for each worker: the last ones to end are then a small part of all."""
@@ -191,7 +192,7 @@ class Exporting:
     ) -> None:
         if partitions is not None and not 1 <= partitions <= MOST:
             raise ConfigurationError(f"partitions must be from 1 to {MOST:,}, not {partitions}")
-        if isinstance(cluster, distributed.Client) and cluster.asynchronous:
+        if isinstance(cluster, Client) and cluster.asynchronous:
             raise ConfigurationError("cluster must be a Client that is not asynchronous")
         names = {project.name for project in projects}
         if not projects or len(names) < len(projects) or ("" in names and len(names) > 1):
@@ -379,7 +380,7 @@ class Exporting:
 
 def _understood(error: Exception) -> Exception:
     """Return an error of Dask as one of ours."""
-    if isinstance(error, distributed.KilledWorker):
+    if isinstance(error, KilledWorker):
         lost = PartitionLostError(
             f"{error.allowed_failures + 1} workers died while they ran it, the last at "
             f"{error.last_worker.address}"
@@ -395,16 +396,16 @@ def _understood(error: Exception) -> Exception:
 @contextmanager
 def _connected(cluster: Client | str | None) -> Generator[Any]:
     """Connect to a cluster, or start one; what was not given is closed in the end."""
-    if isinstance(cluster, distributed.Client):
+    if isinstance(cluster, Client):
         yield cluster
         return
     with ExitStack() as stack:
         address: Any = cluster
         if cluster is None:
             # By default a task fails when three workers have died with it, of whatever cause.
-            with dask.config.set({"distributed.scheduler.allowed-failures": 10}):
+            with _config.set({"distributed.scheduler.allowed-failures": 10}):
                 address = stack.enter_context(
-                    distributed.LocalCluster(
+                    _LocalCluster(
                         n_workers=min(os.cpu_count() or 1, 4),
                         threads_per_worker=1,
                         processes=True,
@@ -413,7 +414,7 @@ def _connected(cluster: Client | str | None) -> Generator[Any]:
                     )
                 )
         try:
-            client = distributed.Client(address, set_as_default=False)
+            client = _Client(address, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"no Dask scheduler answers at {printable(str(cluster), 200)}: "
