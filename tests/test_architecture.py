@@ -22,7 +22,7 @@ PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
     ("cli",),
-    ("formats",),
+    ("distributed", "formats"),
     ("client", "export"),
     ("conversations", "messages", "middleware", "transport"),
     ("bulk", "codec", "compression", "emulator", "ids", "listing", "pacing", "wire"),
@@ -56,6 +56,7 @@ ROOMS = {
     "argparse": {"cli"},
     "pytest": {"emulator"},
     "duckdb": {"formats"},
+    "distributed": {"distributed"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
 
@@ -227,7 +228,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-NOT_FOR_THE_LIBRARY = {"cli", "export", "formats", "emulator", "contract"}
+NOT_FOR_THE_LIBRARY = {"cli", "distributed", "export", "formats", "emulator", "contract"}
 
 
 def test_the_bare_import_loads_next_to_nothing() -> None:

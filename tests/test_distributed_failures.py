@@ -7,16 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from contextlib import ExitStack
-from types import SimpleNamespace
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from export.export_fakes import new_ids
-from distributed import Client, LocalCluster
 
 from siteassist_async.distributed import PartitionLostError, Project, Report, export
+from siteassist_async.distributed.local import make_cluster
 from siteassist_async.emulator import Emulator, in_thread
 from siteassist_async.errors import AuthenticationError
 from siteassist_async.export import Ending, ExitCode, OutputExistsError, OutputInUseError
@@ -24,7 +25,7 @@ from siteassist_async.export.layout import Layout
 from siteassist_async.export.state import locked, made_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
 TOKEN = "sk_test_distributed"
@@ -32,20 +33,13 @@ TOKEN = "sk_test_distributed"
 AT_ONCE = 4
 """Requests in flight of a worker."""
 
-IDS = new_ids(200, seed=3)
+IDS = new_ids(150, seed=3)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A scheduler in this process, and two workers that are started again when they die."""
-    made: Any = LocalCluster
-    with made(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-    ) as cluster:
+    """A scheduler in this process, and workers that are started again when they die."""
+    with make_cluster() as cluster:
         yield cluster
 
 
@@ -59,7 +53,7 @@ def api() -> Iterator[Emulator]:
 class Bench:
     """An export of `IDS`, to be run on a cluster and disturbed."""
 
-    def __init__(self, folder: Path, api: Emulator, cluster: Any) -> None:
+    def __init__(self, folder: Path, api: Emulator, cluster: Any) -> None:  # noqa: ANN401 - Dask is without types
         self.api = api
         self.cluster = cluster
         self.output = folder / "out"
@@ -80,7 +74,7 @@ class Bench:
 
         def tick(_: object) -> None:
             nonlocal is_disturbed
-            if not is_disturbed and sum(self.api.counters.statuses.values()) >= after:
+            if not is_disturbed and self.answered() >= after:
                 is_disturbed = True
                 disturb()
 
@@ -93,12 +87,16 @@ class Bench:
             on_progress=tick,
         )
 
-    def signal(self, number: signal.Signals = signal.SIGKILL) -> Any:
+    def signal(self, number: signal.Signals = signal.SIGKILL) -> Any:  # noqa: ANN401 - as above
         """Send a signal to the process of a worker, and return Dask's view of that worker."""
         worker = next(iter(self.cluster.scheduler.workers.values()))
         nanny = next(n for n in self.cluster.workers.values() if n.worker_address == worker.address)
         os.kill(nanny.pid, number)
         return worker
+
+    def answered(self) -> int:
+        """How many requests were answered."""
+        return sum(self.api.counters.statuses.values())
 
     def records(self) -> Counter[str]:
         """How often each id is in the outputs."""
@@ -113,7 +111,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, api: Emulator, cluster: Any) -> Bench:
+def bench(tmp_path: Path, api: Emulator, cluster: Any) -> Bench:  # noqa: ANN401 - as above
     """An export in an empty folder."""
     return Bench(tmp_path, api, cluster)
 
@@ -157,9 +155,7 @@ def test_a_token_is_revoked_half_way(bench: Bench) -> None:
     report = bench.run(revoke, after=60)
     assert report.ending is Ending.BLOCKED
     assert report.exit_code is ExitCode.ACT
-    assert [type(p.error) for p in report.partitions if p.ending is Ending.BLOCKED][0] is (
-        AuthenticationError
-    )
+    assert isinstance(report.error, AuthenticationError)
     assert report.progress.counts.exported == sum(bench.records().values())
     assert report.progress.counts.failed == 0
     assert bench.project.token_file is not None
@@ -184,7 +180,7 @@ def test_a_partition_that_cannot_be_written(bench: Bench) -> None:
     assert bench.repeated() == 0
 
 
-def test_a_partition_that_kills_its_workers(bench: Bench, monkeypatch: Any) -> None:
+def test_a_partition_that_kills_its_workers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dask gives it up; the others are finished, and the next run goes on."""
     monkeypatch.setattr(bench.cluster.scheduler, "allowed_failures", 0)
     report = bench.run(bench.signal, after=60)
@@ -227,34 +223,68 @@ def test_a_lost_worker_still_exports_a_partition(bench: Bench, wait: float) -> N
     assert bench.repeated() == 0
 
 
-CLUSTER = """
-from distributed import LocalCluster
-if __name__ == "__main__":
-    local = dict(processes=True, host="127.0.0.1", dashboard_address=None)
-    with LocalCluster(n_workers=1, threads_per_worker=1, **local) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        input()
-"""
+@contextmanager
+def command(bench: Bench, cluster: str) -> Generator[subprocess.Popen[str]]:
+    """The export by the command line, when it has come some way."""
+    project = bench.project
+    arguments = [
+        *("export", str(project.source.files[0]), "-o", f"{bench.output}/", "--dask", cluster),
+        *("--partitions", "6", "--concurrency", str(AT_ONCE), "--json", "--quiet"),
+        *("--token-file", str(project.token_file), "--base-url", bench.api.url),
+    ]
+    program = "import sys; from siteassist_async.cli import main; sys.exit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while bench.answered() < 60:
+            assert process.poll() is None
+            time.sleep(0.02)
+        yield process
 
 
-def test_the_scheduler_is_killed(bench: Bench, tmp_path: Path) -> None:
-    """The run ends; the next one, on another cluster, goes on."""
-    program = tmp_path / "cluster.py"
-    program.write_text(CLUSTER)
-    other = subprocess.Popen(
-        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout is not None
-    assert other.stdin is not None
-    with other, other.stdin, other.stdout:
-        address = other.stdout.readline().strip()
-        cluster, bench.cluster = bench.cluster, SimpleNamespace(scheduler_address=address)
-        report = bench.run(other.kill, after=60)
-    bench.cluster = cluster
-    assert {type(partition.error) for partition in report.unfinished} == {PartitionLostError}
-    assert report.exit_code is ExitCode.RUN_AGAIN
+def test_a_signal_stops_the_workers(bench: Bench) -> None:
+    """They finish what is in flight, and the command says how far they came."""
+    with command(bench, bench.cluster.scheduler_address) as process:
+        process.terminate()
+        out, err = process.communicate()
+    assert process.returncode == ExitCode.RUN_AGAIN
+    assert err == "siteassist: Stopped. Run the same command again to resume.\n"
+    summary = json.loads(out)
+    assert summary["exported"] == sum(bench.records().values())
+    assert summary["ending"] == "stopped"
     assert complete(bench, bench.run())
-    assert bench.repeated() <= AT_ONCE
+    assert bench.repeated() == 0
+
+
+def test_the_cluster_is_killed(bench: Bench) -> None:
+    """The command ends, and says why; the export is completed on another cluster."""
+    with command(bench, "local") as process:
+        for member in family(process):
+            member.kill()
+        out, _ = process.communicate()
+    assert process.returncode == ExitCode.RUN_AGAIN
+    errors = {partition["error"]["type"] for partition in json.loads(out)["unfinished"]}
+    assert errors == {"PartitionLostError"}
+    assert complete(bench, bench.run())
+    assert bench.repeated() <= AT_ONCE * 4
+
+
+def test_everything_is_killed(bench: Bench) -> None:
+    """Whatever remained goes on."""
+    with command(bench, "local") as process:
+        for member in [*family(process), process]:
+            member.kill()
+    assert complete(bench, bench.run())
+    assert bench.repeated() <= AT_ONCE * 4
+
+
+def family(process: subprocess.Popen[str]) -> list[Any]:
+    """The processes that a command has started, and those that they have."""
+    known: Any = psutil
+    return list(known.Process(process.pid).children(recursive=True))
 
 
 def test_two_runs_at_once(bench: Bench) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,8 @@ def run(options: ExportOptions) -> int:
     """Export, and print the summary."""
     console = Console.of_process(quiet=options.quiet)
     try:
+        if options.dask is not None:
+            return _on_dask(options, console)
         result = _export(options, console)
     except SiteAssistError as error:
         if options.json:
@@ -176,17 +179,39 @@ async def _run(
     return None if running.cancelled() else running.result()
 
 
-def _export(options: ExportOptions, console: Console) -> Result:
-    from_stdin = _STDIN in options.inputs
-    if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
+def _on_dask(options: ExportOptions, console: Console) -> int:
+    try:
+        command = import_module("siteassist_async.cli.dask")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"--dask needs {error.name}: pip install 'siteassist_async[dask]'"
+        ) from error
+    return int(command.run(options, source_of(options), console))
+
+
+def source_of(options: ExportOptions) -> Source:
+    """Return the source of the IDs.
+
+    Raises:
+        InputError: Standard input is one of the files, and closed.
+    """
+    if _STDIN in options.inputs and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
+    return Source(
+        (0 if name == _STDIN else Path(name) for name in options.inputs),
+        options.column,
+        options.updated_column,
+    )
+
+
+def _export(options: ExportOptions, console: Console) -> Result:
+    if options.partitions is not None:
+        raise ConfigurationError("--partitions is an option of --dask")
+    from_stdin = _STDIN in options.inputs
+    source = source_of(options)
     _refuse_streams(options.output)
     wanted = Wanted(
-        source=Source(
-            (0 if name == _STDIN else Path(name) for name in options.inputs),
-            options.column,
-            options.updated_column,
-        ),
+        source=source,
         output=Path(options.output),
         most=options.limit,
         concurrency=options.concurrency,

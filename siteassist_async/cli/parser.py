@@ -58,6 +58,8 @@ class ExportOptions(ConnectionOptions):
     restart: bool
     retry_failed: bool
     rebuild_state: bool
+    dask: str | None
+    partitions: int | None
     quiet: bool
     json: bool
 
@@ -100,7 +102,14 @@ def parse(arguments: Sequence[str]) -> Options:
     if not arguments:
         parser.print_help(sys.stderr)
         parser.exit(2)
-    return parser.parse_args(arguments, namespace=Options())
+    options = parser.parse_args(arguments, namespace=Options())
+    found = vars(options)
+    if found.get("dask", "") is None or found.get("output") == "-":
+        try:
+            output_file(found["output"])
+        except ArgumentTypeError as error:
+            parser.error(f"argument -o/--output: {error}")
+    return options
 
 
 def make_parser() -> ArgumentParser:
@@ -147,7 +156,8 @@ class _RefuseToken(Action):
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", metavar="INPUT", nargs="+", type=not_empty, help=texts.INPUT)
-    add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
+    # A file, or with --dask a folder: see `parse`.
+    add("-o", "--output", metavar="OUTPUT", required=True, help=texts.OUTPUT)
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
@@ -159,6 +169,8 @@ def _add_export(parser: ArgumentParser) -> None:
     add("--concurrency", metavar="N", type=at_once, default=32, help=texts.CONCURRENCY)
     add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
     add("--wait", metavar="DURATION", type=duration, default=300.0, help=texts.WAIT)
+    add("--dask", metavar="CLUSTER", type=not_empty, help=texts.DASK)
+    add("--partitions", metavar="P", type=whole(1, 99_999), help=texts.PARTITIONS)
     add("--quiet", action="store_true", help=texts.QUIET)
     add("--json", action="store_true", help=texts.JSON)
     _add_connection(parser)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
-from importlib import import_module
 from itertools import chain, zip_longest
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,10 +13,11 @@ from uuid import uuid4
 
 import msgspec
 from attrs import define, field, frozen
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.distributed.folder import Folder, Part, opened, split
+from siteassist_async.distributed.local import local_cluster
 from siteassist_async.distributed.partition import (
     TOPIC,
     Clients,
@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 
 
 # Most of Dask is without types.
-_config: Any = import_module("dask.config")
 _Client: Any = Client
-_LocalCluster: Any = LocalCluster
 
 A_WORKER = 32
 """Partitions for each worker: the last ones to end are then a small part of all."""
@@ -402,17 +400,7 @@ def _connected(cluster: Client | str | None) -> Generator[Any]:
     with ExitStack() as stack:
         address: Any = cluster
         if cluster is None:
-            # By default a task fails when three workers have died with it, of whatever cause.
-            with _config.set({"distributed.scheduler.allowed-failures": 10}):
-                address = stack.enter_context(
-                    _LocalCluster(
-                        n_workers=min(os.cpu_count() or 1, 4),
-                        threads_per_worker=1,
-                        processes=True,
-                        host="127.0.0.1",
-                        dashboard_address=None,
-                    )
-                )
+            address = stack.enter_context(local_cluster())
         try:
             client = _Client(address, set_as_default=False)
         except (OSError, ValueError) as error:

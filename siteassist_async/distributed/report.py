@@ -77,6 +77,12 @@ class Report:
         return Ending.STOPPED if endings else Ending.FINISHED
 
     @property
+    def error(self) -> SiteAssistError | None:
+        """What blocked the run, or why the API is unreachable."""
+        errors = (p.error for p in self.unfinished if p.ending is self.ending)
+        return next((error for error in errors if isinstance(error, SiteAssistError)), None)
+
+    @property
     def unfinished(self) -> tuple[Partition, ...]:
         """The partitions of which some IDs have no outcome yet; run the export again."""
         return tuple(p for p in self.partitions if p.ending is not Ending.FINISHED)

@@ -225,6 +225,8 @@ def test_defaults() -> None:
         "restart": False,
         "retry_failed": False,
         "rebuild_state": False,
+        "dask": None,
+        "partitions": None,
         "quiet": False,
         "json": False,
         "base_url": None,
