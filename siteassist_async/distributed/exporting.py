@@ -290,7 +290,7 @@ class Exporting:
         for number, part in enumerate(manifest.parts):
             item = _Item(f"{self._id}-{len(self._items)}", project, folder, number, part)
             self._items[item.key] = item
-            if item.look() and not (self._retry_failed and item.counts.retryable):
+            if item.look() and not (self._retry_failed and item.counts.failed):
                 item.ending = Ending.FINISHED
 
     def _connect(self) -> Any:  # noqa: ANN401 - a client of Dask
