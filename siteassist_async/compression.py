@@ -133,7 +133,9 @@ def without_compression(path: Path) -> Path:
 
 
 def _gzip(data: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=_GZIP)  # writes no time into the header
+    # Level 3 takes less than half of the time of the default, 6, for files a fifth larger. The
+    # header has no time in it.
+    compressor = zlib.compressobj(3, wbits=_GZIP)
     return compressor.compress(data) + compressor.flush()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from attrs import field, frozen
 
@@ -171,8 +171,30 @@ class Conversation:
         return decode_conversation(_encoded(text))
 
 
+class _WithLastMessage:
+    """Has a last message that is built when it is first looked at.
+
+    Few readers of a list look at it, and building it takes longer than all else of a summary.
+    """
+
+    __slots__ = ("_last",)
+    _last: object  # what the codec made of it, which is known to be valid
+
+    if not TYPE_CHECKING:  # type checkers would believe in any attribute
+
+        def __getattr__(self, name: str) -> object:
+            # Only called for a slot that is empty.
+            if name != "last_message":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            from siteassist_async.codec import build_message  # noqa: PLC0415 - see `_to_dict`
+
+            message = build_message(self._last)
+            object.__setattr__(self, "last_message", message)
+            return message
+
+
 @frozen(weakref_slot=False)
-class ConversationSummary:
+class ConversationSummary(_WithLastMessage):
     """A conversation as it is listed: with its last message instead of all of them."""
 
     id: str

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, cast
-from unittest.mock import Mock
 
-import aiohttp
-import aioresponses
 import pytest
 from fakes import TOKEN, FakeClock
 from faults.raw_server import RawServer
@@ -15,10 +11,10 @@ from hypothesis import HealthCheck, settings
 
 from siteassist_async import SiteAssist
 from siteassist_async.emulator import Emulator
+from siteassist_async.testing import patched_aioresponses
 from siteassist_async.transport import aiohttp_internals
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Iterator
 
     from fakes import Mocked
@@ -51,18 +47,10 @@ def public_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mocked]:
-    """aioresponses, mended for aiohttp 3.14 (pnuckowski/aioresponses#289)."""
-    response = functools.partial(aiohttp.ClientResponse, stream_writer=Mock(output_size=0))
-    monkeypatch.setattr("aioresponses.core.ClientResponse", response)
-    monkeypatch.setattr("aioresponses.core.stream_reader_factory", _stream)
-    with aioresponses.aioresponses() as mocked:
+def mocked() -> Iterator[Mocked]:
+    """Stand in for the API without a socket."""
+    with patched_aioresponses() as mocked:
         yield cast("Mocked", mocked)
-
-
-def _stream(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
-    # Its own limit of 64 KiB pauses a protocol that reads from nowhere.
-    return aiohttp.StreamReader(Mock(_reading_paused=False), limit=2**30, loop=loop)
 
 
 @pytest.fixture

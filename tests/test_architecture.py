@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
-    ("cli",),
+    ("cli", "otel", "pytest_plugin"),
     ("distributed", "formats"),
-    ("client", "export"),
+    ("client", "export", "testing"),
     ("conversations", "messages", "middleware", "transport"),
     ("bulk", "codec", "compression", "emulator", "ids", "listing", "pacing", "wire"),
     ("logs",),
@@ -48,15 +48,17 @@ LATE = {("siteassist_async.models", "siteassist_async.codec")}
 """Imported when a method is called: models are what the codec makes, and can write themselves."""
 
 ROOMS = {
-    "aiohttp": {"emulator", "transport"},
+    "aiohttp": {"emulator", "testing", "transport"},
     "multidict": {"emulator", "transport"},
     "yarl": {"transport"},
     "cattrs": {"codec"},
     "tenacity": {"middleware"},
     "argparse": {"cli"},
-    "pytest": {"emulator"},
+    "pytest": {"pytest_plugin"},
+    "aioresponses": {"testing"},
     "duckdb": {"formats"},
     "distributed": {"distributed"},
+    "opentelemetry": {"otel"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
 

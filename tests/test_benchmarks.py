@@ -65,6 +65,12 @@ def test_bulk_runs() -> None:
     assert len(outcome.targets) == 3
 
 
+def test_formats_run() -> None:
+    """Each format is written and read, again too."""
+    outcome = import_module("formats").measure(20, 30, 1, apart=False)
+    assert len(outcome.targets) == 9
+
+
 def test_startup_runs() -> None:
     """Each import and each command is timed in a process of its own."""
     outcome = import_module("startup").measure(1)

@@ -223,16 +223,21 @@ def test_the_number_of_partitions_is_fixed(
     assert len(export(project, output, cluster=client, partitions=4).partitions) == 4
 
 
-def test_a_list_that_has_changed(project: Project, tmp_path: Path, client: Connected) -> None:
-    """It is refused before anything is requested; the export goes on with the old one."""
+def test_a_list_that_has_changed(
+    project: Project, tmp_path: Path, api: Emulator, client: Connected
+) -> None:
+    """What is new is exported; a list of other IDs is refused by the partitions."""
     output, ids = tmp_path / "out", tmp_path / "ids.txt"
-    export(project, output, cluster=client, partitions=3)
-    for wrong in (IDS[1:], [*reversed(IDS)]):
-        ids.write_text("\n".join(wrong))
-        with pytest.raises(InputChangedError, match="is not what it was"):
-            export(project, output, cluster=client)
-    ids.write_text("\n".join([*IDS, IDS[7], "none", ""]))
+    export(project, output, cluster=client, partitions=2)
+    more = new_ids(5, seed=11)
+    ids.write_text("\n".join([*more, *reversed(IDS)]))
     assert not export(project, output, cluster=client).unfinished
+    assert records(output) == sorted(IDS + more)
+    assert api.counters.statuses == {200: 65}
+    ids.write_text("\n".join(new_ids(50, seed=12)))
+    report = export(project, output, cluster=client)
+    assert {type(part.error) for part in report.unfinished} == {InputChangedError}
+    assert report.exit_code is ExitCode.ACT
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import frozen
 from fakes import ID, TOKEN, FakeClock, settle
 from pages import Json, Pages, client_of_pages, messages, summaries, summary
 
@@ -29,7 +30,7 @@ from siteassist_async import (
     UnusableResponseError,
 )
 from siteassist_async.emulator import Emulator, Status, conversation_ids
-from siteassist_async.listing import MOST_AHEAD
+from siteassist_async.listing import MOST_AHEAD, Complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +122,8 @@ async def test_a_limit_bounds_the_items(limit: int, sizes: object) -> None:
         assert (asked if limit < 99 else len(asked)) == sizes
         server.change = lambda page, offset, _: {**page, "data": server.items[offset:]}
         assert len(await ids_of(listing)) == min(25, limit)
+        rest = [page async for page in listing.pages(offset=10)]
+        assert sum(len(page.items) for page in rest) == max(0, min(25, limit) - 10)
     server = Pages(messages(25))
     async with client_of_pages(server) as client:
         listed = client.messages.list(ID, limit=limit, page_size=10)
@@ -414,6 +417,29 @@ async def test_an_id_comes_once() -> None:
         found = await ids_of(client.conversations.every(page_size=5))
         assert len(set(found)) == len(found) == 10
         assert len(await ids_of(client.conversations.list(page_size=5))) == 13
+
+
+@frozen
+class Numbered:
+    """An item of a list."""
+
+    id: str
+
+
+def test_the_ids_that_are_remembered_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of a full listing does not depend on its length."""
+    monkeypatch.setattr("siteassist_async.listing.REMEMBERED", 10)
+    watch = Complete[Numbered](None)
+
+    def keep(*ids: str) -> list[str]:
+        return [item.id for item in watch.keep([Numbered(id_) for id_ in ids], frozenset(ids))]
+
+    for number in range(100):
+        found = keep(str(number), str(number + 1), str(number + 1))
+        assert found == ([str(number + 1)] if number else ["0", "1"])
+        assert len(vars(watch)["_seen"]) <= 10
+    with pytest.raises(UnusablePageError):
+        keep("95")
 
 
 async def refused(listing: Listing[Any], says: str, offset: int) -> None:

@@ -11,8 +11,6 @@ import pytest
 if TYPE_CHECKING:
     from siteassist_async.emulator import Emulator
 
-pytest_plugins = ["siteassist_async.emulator.pytest_plugin"]
-
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
@@ -37,12 +35,9 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_blocks_run(
-    block: str, siteassist_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_blocks_run(block: str, siteassist_environment: Emulator) -> None:
     """Each Python block is a whole program; the environment leads it to the emulator."""
-    monkeypatch.setenv("SITEASSIST_TOKEN", siteassist_emulator.token)
-    monkeypatch.setenv("SITEASSIST_BASE_URL", siteassist_emulator.url)
+    assert siteassist_environment.url
     exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
 
 

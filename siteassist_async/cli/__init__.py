@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(arguments)
         options.command_line = ["siteassist", *arguments]
         # Imported late: `--help` should not wait for aiohttp, the codec or the emulator.
-        command = import_module(f"siteassist_async.cli.{options.command}")
+        # A module `list` would hide the built-in function here.
+        module = "listing" if options.command == "list" else options.command
+        command = import_module(f"siteassist_async.cli.{module}")
         return int(command.run(options))
     except KeyboardInterrupt:
         print("\nsiteassist: interrupted", file=sys.stderr)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from siteassist_async.cli.parser import ExportOptions
     from siteassist_async.export import Source
 
-_NOT_HERE = ("restart", "rebuild_state", "limit", "proxy")
+_NOT_HERE = (
+    *("all", "format", "limit", "refresh", "restart", "rebuild_state", "any_input", "proxy"),
+)
 _SHOWN = 5
 
 

@@ -25,6 +25,8 @@ def run(options: EmulatorOptions) -> int:
         port=options.port,
         token=options.token,
         seed=options.seed,
+        conversations=options.conversations,
+        changing=options.changing,
         latency=options.latency,
         limit=TokenBucket(options.rate) if options.rate else None,
     )

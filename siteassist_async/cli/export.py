@@ -7,14 +7,15 @@ import json
 import os
 import stat
 import sys
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import asdict, evolve, frozen
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.connection import connection
+from siteassist_async.cli.connection import PATIENT, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
@@ -29,8 +30,10 @@ from siteassist_async.cli.summary import (
 )
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
-from siteassist_async.errors import ConfigurationError, SiteAssistError
+from siteassist_async.conversations import ListedStatus
+from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
 from siteassist_async.export import (
+    Ending,
     ExportError,
     ExportJob,
     InputError,
@@ -40,6 +43,7 @@ from siteassist_async.export import (
     exit_code,
 )
 from siteassist_async.export.layout import Layout
+from siteassist_async.formats import convert, format_of, prepare
 from siteassist_async.middleware.retry_policy import PATIENT, RetryPolicy
 from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
@@ -56,16 +60,28 @@ _STDIN = "-"
 
 
 @frozen
+class Listed:
+    """The conversations of the project, of this status and age."""
+
+    status: ListedStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@frozen
 class Wanted:
     """What to export, and how."""
 
-    source: Source
+    source: Source | Listed
     output: Path
+    hidden: bool = False
     concurrency: int = 32
     most: int | None = None
     max_rate: float | None = None
     restart: bool = False
     retry_failed: bool = False
+    refresh_open: bool = False
+    any_input: bool = False
     rebuild_state: bool = False
     retry: RetryPolicy = PATIENT
     wait: float = WAIT
@@ -129,14 +145,18 @@ async def export(
         pacer=pacer,
         on_event=attempts,
     ) as client:
+        source = wanted.source
         job = ExportJob(
-            wanted.source,
+            source if isinstance(source, Source) else client.conversations.every(**asdict(source)),
             wanted.output,
             fetch=client.conversations.get_record,
             limit=wanted.concurrency,
+            hidden=wanted.hidden,
             most=wanted.most,
             restart=wanted.restart,
             retry_failed=wanted.retry_failed,
+            refresh_open=wanted.refresh_open,
+            any_input=wanted.any_input,
             rebuild_state=wanted.rebuild_state,
             pacer=pacer,
             wait=wanted.wait,
@@ -208,30 +228,47 @@ def _export(options: ExportOptions, console: Console) -> Result:
     if options.partitions is not None:
         raise ConfigurationError("--partitions is an option of --dask")
     from_stdin = _STDIN in options.inputs
-    source = source_of(options)
-    _refuse_streams(options.output)
+    output = Path(options.output)
+    _refuse_streams(output)
+    form = format_of(options.output, options.format)
+    layout = Layout.of(output, hidden=form.is_sink)
     wanted = Wanted(
-        source=source,
-        output=Path(options.output),
+        source=Listed(options.status, options.since, options.until)
+        if options.all
+        else source_of(options),
+        output=output,
+        hidden=layout.hidden,
         most=options.limit,
         concurrency=options.concurrency,
         max_rate=options.max_rate,
         wait=options.wait,
         restart=options.restart,
         retry_failed=options.retry_failed,
+        refresh_open=options.refresh is not None,
+        any_input=options.any_input,
         rebuild_state=options.rebuild_state,
     )
     target = connection(options, stdin_has_ids=from_stdin)
     if from_stdin and sys.stdin.isatty():
         console.info("reading IDs, one per line; press Ctrl-D to end")
+    if layout.hidden:  # before the first request: it may be something else, or of another version
+        prepare(layout.records, output, format=form.name, restart=options.restart)
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
-    return runtime.run(export(wanted, target, console, reporter))
+    result = runtime.run(export(wanted, target, console, reporter))
+    is_over = result.summary is not None and result.summary.ending is not Ending.STOPPED
+    if layout.hidden and is_over:
+        console.info(f"converting the records to {printable(str(output), 1000)}")
+        try:
+            convert(layout.records, output, format=form.name)
+        except SiteAssistError as error:
+            return evolve(result, error=error)
+    return result
 
 
-def _refuse_streams(output: str) -> None:
+def _refuse_streams(output: Path) -> None:
     """Raise where this command prints to a file of the export, as with `-o /dev/stdout`."""
-    layout = Layout.of(Path(output))
-    for path in (layout.output, layout.dead_letters):
+    layouts = [Layout.of(output, hidden=hidden) for hidden in (False, True)]
+    for path in (output, *(layout.dead_letters for layout in layouts)):
         for stream, name in ((1, "output"), (2, "error")):
             if _is_file(path, stream):
                 raise OutputExistsError(
@@ -250,7 +287,7 @@ def _is_file(path: Path, descriptor: int) -> bool:
 
 
 def _broken_off(
-    result: Result, error: ExportError, options: ExportOptions, console: Console
+    result: Result, error: SiteAssistError, options: ExportOptions, console: Console
 ) -> int:
     """Report what was done before a file could no longer be read or written."""
     if options.json:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.redaction import redact_words
+from siteassist_async.cli.terminal import safe
 from siteassist_async.client import SiteAssist
 from siteassist_async.errors import (
     AuthenticationError,
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from siteassist_async.cli.parser import GetOptions
 
 _JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\{\s*\}|\[\s*\]|[{}\[\],:]|[^\s"{}\[\],:]+')
-
-# Joiners hold emoji and the scripts of Persia and India together, and control nothing.
-_JOINERS = "\u200c\u200d"
 
 
 def run(options: GetOptions) -> int:
@@ -125,16 +122,13 @@ def _print(body: bytes, console: Console, *, raw: bool) -> int:
 
 
 def for_terminal(body: bytes, encoding: str, *, indented: bool) -> str:
-    r"""Format JSON so that it is the same JSON, ends with a newline and is safe to print.
+    """Format JSON so that it is the same JSON, ends with a newline and is safe to print.
 
-    JSON itself escapes the characters below U+0020. C1 controls (U+009B begins an escape sequence
-    as ESC [ does), bidirectional overrides, line separators and what `encoding` lacks become
-    \u escapes.
+    JSON itself escapes the characters below U+0020; `safe` does so with all others that are unsafe.
     """
     text = body.decode("utf-8-sig").strip()
-    is_unicode = encoding.lower().startswith("utf")
     shown = _indented(text) if indented else text
-    return "".join(c if _is_safe(c, is_unicode) else _escaped(c) for c in shown) + "\n"
+    return safe(shown, encoding, allowed="\t\r\n") + "\n"
 
 
 def _indented(text: str) -> str:
@@ -151,18 +145,3 @@ def _indented(text: str) -> str:
         if part in {"{", "[", ","}:
             lines.append("  " * depth)
     return "\n".join(lines)
-
-
-def _is_safe(character: str, is_unicode: bool) -> bool:  # noqa: FBT001 - of the terminal's encoding
-    if character.isascii():
-        return character.isprintable() or character in "\t\r\n"
-    return is_unicode and (
-        character.isprintable()
-        or character in _JOINERS
-        or unicodedata.category(character) == "Zs"  # spaces other than ASCII's
-    )
-
-
-def _escaped(character: str) -> str:
-    utf_16 = character.encode("utf-16-be")
-    return "".join(f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))

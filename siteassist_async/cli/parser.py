@@ -12,7 +12,7 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from siteassist_async.cli import texts
 from siteassist_async.cli.redaction import escape, redact_words
@@ -20,6 +20,9 @@ from siteassist_async.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from siteassist_async.conversations import ListedStatus
 
 
 # More connections need more file descriptors than a process has by default.
@@ -44,12 +47,22 @@ class ConnectionOptions(Options):
     proxy: str | None
 
 
-class ExportOptions(ConnectionOptions):
+class FilterOptions(ConnectionOptions):
+    """Which conversations are listed."""
+
+    status: ListedStatus | None
+    since: datetime | None
+    until: datetime | None
+
+
+class ExportOptions(FilterOptions):
     """`siteassist export`."""
 
+    all: bool
     inputs: Sequence[str]
     output: str
     column: str | None
+    format: str | None
     updated_column: str | None
     limit: int | None
     concurrency: int
@@ -57,10 +70,31 @@ class ExportOptions(ConnectionOptions):
     wait: float
     restart: bool
     retry_failed: bool
+    refresh: str | None
+    any_input: bool
     rebuild_state: bool
     dask: str | None
     partitions: int | None
     quiet: bool
+    json: bool
+
+
+class ConvertOptions(Options):
+    """`siteassist convert`."""
+
+    log: str
+    output: str
+    format: str | None
+    rebuild: bool
+    quiet: bool
+    json: bool
+
+
+class ListOptions(FilterOptions):
+    """`siteassist list`."""
+
+    offset: int
+    max_rate: float | None
     json: bool
 
 
@@ -79,6 +113,22 @@ class GetOptions(ConnectionOptions):
     deadline: float
 
 
+class ShowOptions(Options):
+    """`siteassist show`."""
+
+    file: str
+    id: str
+    format: str | None
+
+
+class InspectOptions(Options):
+    """`siteassist inspect`."""
+
+    file: str
+    format: str | None
+    json: bool
+
+
 class EmulatorOptions(Options):
     """`siteassist emulator`."""
 
@@ -87,6 +137,8 @@ class EmulatorOptions(Options):
     rate: float | None
     latency: float
     seed: int
+    conversations: int
+    changing: bool
 
 
 class DemoOptions(Options):
@@ -103,13 +155,27 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.print_help(sys.stderr)
         parser.exit(2)
     options = parser.parse_args(arguments, namespace=Options())
-    found = vars(options)
-    if found.get("dask", "") is None or found.get("output") == "-":
-        try:
-            output_file(found["output"])
-        except ArgumentTypeError as error:
-            parser.error(f"argument -o/--output: {error}")
+    if options.command == "export" and (problem := _problem(cast("ExportOptions", options))):
+        parser.error(problem)
     return options
+
+
+def _problem(options: ExportOptions) -> str | None:
+    """Say which options of an export exclude each other, or do not fit its output."""
+    if options.dask is None or options.output == "-":
+        try:
+            output_file(options.output)
+        except ArgumentTypeError as error:
+            return f"argument -o/--output: {error}"
+    filters = (options.status, options.since, options.until)
+    if not options.all:
+        if not options.inputs:
+            return "export needs an INPUT, or --all for all conversations of the project"
+        return "--status, --since and --until are for --all" if any(filters) else None
+    if options.inputs:
+        return "--all takes no INPUT"
+    columns = options.column or options.updated_column
+    return "--column and --updated-column are for an INPUT" if columns else None
 
 
 def make_parser() -> ArgumentParser:
@@ -155,12 +221,17 @@ class _RefuseToken(Action):
 
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("inputs", metavar="INPUT", nargs="+", type=not_empty, help=texts.INPUT)
-    # A file, or with --dask a folder: see `parse`.
+    add("inputs", metavar="INPUT", nargs="*", type=not_empty, help=texts.INPUT)
+    # A file or, with --dask, a folder: see `_problem`.
     add("-o", "--output", metavar="OUTPUT", required=True, help=texts.OUTPUT)
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
+    add("--format", metavar="FORMAT", help=texts.FORMAT)
+    add("--all", action="store_true", help=texts.ALL)
+    _add_filter(parser)
     add("--limit", metavar="N", type=whole(1, 2**63), help=texts.LIMIT)
+    add("--refresh", choices=["open"], help=texts.REFRESH)
+    add("--any-input", action="store_true", help=texts.ANY_INPUT)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-failed", action="store_true", help=texts.RETRY_FAILED)
     again.add_argument("--restart", action="store_true", help=texts.RESTART)
@@ -176,6 +247,32 @@ def _add_export(parser: ArgumentParser) -> None:
     _add_connection(parser)
 
 
+def _add_convert(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("log", metavar="LOG", type=not_empty, help=texts.CONVERTED)
+    add("-o", "--output", metavar="OUTPUT", type=not_empty, required=True, help=texts.CONVERT_TO)
+    add("--format", metavar="FORMAT", help=texts.FORMAT)
+    add("--rebuild", action="store_true", help=texts.REBUILD)
+    add("--quiet", action="store_true", help=texts.QUIET)
+    add("--json", action="store_true", help=texts.CONVERT_JSON)
+
+
+def _add_list(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_filter(parser)
+    add("--offset", metavar="N", type=whole(0, 2**53), default=0, help=texts.OFFSET)
+    add("--json", action="store_true", help=texts.LIST_JSON)
+    add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
+    _add_connection(parser)
+
+
+def _add_filter(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--status", choices=("open", "closed"), help=texts.STATUS)
+    add("--since", metavar="TIME", type=moment, help=texts.SINCE)
+    add("--until", metavar="TIME", type=moment, help=texts.UNTIL)
+
+
 def _add_verify(parser: ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", type=output_file, help=texts.VERIFIED)
     parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
@@ -187,6 +284,18 @@ def _add_get(parser: ArgumentParser) -> None:
     add("--raw", action="store_true", help=texts.RAW)
     add("--deadline", metavar="S", type=above_zero, default=60.0, help=texts.DEADLINE)
     _add_connection(parser)
+
+
+def _add_show(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("id", metavar="ID", help=texts.ID)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+
+
+def _add_inspect(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=not_empty, help=texts.EXPORTED)
+    parser.add_argument("--format", metavar="FORMAT", help=texts.SOURCE_FORMAT)
+    parser.add_argument("--json", action="store_true", help=texts.VERIFY_JSON)
 
 
 def _add_connection(parser: ArgumentParser) -> None:
@@ -211,6 +320,9 @@ def _add_emulator(parser: ArgumentParser) -> None:
     add("--rate", metavar="R", type=above_zero, help=texts.RATE)
     add("--latency", metavar="S", type=zero_or_more, default=0.0, help=texts.LATENCY)
     add("--seed", metavar="N", type=whole(0, 2**63), default=0, help=texts.SEED)
+    listed = whole(0, 1_000_000)
+    add("--conversations", metavar="N", type=listed, default=0, help=texts.LISTED)
+    add("--changing", action="store_true", help=texts.CHANGING)
 
 
 def _add_demo(parser: ArgumentParser) -> None:
@@ -222,8 +334,12 @@ def _add_demo(parser: ArgumentParser) -> None:
 
 _COMMANDS = {
     "export": (texts.EXPORT, texts.EXPORT_IS, texts.EXPORT_MORE, _add_export),
+    "convert": (texts.CONVERT, texts.CONVERT_IS, texts.CONVERT_MORE, _add_convert),
+    "list": (texts.LIST, texts.LIST_IS, texts.LIST_MORE, _add_list),
     "verify": (texts.VERIFY, texts.VERIFY_IS, texts.VERIFY_MORE, _add_verify),
     "get": (texts.GET, texts.GET_IS, texts.GET_MORE, _add_get),
+    "show": (texts.SHOW, texts.SHOW_IS, texts.SHOW_MORE, _add_show),
+    "inspect": (texts.INSPECT, texts.INSPECT_IS, texts.INSPECT_MORE, _add_inspect),
     "emulator": (texts.EMULATOR, texts.EMULATOR_IS, texts.EMULATOR_MORE, _add_emulator),
     "demo": (texts.DEMO, texts.DEMO_IS, texts.DEMO_MORE, _add_demo),
 }
@@ -269,6 +385,19 @@ def duration(text: str) -> float:
     return value
 
 
+def moment(text: str) -> datetime:
+    """Accept a date or time in ISO 8601; in UTC unless it says otherwise."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - most commands need none
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"expected a date or time such as 2026-01-31 or 2026-01-31T12:00:00Z, not {text!r}"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def proxy(text: str) -> str:
     """Accept the URL of a proxy without a password, and the word env."""
     if "@" in text:
@@ -291,13 +420,13 @@ def not_empty(text: str) -> str:
 
 
 def output_file(text: str) -> str:
-    """Accept the name of a file; an export cannot resume on a pipe."""
+    """Accept a name of its own; an export cannot resume on a pipe."""
     if text == "-":
         raise ArgumentTypeError(
             "expected a file: resuming needs the file's content, which a pipe does not keep"
         )
-    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
-        raise ArgumentTypeError(f"expected a file, not a folder: {text!r}")
+    if os.path.basename(text.rstrip("/")) in {"", ".", ".."}:  # noqa: PTH119 - pathlib takes half the time
+        raise ArgumentTypeError(f"expected the name of a new file or folder, not {text!r}")
     return text
 
 

@@ -16,14 +16,13 @@ from siteassist_async.errors import (
     PaymentRequiredError,
     PermissionDeniedError,
     ProxyError,
+    SiteAssistError,
     printable,
 )
-from siteassist_async.export import Ending, ExitCode, ExportError, Progress, Summary, exit_code
+from siteassist_async.export import Ending, ExitCode, Progress, Summary, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from siteassist_async.errors import SiteAssistError
 
 _ONCE = {"--restart", "--retry-failed", "--rebuild-state"}
 
@@ -44,13 +43,14 @@ class Result:
         summary: None if the export was ended at once.
         last: The last status; its counts are those of `summary` if there is one.
         requests: Attempts that ended.
-        error: The file that could no longer be read or written, if that ended the export.
+        error: What ended the export before its end: a file that could no longer be read or
+            written, or the conversion of its records.
     """
 
     summary: Summary | None
     last: Status
     requests: int
-    error: ExportError | None = None
+    error: SiteAssistError | None = None
 
     @property
     def progress(self) -> Progress:
@@ -73,11 +73,12 @@ def table(result: Result) -> str:
     requests = f"{pace.throttled:,} throttled, {result.last.retries:,} retried"
     speed = f"{progress.exported / progress.elapsed:,.0f} per second" if progress.elapsed else ""
     total = result.last.progress.total or 0
-    earlier = "from earlier runs" if progress.already_there else ""
+    there = progress.asked - progress.exported - counts.failed - counts.invalid - counts.duplicates
+    unchanged = "unchanged" if counts.unchanged else "from earlier runs"
     rows = [
         ("IDs", f"{progress.asked:,}", f"of {total:,}" if total > progress.asked else ""),
         ("exported", f"{progress.exported:,}", size(progress.bytes_written)),
-        ("already there", f"{progress.already_there:,}", earlier),
+        ("already there", f"{max(0, there):,}", unchanged if there > 0 else ""),
         ("failed", f"{counts.failed:,}", retryable),
         ("invalid", f"{counts.invalid:,}", "not a UUID" if counts.invalid else ""),
         ("duplicates", f"{counts.duplicates:,}", ""),
@@ -85,6 +86,8 @@ def table(result: Result) -> str:
         ("time", seconds(progress.elapsed), speed),
         ("waited", seconds(pace.waited), "as requested by the API" if pace.waited else ""),
     ]
+    if progress.updated:
+        rows.insert(2, ("updated", f"{progress.updated:,}", "of the exported, which had changed"))
     if pace.ceiling:
         rows.append(("rate limit", f"{pace.ceiling:,.0f}/s", "estimated"))
     return "\n".join(f"  {name:<13} {value:>11}  {note}".rstrip() for name, value, note in rows)
@@ -127,6 +130,8 @@ def summary_record(result: Result) -> dict[str, object]:
         "asked": progress.asked,
         "exported": progress.exported,
         "already_there": progress.already_there,
+        "updated": progress.updated,
+        "unchanged": counts.unchanged,
         "failed": counts.failed,
         "retryable": counts.retryable if summary else None,
         "duplicates": counts.duplicates,

@@ -5,7 +5,7 @@ They are kept apart from the commands, whose imports `--help` should not wait fo
 
 from __future__ import annotations
 
-SITEASSIST = "Fetch conversations from the SiteAssist API by their IDs."
+SITEASSIST = "List, fetch and export conversations from the SiteAssist API."
 SITEASSIST_MORE = """\
 examples:
   siteassist demo
@@ -20,10 +20,11 @@ environment:
 Run `siteassist COMMAND --help` for a command's options, examples and exit codes.
 """
 
-EXPORT = "export the conversations listed in a file of IDs"
+EXPORT = "export all conversations, or those listed in a file of IDs"
 EXPORT_IS = """\
-Fetch the conversation of every ID in INPUT and write it to OUTPUT, one JSON document
-per line, exactly as the server sent it.
+Fetch the conversation of every ID in INPUT, or with --all every conversation, and write
+it to OUTPUT: to a .jsonl file one JSON document per line, exactly as the server sent it;
+to .parquet, .sqlite or .duckdb tables of conversations and messages.
 
 Run the same command again to resume after any interruption: nothing is fetched twice
 and nothing is lost. IDs that failed are written to the dead letters, a file beside
@@ -35,8 +36,11 @@ EXPORT_MORE = """\
 examples:
   siteassist export ids.txt -o conversations.jsonl
   siteassist export tickets.csv --column conversation_id -o conversations.jsonl
+  siteassist export ids.txt -o conversations.parquet
   siteassist export 2026-*.json.gz --column conversation.id -o conversations.jsonl
   siteassist export ids.txt -o conversations.jsonl --retry-failed
+  siteassist export today.csv --column id --updated-column changed_at -o conversations.jsonl
+  siteassist export --all --since 2026-01-01 -o conversations.jsonl
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
   siteassist export ids.txt -o /shared/conversations/ --dask tcp://10.0.0.1:8786
@@ -62,8 +66,13 @@ INPUT = (
     "--column; may be compressed with gzip or zstd; - for standard input"
 )
 OUTPUT = (
-    "file to write the conversations to; created if missing, never overwritten; compressed if "
-    "its name ends in .gz or .zst"
+    "file to write the conversations to; its suffix says the format; created if missing, never "
+    "overwritten; JSON lines are compressed if the name ends in .gz or .zst"
+)
+FORMAT = "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, duckdb, csv, ..."
+ALL = (
+    "export all conversations that the token may list, instead of those of INPUT; a later run "
+    "fetches what is new or has changed"
 )
 COLUMN = (
     "CSV column or JSON key that contains the IDs: its name, its number from 1, or a path such as "
@@ -75,6 +84,11 @@ UPDATED_COLUMN = (
 )
 LIMIT = "fetch at most N conversations, then stop; run again for the next N"
 RETRY_FAILED = "retry the IDs in the dead letters first"
+REFRESH = "fetch those conversations again, first, that were open when they were exported"
+ANY_INPUT = (
+    "accept an INPUT that shares few IDs with the earlier one; otherwise it must have half of the "
+    "IDs that were exported, or half of its own must have been"
+)
 RESTART = "discard earlier results of this export and start over"
 REBUILD_STATE = (
     "rebuild the export's state from OUTPUT, its dead letters and INPUT, then resume: if the "
@@ -108,10 +122,65 @@ PROXY = (
     "(default: $SITEASSIST_PROXY, which may contain a password, or else none)"
 )
 
+CONVERT = "convert an export to another format"
+CONVERT_IS = """\
+Convert LOG, the JSON lines of an export, to tables of conversations and messages.
+
+Run the same command again to add what LOG has grown by since; an export may be writing to
+it meanwhile. After any interruption, running it again completes OUTPUT: each conversation
+is in it once.
+"""
+CONVERT_MORE = """\
+examples:
+  siteassist convert conversations.jsonl -o conversations.parquet
+  siteassist convert conversations.jsonl -o conversations.sqlite --rebuild
+
+exit codes:
+  0  done
+  2  invalid options, or LOG is not what OUTPUT was converted from
+  3  another conversion is writing to OUTPUT, or it was interrupted: run it again
+  4  OUTPUT cannot be written, or is damaged
+"""
+CONVERTED = "the JSON lines of an export"
+CONVERT_TO = "file or folder to write to; its suffix says the format"
+REBUILD = "convert all of LOG again; the old OUTPUT stays until the new one is complete"
+CONVERT_JSON = "print one JSON object to standard output"
+
+LIST = "list the conversations of the project"
+LIST_IS = """\
+Print the ID of every conversation that the token may list, the oldest first, one per
+line. Conversations that start meanwhile come at the end; none comes twice.
+"""
+LIST_MORE = """\
+examples:
+  siteassist list > ids.txt
+  siteassist list --status closed --since 2026-01-01
+  siteassist list --json | jq -r 'select(.isHumanHandled) | .id'
+  siteassist list | siteassist export - -o conversations.jsonl
+
+exit codes:
+  0  all conversations are listed
+  1  incomplete: an unusable response; prints how to continue
+  2  invalid options
+  3  incomplete: no response in time, or interrupted; prints how to continue
+  4  needs your attention (the token, the plan, a certificate, standard output)
+
+environment:
+  SITEASSIST_TOKEN     API token; without it and --token-file, you are prompted for it
+  SITEASSIST_BASE_URL  API base URL (default: https://api.siteassist.io/v2)
+"""
+STATUS = "only conversations with this status now"
+SINCE = (
+    "only conversations created at this time or later: a date, or a time such as 2026-01-31T12:00"
+)
+UNTIL = "only conversations created before this time; times are UTC unless they say otherwise"
+OFFSET = "conversations to skip, of all statuses and times: where an earlier list ended"
+LIST_JSON = "print JSON lines: each conversation as it is listed, with its last message"
+
 VERIFY = "check that the files of an export are complete and unchanged"
 VERIFY_IS = """\
-Read OUTPUT, its dead letters and its state, and check that every line is complete, every
-ID occurs once, and everything is as the export wrote it. Changes nothing.
+Read OUTPUT, its dead letters and its state, and check that every line is complete, no
+record is there twice, and everything is as the export wrote it. Changes nothing.
 """
 VERIFY_MORE = """\
 examples:
@@ -155,15 +224,51 @@ RAW = (
 )
 DEADLINE = "maximum seconds for the command, retries included (default: %(default)g)"
 
+SHOW = "print one exported conversation as a transcript"
+SHOW_IS = """\
+Print the conversation with this ID as text, from a file that an export or a conversion
+wrote: JSON lines (also .gz and .zst), Parquet, SQLite or DuckDB. Of several records the
+newest is printed. Control characters are escaped.
+"""
+SHOW_MORE = """\
+examples:
+  siteassist show conversations.jsonl 123e4567-e89b-12d3-a456-426614174000
+  siteassist show conversations.parquet 123e4567-e89b-12d3-a456-426614174000 | less
+
+exit codes:
+  0  printed
+  1  FILE has no such conversation; the dead letters may say why
+  2  invalid options or ID, or FILE cannot be read
+"""
+INSPECT = "count what is in exported conversations"
+INSPECT_IS = """\
+Count the conversations of FILE by status, month and human agent, their messages by role,
+their lengths, and the failures in the dead letters by reason. FILE may be JSON lines
+(also .gz and .zst), Parquet, SQLite or DuckDB. Of several records of a conversation the
+newest counts.
+"""
+INSPECT_MORE = """\
+examples:
+  siteassist inspect conversations.jsonl
+  siteassist inspect conversations.parquet --json | jq .roles
+
+exit codes:
+  0  counted
+  2  invalid options, or FILE cannot be read
+"""
+EXPORTED = "exported conversations"
+SOURCE_FORMAT = "format of FILE, if its suffix does not say it"
+
 EMULATOR = "run an emulator of the API on this machine"
 EMULATOR_IS = """\
 Run an emulator of the API on 127.0.0.1, to test against. Every UUID has a conversation,
-which is the same each time. Press Ctrl-C to stop it.
+which is the same each time; --conversations lists some. Press Ctrl-C to stop it.
 """
 EMULATOR_MORE = """\
 examples:
   siteassist emulator
   siteassist emulator --rate 50 --latency 0.08
+  siteassist emulator --conversations 1000 --changing
 
 exit codes:
   0  stopped by Ctrl-C or SIGTERM
@@ -173,6 +278,8 @@ PORT = "port to listen on; 0 for any free port (default: %(default)s)"
 EMULATOR_TOKEN = "token to accept (default: %(default)s)"  # noqa: S105 - help
 RATE = "rate limit in requests per second; excess requests get a 429 (default: no limit)"
 LATENCY = "seconds before each response (default: %(default)g)"
+LISTED = "number of conversations that the project lists (default: %(default)s)"
+CHANGING = "after each page of the list, start a conversation, add a message, and close another"
 SEED = "seed of the generated conversations (default: %(default)s)"
 
 DEMO = "export 1,000 conversations from the emulator, with injected faults"

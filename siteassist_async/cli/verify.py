@@ -42,14 +42,19 @@ def _code(found: Verified) -> ExitCode:
 
 def _text(found: Verified) -> str:
     letters = plural(found.failed + found.invalid, "dead letter")
-    counts = f"{printable(str(found.output), 1000)}: {plural(found.records, 'record')}, {letters}"
+    older = f", {found.updated:,} older" if found.updated else ""
+    counts = (
+        f"{printable(str(found.output), 1000)}: {plural(found.records, 'record')}{older}, {letters}"
+    )
     if found.faults:
         return (
             f"{counts}\n"
             "Verification failed. Restore the files; or delete the lines named above and run the "
             "export with --rebuild-state, which fetches what is missing."
         )
-    valid = f"{counts}\nValid: every line is complete, every ID occurs once, and the state agrees."
+    valid = (
+        f"{counts}\nValid: every line is complete, no record is there twice, and the state agrees."
+    )
     if found.unfinished:
         return f"{valid}\nThe last run did not finish: run the export again."
     return valid
@@ -61,6 +66,7 @@ def _record(found: Verified) -> dict[str, object]:
         "exit_code": int(_code(found)),
         "output": str(found.output),
         "records": found.records,
+        "updated": found.updated,
         "failed": found.failed,
         "invalid": found.invalid,
         "unfinished": found.unfinished,

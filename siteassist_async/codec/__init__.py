@@ -13,6 +13,7 @@ from siteassist_async.codec.fast import (
     MessageListShape,
     SummaryList,
     SummaryListShape,
+    build_message,
 )
 from siteassist_async.codec.record import check_requested, record_requested, wrong_conversation
 from siteassist_async.codec.text import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ErrorBody",
     "as_dict",
+    "build_message",
     "check_requested",
     "decode_conversation",
     "decode_details",

@@ -266,22 +266,19 @@ class SummaryListShape:
         summaries: list[ConversationSummary] = []
         for summary in sent.data:
             last = summary.last_message
-            if last is None:
-                message = None
-            else:
-                message = _message(last, _learned(last, of_message) if of_message else NOTHING)
+            if last is not None:
+                _check(last)
             extra = _learned(summary, of_conversation) if of_conversation else NOTHING
-            summaries.append(_summary(summary, message, extra))
+            summaries.append(_summary(summary, last, of_message, extra))
         return SummaryList(tuple(summaries), sent.total, sent.offset)
 
     def from_dicts(self, raw: Any) -> SummaryList:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
         sent = msgspec.convert(raw, _Summaries)
-        summaries: list[ConversationSummary] = []
-        for summary, of in zip(sent.data, raw["data"], strict=True):
-            last = summary.last_message
-            message = None if last is None else _message(last, _others(of["lastMessage"], _MESSAGE))
-            summaries.append(_summary(summary, message, _others(of, _SUMMARY)))
+        summaries = [
+            _summary(summary, _last_from_dict(summary, of), {}, _others(of, _SUMMARY))
+            for summary, of in zip(sent.data, raw["data"], strict=True)
+        ]
         return SummaryList(tuple(summaries), sent.total, sent.offset)
 
     def unknown(self, value: SummaryList) -> tuple[Iterable[str], Iterable[str]]:
@@ -372,7 +369,7 @@ def _open_twin(cls: type[Any]) -> type[Any]:
     the decoding time. So instances are created of this class and filled, and then their `__class__`
     is set to the frozen class, which has the same memory layout.
     """
-    return type(cls.__name__, (), {"__slots__": [a.name for a in attrs.fields(cls)]})
+    return type(cls.__name__, cls.__bases__, {"__slots__": [a.name for a in attrs.fields(cls)]})
 
 
 _OpenConversation = _open_twin(Conversation)
@@ -395,14 +392,40 @@ def _conversation(
 
 
 def _summary(
-    sent: _Summary, last_message: Message | None, extra: Mapping[str, object]
+    sent: _Summary, last: _Message | Message | None, slots: _Slots, extra: Mapping[str, object]
 ) -> ConversationSummary:
     made = _OpenSummary()
     _fill_head(made, sent, extra)
-    made.last_message = last_message
+    if isinstance(last, _Message):
+        made._last = last, slots  # noqa: SLF001 - of this package
+    else:
+        made.last_message = last
     made.__class__ = ConversationSummary
     model: ConversationSummary = made
     return model
+
+
+def build_message(last: tuple[_Message, _Slots]) -> Message:
+    """Build a last message that was found to be valid; any number of times, in any thread."""
+    sent, slots = last
+    # Building takes the JSON objects to pieces.
+    parts, agent = [{**part} for part in sent.parts or ()], sent.human_agent
+    whole = msgspec.structs.replace(sent, parts=parts, human_agent=agent and {**agent})
+    return _message(whole, _learned(sent, slots))
+
+
+def _check(sent: _Message) -> None:
+    """Refuse what `_message` refuses."""
+    for part in sent.parts or ():
+        if part.get("type") == "text" and type(part.get("text")) is not str:
+            raise _NotForThisError
+    if sent.human_agent is not None:
+        _human_agent({**sent.human_agent})
+
+
+def _last_from_dict(sent: _Summary, raw: Json) -> Message | None:
+    last = sent.last_message
+    return None if last is None else _message(last, _others(raw["lastMessage"], _MESSAGE))
 
 
 def _fill_head(made: Any, sent: _Head, extra: Mapping[str, object]) -> None:  # noqa: ANN401 - an open twin

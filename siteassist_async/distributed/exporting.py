@@ -135,7 +135,7 @@ class _Item:
         if mark is None:
             return not self.part.size
         self.counts = mark.counts
-        same = mark.list == self.part.size and mark.output == self.folder.size(self.number)
+        same = mark.list == self.part and mark.output == self.folder.size(self.number)
         return mark.finished and same
 
     def hear(self, news: News) -> None:

@@ -27,7 +27,7 @@ from attrs import frozen
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts, Prefix
 from siteassist_async.export.disk import private, status_of, sync_file, sync_folder, writing
-from siteassist_async.export.errors import InputChangedError, StateError
+from siteassist_async.export.errors import StateError
 from siteassist_async.export.id_list import staged_line
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.resume import open_list
@@ -78,13 +78,13 @@ class Mark:
     """How the last run of a partition ended.
 
     Attributes:
-        list: The size of its list then. If that has grown since, there is more to do.
+        list: Its list then. If that is another now, there may be more to do.
         output: The size of its output.
         finished: Whether each ID of the list had its outcome.
         counts: The outcomes.
     """
 
-    list: int
+    list: Part
     output: int
     finished: bool
     counts: Counts
@@ -151,15 +151,15 @@ def split(  # noqa: PLR0913 - each by its name
 ) -> Manifest:
     """Write the list of each partition, unless they are as the source is.
 
-    The partition of an ID follows from its last digits. So duplicates are in one list, and a list
-    only grows if the source does.
+    The partition of an ID follows from its last digits. So duplicates are in one list, and if the
+    source grows, lists grow. What else may have changed is judged by the job of a partition.
 
     `partitions` is how many there shall be; None for those that there are, at first as many as
     `usual` says.
 
     Raises:
         ConfigurationError: There is another number of partitions.
-        InputError: The source cannot be read, or is not what was split before.
+        InputError: The source cannot be read.
         OutputError: A list cannot be written.
         StoppedError: The run was stopped.
     """
@@ -186,8 +186,6 @@ def split(  # noqa: PLR0913 - each by its name
             return known
         lists = _Lists(folder, state, count)
         _write_lists(opened_source, state, lists, stopped)
-    if known is not None:
-        lists.compare(known, source.name)
     manifest = Manifest(VERSION, identity, lists.finish(known))
     _write(state.path / _MANIFEST, manifest)
     return manifest
@@ -235,25 +233,6 @@ class _Lists:
         self._lines[number] += 1
         if len(buffer) >= self._most:
             self._flush(number)
-
-    def compare(self, known: Manifest, name: str) -> None:
-        """Check that each list begins as it did.
-
-        Raises:
-            InputChangedError: One does not.
-        """
-        for number, part in enumerate(known.parts):
-            self._flush(number)
-            with self._open(number) as file:
-                crc, left = 0, part.size
-                while left and (piece := file.read(min(left, 1 << 20))):
-                    crc, left = zlib.crc32(piece, crc), left - len(piece)
-            if left or crc != part.crc:
-                raise InputChangedError(
-                    "is not what it was, with more IDs at its end; restore it, or choose another "
-                    "output",
-                    path=name,
-                )
 
     def finish(self, known: Manifest | None) -> tuple[Part, ...]:
         """Put the new lists in their places, and return what they are."""

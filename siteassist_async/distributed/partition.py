@@ -232,7 +232,7 @@ class Running:
     def _note(self, summary: Summary) -> None:
         task = self._task
         finished = summary.ending is Ending.FINISHED
-        mark = Mark(task.part.size, task.folder.size(task.number), finished, summary.counts)
+        mark = Mark(task.part, task.folder.size(task.number), finished, summary.counts)
         task.folder.write_mark(task.number, mark)
 
     def _send(self, progress: Progress, *, ended: bool = False) -> None:

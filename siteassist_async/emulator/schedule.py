@@ -45,6 +45,10 @@ class Schedule:
         """Add to the faults that the next requests for an ID meet, one each."""
         self._scripts.setdefault(valid_id(conversation_id), deque()).extend(faults)
 
+    def unmet(self) -> dict[str, int]:
+        """Return the number of scripted faults that are left, by ID."""
+        return {key: len(faults) for key, faults in self._scripts.items() if faults}
+
     def next_fault(self, conversation_id: str) -> Fault | None:
         """Return the fault that this request for an ID meets, and use it up."""
         if script := self._scripts.get(conversation_id):

@@ -91,6 +91,11 @@ class Service:
         """Let the next requests for a page of conversations meet these faults, one each."""
         self._page_faults.extend(faults)
 
+    def unmet_faults(self) -> dict[str, int]:
+        """Return how many scripted faults no request has met, by ID; "pages" for those of pages."""
+        pages = {"pages": len(self._page_faults)} if self._page_faults else {}
+        return {**self._schedule.unmet(), **pages}
+
     def put(self, conversation_id: str, content: Mapping[str, object]) -> None:
         """Store fields of a conversation, in the form of the wire, and list it from now on.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from enum import IntEnum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,12 @@ from siteassist_async.export.lines import read_letter, record_id
 from siteassist_async.export.store import Key, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from siteassist_async.export.checkpoint import Counts
     from siteassist_async.export.log import Log
 
 Answer = tuple[Key, "Kind"]
-
-_BATCH = 1000
 
 
 class Kind(IntEnum):
@@ -52,14 +50,18 @@ class Audit:
     """Reads the lines of both outputs, and notes their keys in the store.
 
     Args:
-        store: Its index knows the IDs of the input, unless it is `rebuilding`.
+        store: Its indices know the IDs of the input, unless it is `rebuilding`.
+        has_rounds: Whether IDs may have been fetched again.
 
     Attributes:
         counts: The number of lines of each kind.
+        updated: Of the records, those of an ID that had an older one.
     """
 
     store: Store
     rebuilding: bool = False
+    has_rounds: bool = False
+    updated: int = field(default=0, init=False)
     counts: Counter[Kind] = field(factory=Counter[Kind])
 
     def records(self, log: Log) -> Iterator[Fault]:
@@ -81,29 +83,37 @@ class Audit:
         for path, noun, found, expected in pairs:
             if found != expected:
                 yield Fault(path, f"has {plural(found, noun)}, but {expected} were written")
+        if self.updated != known.updated:
+            yield Fault(
+                records,
+                f"has {plural(self.updated, 'record')} of IDs that had one, but {known.updated} "
+                "were written",
+            )
 
     def _faults(
         self, log: Log, read: Callable[[bytes], Answer | None], noun: str
     ) -> Iterator[Fault]:
-        answers = map(read, log.own_lines())
-        return (Fault(log.path, what) for what in self._read(answers, noun))
+        for number, line in enumerate(log.own_lines(), 1):
+            answer = read(line)
+            if answer is None:
+                yield Fault(log.path, f"has no valid {noun} in line {number}")
+                continue
+            key, kind = answer
+            yield from (Fault(log.path, what) for what in self._read(key, kind, line))
 
-    def _read(self, answers: Iterable[Answer | None], noun: str) -> Iterator[str]:
-        numbered = enumerate(answers, 1)
-        while some := list(islice(numbered, _BATCH)):
-            found: dict[Key, Kind] = {}
-            for number, answer in some:
-                if answer is None:
-                    yield f"has no valid {noun} in line {number}"
-                elif answer[0] in found:
-                    yield _again(answer[0])
-                else:
-                    found[answer[0]] = answer[1]
-            self.counts.update(found.values())
-            yield from map(_again, self.store.note(found))
-            ids = [key for key in found if isinstance(key, str)]
-            for unknown in () if self.rebuilding else self.store.unknown(ids):
-                yield f"contains the ID {unknown}, which is not in the input"
+    def _read(self, key: Key, kind: Kind, line: bytes) -> Iterator[str]:
+        crc = zlib.crc32(line)
+        before = self.store.note(key, kind, crc)
+        # A second record says that it had changed; a letter, that it could not be fetched again.
+        is_later = before is not None and self.has_rounds and before[0] == Kind.RECORD
+        is_update = is_later and kind is Kind.RECORD and before is not None and before[1] != crc
+        if before is None or is_update or (is_later and kind is not Kind.RECORD):
+            self.counts[kind] += 1
+            self.updated += is_update
+        else:
+            yield _again(key)
+        if not self.rebuilding and isinstance(key, str) and self.store.unknown([key]):
+            yield f"contains the ID {key}, which is not in the input"
 
 
 def _record(line: bytes) -> Answer | None:

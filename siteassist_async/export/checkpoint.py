@@ -23,6 +23,12 @@ class Counts:
         retryable: The failed IDs that may succeed when they are retried.
         duplicates: Occurrences of an ID beyond its first.
         invalid: Lines that are not a UUID; they are in the dead letters too.
+        updated: Of the records, those of an ID that had an older one.
+        unchanged: IDs of this round that were not written again, because their records are current.
+        settled: IDs of this round whose outcome is not of this list: a dead letter of an earlier
+            round, or a request out of turn.
+        before: Records and dead letters from before this round, in which the list was read from its
+            beginning.
     """
 
     claimed: int = 0
@@ -31,6 +37,10 @@ class Counts:
     retryable: int = 0
     duplicates: int = 0
     invalid: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    settled: int = 0
+    before: int = 0
 
 
 @define
@@ -71,6 +81,14 @@ class Mark:
     file: str = ""
     stamp: str = ""
     plain: PlainMark | None = None
+
+
+@frozen
+class Extent:
+    """How much a log held at a time: its lines, and the bytes of its file."""
+
+    lines: int = 0
+    offset: int = 0
 
 
 @frozen
@@ -125,6 +143,10 @@ class Checkpoint:
         last_answered: The last ID that was exported.
         replaced: The old dead letters, while they are to be replaced by those that were kept.
         clean: The run ended here, in order, and wrote nothing after this.
+        rounds: How often the list was read from its beginning again, or records were asked for
+            again: if it is not 0, an ID may have several records, of which the last is current.
+        indexed: How much of the output the store's index of records covers.
+        begins: The next run begins a round, because it does not know how far the last one got.
     """
 
     counts: Counts = field(factory=Counts)
@@ -141,6 +163,9 @@ class Checkpoint:
     last_answered: str | None = None
     replaced: Mark | None = None
     clean: bool = False
+    rounds: int = 0
+    indexed: Extent = Extent()
+    begins: bool = False
 
 
 def boot_id() -> str:

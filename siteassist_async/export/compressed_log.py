@@ -11,13 +11,13 @@ of which there are never more than two.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from siteassist_async.compression import Compression, DamagedFrameError, compression_of
-from siteassist_async.export.checkpoint import Mark, PlainMark
+from siteassist_async.export.checkpoint import Extent, Mark, PlainMark
 from siteassist_async.export.disk import identity
 from siteassist_async.export.log import Log
 from siteassist_async.export.state import PLAIN
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FRAME = 1 << 20
 """The minimum size of the lines that are compressed together, except at the end of a run."""
+
+_MORE = 1 << 16  # bytes read at a time to find the end of a frame's last line
 
 
 def records_log(path: Path, known: Mark, state: State) -> Log:
@@ -133,6 +135,10 @@ class CompressedLog(Log):
         for log in self._plain_logs():
             yield from log.own_lines()
 
+    def lines_after(self, extent: Extent) -> Iterator[bytes]:
+        """Yield this export's lines, without those that it had at a time."""
+        return islice(self.own_lines(), extent.lines, None)
+
     def adopt(self, end: int) -> None:
         """Accept the lines up to `end` as this export's."""
         for log in self._plain_logs():
@@ -216,15 +222,17 @@ class CompressedLog(Log):
         self._compressed, self._closed = [*self._compressed, *self._closed], []
 
     def _frames(self, log: Log) -> Iterator[bytes]:
-        size = log.offset / max(1, log.offset // FRAME)  # of each frame, so that none is small
-        held: list[bytes] = []
-        for line in log.own_lines():
-            held += line, b"\n"
-            if sum(map(len, held)) >= size:
-                yield self._compression.compress(b"".join(held))
-                held = []
-        if held:
-            yield self._compression.compress(b"".join(held))
+        """Compress whole lines in frames of about the same size, so that none is small."""
+        size = -(-log.offset // max(1, log.offset // FRAME))
+        end = 0
+        while lines := b"".join(log.pieces(end, min(end + size, log.offset))):
+            end += len(lines)
+            while not lines.endswith(b"\n"):
+                more = next(log.pieces(end, end + _MORE))
+                more = more[: more.find(b"\n") + 1] or more
+                lines += more
+                end += len(more)
+            yield self._compression.compress(lines)
 
     def _is_torn(self) -> bool:
         """Whether the rest is frames of the plain files, complete or not: it may be cut."""

@@ -14,7 +14,7 @@ from siteassist_async.export.checkpoint import Cursor, Prefix
 from siteassist_async.export.disk import plural, stamp
 from siteassist_async.export.errors import InputChangedError, InputError
 from siteassist_async.export.id_forms import is_id, read_id
-from siteassist_async.export.store import Store
+from siteassist_async.export.store import Held, Store
 from siteassist_async.export.values import NO_VERSION, uncommented
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Entry:
         fault: Why the text is not an ID.
         version: When the conversation changed, as the list says; see `values.Value`.
         duplicate: The ID is in an earlier line.
+        record: The record that earlier rounds wrote.
+        settled: The ID need not be fetched: the record is current, or the outcome is another's.
     """
 
     position: int
@@ -50,6 +52,8 @@ class Entry:
     fault: InvalidIdError | None = None
     version: int = NO_VERSION
     duplicate: bool = False
+    record: Held | None = None
+    settled: bool = False
 
     @property
     def key(self) -> str | int:
@@ -123,7 +127,7 @@ class IdList:
             InputChangedError: The prefix ended within a line, which has been continued.
         """
         if self.is_continued(start):
-            raise self.continued_error()
+            raise self._changed("has been continued in its last line")
         data = self._read(start.size)
         if not data:
             return None
@@ -135,6 +139,13 @@ class IdList:
         data = data[:size] if size else data
         entries = list(self._entries(data, start.size, line))
         return Block(start, data, start.plus(data), line + data.count(b"\n"), entries)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read all lines."""
+        at, line = Prefix(), 1
+        while block := self.block(at, line):
+            yield block
+            at, line = block.end, block.line
 
     def entry(self, position: int, line: int) -> Entry:
         """Read one line again."""
@@ -164,15 +175,18 @@ class IdList:
         Raises:
             InputChangedError: It is not the same.
         """
-        size = self.size()
-        if size < known.size:
-            raise self._changed(
-                f"was shortened to {plural(size, 'byte')}, of {known.size} that were read before"
-            )
         if self.prefix(known.size) != known:
             raise self._changed(
-                f"changed in its first {plural(known.size, 'byte')}, which an earlier run read"
+                f"changed in its first {plural(known.size, 'byte')}, which were already read"
             )
+
+    def goes_on(self, known: Prefix) -> bool:
+        """Whether the list begins as it did when it was read so far, with whole lines."""
+        return self.prefix(known.size) == known and not self.is_continued(known)
+
+    def has_versions(self) -> bool:
+        """Whether the list says when the conversations changed."""
+        return any(entry.version for block in self.blocks() for entry in block.entries[:1])
 
     def confirm(self, read: Prefix) -> None:
         """At the end of the list, check that it did not change while it was read.
@@ -201,28 +215,6 @@ class IdList:
         """Whether a prefix ends within a line that has been continued since."""
         around = self._read(known.size - 1)[:2] if known.size else b""
         return len(around) == 2 and around[:1] != b"\n" and around[1:] not in b"\r\n"
-
-    def continued_error(self) -> InputChangedError:
-        """Return the error for a last line that was read before it was complete."""
-        return self._changed("has been continued in its last line")
-
-    def last_line(self, known: Prefix) -> tuple[Prefix, int, str]:
-        """Describe a prefix without its last line; returns that line's number and text too.
-
-        Raises:
-            InputChangedError: The line is an ID.
-        """
-        start = max(0, known.size - BLOCK)
-        _, line_break, raw = self._read(start)[: known.size - start].rpartition(b"\n")
-        if start and not line_break:  # too long for an ID, or for the beginning of one
-            raise self.continued_error()
-        position = known.size - len(raw)
-        entry = self._entry(_text(raw, position), position, 0, known.size)
-        if entry is None or entry.id:
-            raise self.continued_error()
-        blocks = (self._read(at)[: position - at] for at in range(0, position, BLOCK))
-        line = sum(block.count(b"\n") for block in blocks) + 1
-        return self.prefix(position), line, entry.text
 
     def close(self) -> None:
         """Close the file."""
@@ -259,8 +251,7 @@ class IdList:
 
     def _changed(self, what: str) -> InputChangedError:
         return InputChangedError(
-            f"{what}, so the export cannot resume; "
-            "restore the input, choose another output, or restart the export",
+            f"{what}; run the same command again when nothing changes the input any more",
             path=self._name,
         )
 
@@ -319,17 +310,22 @@ class WorkQueue:
         cursor: How far it has been processed.
         known: The list up to the cursor's front, when the queue was opened.
         seen: The index that finds duplicates; None for a list without any.
+        earlier: The index of the records of earlier rounds; None if there were none.
     """
 
     ids: IdList
     cursor: Cursor
     known: Prefix
     seen: Store | None
+    earlier: Store | None = None
     _block: Block | None = None
 
     def open_entries(self) -> list[Entry]:
         """Read the entries that were claimed before and have no outcome."""
-        return [self.ids.entry(at, line) for at, line in sorted(self.cursor.open.items())]
+        entries = [self.ids.entry(at, line) for at, line in sorted(self.cursor.open.items())]
+        if self.earlier is not None:
+            self._find_records(entries, self.earlier)
+        return entries
 
     def blocks(self) -> Iterator[Block]:
         """Read the blocks that were not claimed, mark duplicates, and enter each block."""
@@ -345,7 +341,10 @@ class WorkQueue:
         """
         at, line = self.prefix(), self.cursor.line
         while block := self.ids.block(at, line):
+            if self.earlier is not None:
+                self._find_records(block.entries, self.earlier)
             if self.seen is not None:
+                self._mark_settled(block, self.earlier)
                 self._mark_duplicates(block, self.seen)
             yield block
             at, line = block.end, block.line
@@ -387,13 +386,34 @@ class WorkQueue:
         they were claimed. So it is believed only where the list agrees.
         """
         ids = [entry for entry in block.entries if entry.id]
-        if seen.add([(entry.id, entry.position) for entry in ids]):
+        if seen.add([(entry.id, entry.position, entry.version) for entry in ids]):
             return
         first = seen.positions([entry.id for entry in ids])
         for entry in ids:
-            before = first[entry.id]
-            if before < entry.position and self.ids.holds(before, entry.id):
+            before, version = first[entry.id]
+            # An earlier line may have named a version that is already there, and this a newer one.
+            is_newer = (
+                entry.record is not None and not entry.settled and entry.record.is_current(version)
+            )
+            is_again = before < entry.position and self.ids.holds(before, entry.id)
+            if is_again and not is_newer:
                 entry.duplicate = True
             elif before != entry.position:
-                seen.move(entry.id, entry.position)
-                first[entry.id] = entry.position
+                seen.move(entry.id, entry.position, entry.version)
+                first[entry.id] = entry.position, entry.version
+
+    @staticmethod
+    def _find_records(entries: Sequence[Entry], earlier: Store) -> None:
+        records = earlier.records([entry.id for entry in entries if entry.id])
+        for entry in entries:
+            entry.record = records.get(entry.id)
+
+    @staticmethod
+    def _mark_settled(block: Block, earlier: Store | None) -> None:
+        """Mark the entries that need not be fetched in this round."""
+        if earlier is None:
+            return
+        apart = earlier.apart([entry.id for entry in block.entries if entry.id])
+        for entry in block.entries:
+            is_current = entry.record is not None and entry.record.is_current(entry.version)
+            entry.settled = is_current or entry.id in apart

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import TYPE_CHECKING
+from os import SEEK_END
+from typing import TYPE_CHECKING, BinaryIO
 
 from attrs import evolve
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.errors import ConfigurationError
+from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.checkpointer import run_in_thread
+from siteassist_async.export.disk import private, writing
+from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
+from siteassist_async.export.listed import listed
 from siteassist_async.export.resume import Resume
-from siteassist_async.export.run import Conclusion, Run
+from siteassist_async.export.run import Conclusion, Run, concluded
 from siteassist_async.export.source import Source
 from siteassist_async.export.spool import check_ids, spool, write_ids
 from siteassist_async.export.staging import StoppedError
+from siteassist_async.export.state import made_state
 from siteassist_async.export.summary import Ending, Progress, Summary
-from siteassist_async.outage import WAIT
+from siteassist_async.listing import Listing
+from siteassist_async.outage import WAIT, ends_bulk_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,6 +34,14 @@ if TYPE_CHECKING:
 
     from siteassist_async.export.ledger import Ledger, RestorablePacer
     from siteassist_async.export.spool import GivenIds
+
+
+class _NotListedError(Exception):
+    """There is nothing to export: the list is empty, or could not be read."""
+
+    def __init__(self, conclusion: Conclusion) -> None:
+        super().__init__(conclusion)
+        self.conclusion = conclusion
 
 
 class ExportJob:
@@ -40,17 +55,24 @@ class ExportJob:
     Args:
         source: The IDs: files, or any iterable or async iterable of IDs or of rows of a database,
             such as a cursor. An iterable is read to its end before the first request, in constant
-            memory.
+            memory. So is a listing, such as `client.conversations.every()`: each run lists anew,
+            and fetches what is new or has changed.
         output: The file of records; created if it is missing, never overwritten.
         fetch: Returns the JSON of one conversation, without a newline, or raises a
             `SiteAssistError`. It is called with canonical IDs, once for each. It is called again
             for an ID that failed for a reason that may not be its own; and after 20 failures in
             a row for one that succeeded before, to find out whether the server is the cause.
         limit: The maximum number of concurrent fetches.
+        hidden: Write the records to a file in the state folder (`records`) instead of `output`,
+            which they are to be converted to by `siteassist_async.formats.convert`. The dead
+            letters are in `conversations.parquet.failed.jsonl` then.
         most: The maximum number of IDs to fetch in this run; the next one goes on after them.
         restart: Delete what earlier runs of this export wrote, and start over. A file that this
             export cannot prove to have written is an error all the same.
         retry_failed: Retry the UUIDs in the dead letters first.
+        refresh_open: Fetch the conversations again, first, that were open when they were exported.
+        any_input: Accept a source that shares few IDs with those of the earlier runs. Without it,
+            it must have half of the IDs that were exported, or half of its own must have been.
         rebuild_state: Rebuild the state first, from the output and the dead letters: if the state
             is damaged or lost, or the output was edited on purpose.
         pacer: Its learned rate is saved with the state, and restored by the next run.
@@ -69,9 +91,12 @@ class ExportJob:
         *,
         fetch: Callable[[str], Awaitable[bytes]],
         limit: int = 32,
+        hidden: bool = False,
         most: int | None = None,
         restart: bool = False,
         retry_failed: bool = False,
+        refresh_open: bool = False,
+        any_input: bool = False,
         rebuild_state: bool = False,
         pacer: RestorablePacer | None = None,
         wait: float = WAIT,
@@ -85,16 +110,19 @@ class ExportJob:
             check_ids(source)
         self._source = source
         self._most = most
-        self._layout = Layout.of(output)
+        self._layout = Layout.of(output, hidden=hidden)
         self._resume = partial(
             Resume,
             layout=self._layout,
             restart=restart,
             retry_failed=retry_failed,
+            refresh_open=refresh_open,
+            any_input=any_input,
             rebuild_state=rebuild_state,
             pacer=pacer,
             stopped=self._is_stopped,
         )
+        self._is_rebuilt = rebuild_state
         self._fetch = fetch
         self._limit = limit
         self._wait = wait
@@ -103,7 +131,7 @@ class ExportJob:
         self._stopping = False
         self._ledger: Ledger | None = None
         self._run: Run | None = None
-        self._exported_before = 0
+        self._exported_before = self._updated_before = 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -121,10 +149,11 @@ class ExportJob:
                 source = self._source
                 if not isinstance(source, Source):
                     file = stack.enter_context(spool(self._layout.output))
-                    stopped = self._is_stopped
-                    source = await write_ids(source, file, self._layout.output, stopped=stopped)
+                    source = await self._written(source, file)
                 opening = partial(stack.enter_context, self._resume(source).open_ledger())
                 ledger = await run_in_thread(opening, on_cancel=self.stop)
+            except _NotListedError as error:
+                return self._summary(error.conclusion)
             except StoppedError as stopped:
                 self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
                 return self._summary(Conclusion(Ending.STOPPED))
@@ -143,6 +172,37 @@ class ExportJob:
             ledger.letters.remove_empty()
         return self._summary(conclusion)
 
+    @property
+    def records(self) -> Path:
+        """The file that the records are written to."""
+        return self._layout.records
+
+    async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
+        output, stopped = self._layout.output, self._is_stopped
+        if not isinstance(ids, Listing):
+            return await write_ids(ids, file, output, stopped=stopped)
+        # Before what may be hours of listing; all is checked again after it.
+        self._layout.refuse_other_exports()
+        self._layout.refuse_foreign_data(known=self._is_rebuilt or self._layout.has_state())
+        items = listed(ids, wait=self._wait, clock=self._clock, stopped=stopped)
+        try:
+            async with aclosing(items):
+                source = await write_ids(items, file, output, stopped=stopped)
+        except SiteAssistError as error:
+            if isinstance(error, ExportError) or ends_bulk_work(error):
+                raise
+            raise _NotListedError(concluded(error)) from error
+        if not file.seek(0, SEEK_END):
+            self._make_records()
+            raise _NotListedError(Conclusion(Ending.FINISHED))
+        file.seek(0)
+        return source
+
+    def _make_records(self) -> None:
+        """Create an empty output if there is none, for those who read it or convert it."""
+        with made_state(self._layout), writing(self._layout.records):
+            os.close(private(self._layout.records, os.O_WRONLY | os.O_CREAT))
+
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""
         self._stopping = True
@@ -156,6 +216,7 @@ class ExportJob:
 
     def _open(self, ledger: Ledger) -> None:
         self._exported_before = ledger.counts.exported
+        self._updated_before = ledger.counts.updated
         self._ledger = ledger
         if ledger.pacer is not None and ledger.learned is not None:
             ledger.pacer.restore(ledger.learned)
@@ -170,6 +231,7 @@ class ExportJob:
         return Progress(
             counts=evolve(counts),
             already_there=self._exported_before,
+            updated=counts.updated - self._updated_before,
             in_flight=in_flight,
             total=counts.claimed + ledger.remaining(),
             bytes_written=ledger.records.written,

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from siteassist_async.compression import COMPRESSED, without_compression
 from siteassist_async.export.disk import status_of, writing
@@ -19,24 +19,48 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.db"
 """The checkpoint database, in the state folder."""
 
+RECORDS = "records.jsonl"
+"""The records in the state folder, where the output has another format."""
+
 _LETTERS = ".failed"
 
 
 @frozen
 class Layout:
-    """The files of one export; all names are derived from the output's."""
+    """The files of one export; all names are derived from the output's.
+
+    Attributes:
+        hidden: Whether the records are kept in the state folder, and the output is made of them.
+    """
 
     output: Path
+    hidden: bool = False
 
     @classmethod
-    def of(cls, output: Path) -> Layout:
-        """Resolve a link first, so that two names of one file share their state."""
+    def of(cls, output: Path, *, hidden: bool | None = None) -> Layout:
+        """Resolve a link first, so that two names of one file share their state.
+
+        `hidden` is by default what it was when the export was last run.
+        """
         with writing(output):
-            return cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+            layout = cls(Path(os.path.realpath(output)) if output.is_symlink() else output)
+            if hidden is None:
+                hidden = status_of(layout.folder / RECORDS) is not None
+            return evolve(layout, hidden=hidden)
+
+    @property
+    def records(self) -> Path:
+        """The log of records."""
+        return self.folder / RECORDS if self.hidden else self.output
 
     @property
     def dead_letters(self) -> Path:
-        """Beside conversations.jsonl: conversations.failed.jsonl, never compressed."""
+        """Beside conversations.jsonl: conversations.failed.jsonl, never compressed.
+
+        Beside conversations.parquet: conversations.parquet.failed.jsonl, as there may be both.
+        """
+        if self.hidden:
+            return self.output.with_name(f"{self.output.name}{_LETTERS}.jsonl")
         plain = without_compression(self.output)
         return plain.with_name(f"{plain.stem}{_LETTERS}{plain.suffix}")
 
@@ -47,7 +71,7 @@ class Layout:
 
     def refuse_foreign_data(self, *, known: bool) -> None:
         """Raise if an output is not a regular file, or holds data of which nothing is known."""
-        for path in (self.output, self.dead_letters):
+        for path in (self.records, self.dead_letters):
             with writing(path):
                 status = status_of(path)
             if status is None:
@@ -92,7 +116,9 @@ class Layout:
 def _exports_with(dead_letters: Path) -> Iterator[Layout]:
     """Yield the layouts whose dead letters have this name."""
     if dead_letters.stem.endswith(_LETTERS):
-        name = f"{dead_letters.stem.removesuffix(_LETTERS)}{dead_letters.suffix}"
+        stem = dead_letters.stem.removesuffix(_LETTERS)
+        yield Layout(dead_letters.with_name(stem), hidden=True)
+        name = f"{stem}{dead_letters.suffix}"
         for suffix in ("", *COMPRESSED):
             yield Layout(dead_letters.with_name(f"{name}{suffix}"))
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, evolve
 
-from siteassist_async.export.checkpoint import Checkpoint, Counts, Cursor, WholeList, boot_id
+from siteassist_async.export.checkpoint import (
+    Checkpoint,
+    Counts,
+    Cursor,
+    Extent,
+    WholeList,
+    boot_id,
+)
 from siteassist_async.export.dead_letters import DeadLetter, encode
 from siteassist_async.export.id_list import WorkQueue
 from siteassist_async.export.log import Log
@@ -50,6 +58,8 @@ class Ledger:
         letters: The dead letters.
         learned: What the pacer had learned when the last run ended.
         last_answered: The last ID that was exported.
+        rounds: As in the checkpoint.
+        indexed: As in the checkpoint.
     """
 
     counts: Counts
@@ -64,13 +74,17 @@ class Ledger:
     pacer: RestorablePacer | None
     learned: LearnedRate | None
     last_answered: str | None
+    rounds: int
+    indexed: Extent
 
     @classmethod
     def of(cls, known: Checkpoint, ids: IdList, store: Store, records: Log, letters: Log) -> Ledger:
         """Open a ledger at a checkpoint, without a retry queue and a pacer."""
         return cls(
             counts=known.counts,
-            input=WorkQueue(ids, known.cursor, known.prefix, store),
+            input=WorkQueue(
+                ids, known.cursor, known.prefix, store, store if known.rounds else None
+            ),
             retry=None,
             retry_list=known.retry_list,
             identity=known.identity,
@@ -81,6 +95,8 @@ class Ledger:
             pacer=None,
             learned=known.learned,
             last_answered=known.last_answered,
+            rounds=known.rounds,
+            indexed=known.indexed,
         )
 
     @property
@@ -98,10 +114,27 @@ class Ledger:
         self.queue.complete(entry)
         self.counts.duplicates += 1
 
+    def record_settled(self, entry: Entry) -> None:
+        """Complete an entry that need not be fetched."""
+        self.queue.complete(entry)
+        if entry.record is not None:
+            self.counts.unchanged += 1
+        else:
+            self.counts.settled += 1
+
     def record_success(self, records: Sequence[tuple[Entry, bytes]]) -> None:
-        """Write the records of entries, and complete these."""
-        self.records.append([record for _, record in records])
-        for entry, _ in records:
+        """Write the records of entries, except for those that are there, and complete these."""
+        lines: list[bytes] = []
+        new: list[Entry] = []
+        for entry, record in records:
+            if entry.record is not None and entry.record.crc == zlib.crc32(record):
+                self.queue.complete(entry)
+                self.counts.unchanged += 1
+            else:
+                lines.append(record)
+                new.append(entry)
+        self.records.append(lines)
+        for entry in new:
             self.adopt_record(entry)
 
     def record_failure(self, entry: Entry, error: SiteAssistError) -> None:
@@ -114,6 +147,7 @@ class Ledger:
         """Complete an entry whose record is already written."""
         self.queue.complete(entry)
         self.counts.exported += 1
+        self.counts.updated += entry.record is not None
         self.last_answered = entry.id
 
     def adopt_letter(self, entry: Entry, *, retryable: bool) -> None:
@@ -158,6 +192,8 @@ class Ledger:
             learned=(self.pacer.learned() if self.pacer else None) or self.learned,
             last_answered=self.last_answered,
             clean=clean,
+            rounds=self.rounds,
+            indexed=self.indexed,
         )
 
     def sync(self) -> None:

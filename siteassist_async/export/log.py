@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from siteassist_async.export.checkpoint import Mark
+from siteassist_async.export.checkpoint import Extent, Mark
 from siteassist_async.export.disk import (
     identity,
     plural,
@@ -131,7 +131,11 @@ class Log:
 
     def own_lines(self) -> Iterator[bytes]:
         """Yield this export's lines, each without its newline."""
-        own = takewhile(lambda found: found[1] <= self.offset, self._lines(0))
+        return self.lines_after(Extent())
+
+    def lines_after(self, extent: Extent) -> Iterator[bytes]:
+        """Yield this export's lines, without those that it had at a time."""
+        own = takewhile(lambda found: found[1] <= self.offset, self._lines(extent.offset))
         yield from (line for line, _ in own)
 
     def adopt(self, end: int) -> None:

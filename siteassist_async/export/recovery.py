@@ -43,8 +43,7 @@ def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
     # After a crash of the machine nothing is adopted: a file system may have kept the size of a
     # file and lost its content, so that even a line that looks whole may not be what was written.
     if checkpoint.boot == boot_id():
-        written = list(_lines(ledger.records, record_id))
-        failed = list(_lines(ledger.letters, read_letter))
+        written, failed = written_lines(ledger)
         pending = _Pending(ledger.queue)
         # The entries are read twice. How far a log may be adopted is only known once all its lines
         # have been looked up, and until then nothing may be claimed: a line for an ID that is not
@@ -52,8 +51,8 @@ def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
         # would all become open ones in the checkpoint, which must stay small.
         open_keys = _locate(pending, {line.key for line in (*written, *failed)})
         kept = [
-            *_keep(written, open_keys, ledger.records),
-            *_keep(failed, open_keys, ledger.letters),
+            *keep_lines(written, open_keys, ledger.records),
+            *keep_lines(failed, open_keys, ledger.letters),
         ]
         _adopt(ledger, pending, {line.key: line for line in kept})
     ledger.records.drop_rest()
@@ -61,7 +60,7 @@ def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
 
 
 @frozen
-class _Line:
+class Line:
     """A whole line of a log, and its content if it is a dead letter."""
 
     key: Key
@@ -69,16 +68,24 @@ class _Line:
     letter: DeadLetter | None
 
 
-def _lines(log: Log, read: Callable[[bytes], Key | DeadLetter | None]) -> Iterator[_Line]:
+def written_lines(ledger: Ledger) -> tuple[list[Line], list[Line]]:
+    """Read on from the checkpoint in both logs."""
+    return (
+        list(_lines(ledger.records, record_id)),
+        list(_lines(ledger.letters, read_letter)),
+    )
+
+
+def _lines(log: Log, read: Callable[[bytes], Key | DeadLetter | None]) -> Iterator[Line]:
     """Read on from the checkpoint to the first line that this package cannot have written."""
     for line, end in log.new_lines():
         found = read(line)
         if found is None:
             return
         if isinstance(found, DeadLetter):
-            yield _Line(found.key, end, found)
+            yield Line(found.key, end, found)
         else:
-            yield _Line(found, end, None)
+            yield Line(found, end, None)
 
 
 HELD = 64
@@ -117,12 +124,12 @@ def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
     for entry in pending.look():
         if len(found) == len(keys):
             break
-        if entry.key in keys and not entry.duplicate:
+        if entry.key in keys and not (entry.duplicate or entry.settled):
             found.add(entry.key)
     return found
 
 
-def _keep(lines: Iterable[_Line], open_keys: set[Key], log: Log) -> Iterator[_Line]:
+def keep_lines(lines: Iterable[Line], open_keys: set[Key], log: Log) -> Iterator[Line]:
     """Yield the lines up to the first that belongs to no open entry, and adopt the log so far.
 
     A key is removed when its line comes, so that a second line for it is not adopted, in either
@@ -139,13 +146,15 @@ def _keep(lines: Iterable[_Line], open_keys: set[Key], log: Log) -> Iterator[_Li
         log.adopt(end)
 
 
-def _adopt(ledger: Ledger, pending: _Pending, lines: dict[Key, _Line]) -> None:
+def _adopt(ledger: Ledger, pending: _Pending, lines: dict[Key, Line]) -> None:
     """Complete the entries that have a line; those before them stay open, to be fetched again."""
     for entry in pending.claim() if lines else ():
         if entry.position not in ledger.queue.cursor.open:
             ledger.claim(entry)
         if entry.duplicate:
             ledger.record_duplicate(entry)
+        elif entry.settled:
+            ledger.record_settled(entry)
         elif line := lines.pop(entry.key, None):
             if line.letter is None:
                 ledger.adopt_record(entry)

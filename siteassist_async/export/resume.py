@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from siteassist_async.export.asking_again import ask_again, replace_letters, retry_queue
 from siteassist_async.export.audit import Audit
 from siteassist_async.export.checkpoint import Checkpoint, boot_id
 from siteassist_async.export.compressed_log import records_log
@@ -23,11 +24,11 @@ from siteassist_async.export.lines import read_letter, record_id
 from siteassist_async.export.log import Log
 from siteassist_async.export.rebuilding import rebuild
 from siteassist_async.export.recovery import recover
-from siteassist_async.export.retry_failed import (
-    reopen_half_line,
-    replace_letters,
-    retry_failed,
-    retry_queue,
+from siteassist_async.export.rounds import (
+    adopt_lines,
+    begin_round,
+    index_records,
+    refuse_strange_list,
 )
 from siteassist_async.export.source import OpenSource, Source
 from siteassist_async.export.staging import Staging, StoppedError
@@ -49,6 +50,8 @@ class Resume:
     Args:
         restart: Discard what earlier runs wrote.
         retry_failed: Retry the IDs in the dead letters.
+        refresh_open: Fetch the conversations again that were open.
+        any_input: Accept a list that shares few IDs with that of the earlier runs.
         rebuild_state: Rebuild the state from the outputs and the input.
         stopped: Whether the run was stopped; called while the input is staged.
     """
@@ -57,6 +60,8 @@ class Resume:
     layout: Layout
     restart: bool
     retry_failed: bool
+    refresh_open: bool
+    any_input: bool
     rebuild_state: bool
     pacer: RestorablePacer | None
     stopped: Callable[[], bool]
@@ -88,7 +93,9 @@ class Resume:
             self._discard(state)
         elif self.rebuild_state:
             with closing(open_list(source, state, plain)) as ids:
-                rebuild(self.layout, state, ids)
+                rebuild(
+                    self.layout, state, ids, lambda store: self._refuse_strange(ids, store, source)
+                )
         store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
         checkpoint = store.load()
         self.layout.refuse_other_exports()
@@ -102,10 +109,10 @@ class Resume:
                 stopped.counts = known.counts
                 raise
         ids = stack.enter_context(closing(open_list(source, state, plain)))
-        # A list whose file status has changed is first read up to the cursor, and only then from
-        # there on: if what earlier runs read is not the same, its offsets mean other IDs now.
-        if not unchanged or plain not in {None, IDS}:
-            ids.verify(known.prefix)
+        if known.begins or (unchanged and plain in {None, IDS}):
+            is_another = known.begins
+        else:
+            is_another = bool(known.boot) and self._is_another(ids, known, store, source)
         staging.accept()
         ids.note_state()
         if known.replaced is not None:
@@ -113,7 +120,7 @@ class Resume:
         known = evolve(known, identity=source.identity, staged=ids.stamp() if plain else "")
         with ExitStack() as new:
             records = stack.enter_context(
-                closing(records_log(self.layout.output, known.records, state))
+                closing(records_log(self.layout.records, known.records, state))
             )
             new.callback(_remove_new, records)
             letters = Log(self.layout.dead_letters, known.letters)
@@ -123,10 +130,11 @@ class Resume:
             stack.callback(ledger.close_letters)
             stack.callback(ledger.finish_retry)
             if known.retry is not None:
-                ledger.retry = retry_queue(state, known.retry, known.retry_list)
+                earlier = store if known.rounds else None
+                ledger.retry = retry_queue(state, known.retry, known.retry_list, earlier)
             if store.is_touched:
                 _refuse_damage(known, store, ledger)
-            self._catch_up(ledger, known, state)
+            self._catch_up(ledger, known, state, is_another=is_another)
             new.pop_all()
         return ledger
 
@@ -136,13 +144,13 @@ class Resume:
         Raises:
             OutputExistsError: A file may not belong to this export.
         """
-        if _has_data(self.layout.output) or _has_data(self.layout.dead_letters):
+        if _has_data(self.layout.records) or _has_data(self.layout.dead_letters):
             with closing(Store(state.check_database(CHECKPOINT))) as store:
                 known = store.load() or Checkpoint()
             # After a power failure lines beyond the checkpoint prove nothing, and are set aside.
             was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
-                output, letters = self.layout.output, self.layout.dead_letters
+                output, letters = self.layout.records, self.layout.dead_letters
                 logs = [
                     _proven(stack, path, open_log, None if was_lost else read)
                     for path, open_log, read in (
@@ -154,37 +162,71 @@ class Resume:
                     if log is not None:
                         log.drop_rest()
                         log.remove()
-            sync_folder(self.layout.output.parent)
+            self._sync_folders()
         state.discard()
 
-    def _catch_up(self, ledger: Ledger, known: Checkpoint, state: State) -> None:
+    def _sync_folders(self) -> None:
+        for folder in {self.layout.records.parent, self.layout.dead_letters.parent}:
+            sync_folder(folder)
+
+    def _catch_up(
+        self, ledger: Ledger, known: Checkpoint, state: State, *, is_another: bool
+    ) -> None:
         ids = ledger.input.ids
-        # The last run may have read a last line before it was complete, and recorded it as invalid.
-        half_line = ids.is_continued(known.prefix)
-        if half_line:
-            ids.last_line(known.prefix)  # raises if the line was an ID
-            ids.end = known.prefix.size
-        recover(ledger, known)
-        if half_line:
-            reopen_half_line(ledger, self.layout, state)
-            ids.end = None
+        if is_another and ledger.retry is None:
+            adopt_lines(ledger, ids, known)
+        else:
+            recover(ledger, known)
         if not (ledger.records.offset and ledger.letters.offset):  # the files may be new
-            sync_folder(self.layout.output.parent)
+            self._sync_folders()
+        check_stopped = partial(self._check_stopped, known)
         # After a kill the last checkpoint is still valid, and the next one is due within a second.
         was_killed = known.boot and known.boot == boot_id() and not known.clean
-        if not was_killed:
+        if is_another:
+            begin_round(ledger, ids, self.layout, state, check_stopped)
+        elif not was_killed:
             ledger.sync()
             ledger.commit(ledger.snapshot())
         if not known.boot:  # the first checkpoint of all, in a new file
             state.sync()
-        if self.retry_failed:
-            retry_failed(ledger, self.layout, state)
+        if self.refresh_open and ledger.retry is None:
+            index_records(ledger, check_stopped)
+        if self.retry_failed or self.refresh_open:
+            ask_again(
+                ledger, self.layout, state, failed=self.retry_failed, opened=self.refresh_open
+            )
+
+    def _is_another(self, ids: IdList, known: Checkpoint, store: Store, source: OpenSource) -> bool:
+        """Whether a list, whose file status has changed, must be read from its beginning.
+
+        It is read up to the cursor: if what earlier runs read is not the same, its offsets mean
+        other IDs now. A list with versions may name newer ones anywhere, in appended lines too.
+
+        Raises:
+            InputChangedError: It is another job's.
+        """
+        if not known.cursor.front:  # killed before its second checkpoint, or new
+            return None not in {known.identity, source.identity} and not known.clean
+        if ids.goes_on(known.prefix):
+            return ids.has_versions()
+        self._refuse_strange(ids, store, source)
+        return True
+
+    def _refuse_strange(self, ids: IdList, store: Store, source: OpenSource) -> None:
+        if not self.any_input:
+            refuse_strange_list(ids, store, source.name, partial(self._check_stopped, Checkpoint()))
+
+    def _check_stopped(self, known: Checkpoint) -> None:
+        if self.stopped():
+            stopped = StoppedError()
+            stopped.counts = known.counts
+            raise stopped
 
 
 def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
     """Check all files, because the state was touched by someone else, or copied."""
     store.check()
-    audit = Audit(store)
+    audit = Audit(store, has_rounds=known.rounds > 0)
     faults = chain(
         audit.records(ledger.records),
         audit.letters(ledger.letters),

@@ -100,11 +100,11 @@ class Run:
                 self._ledger.finish_retry()
                 await self._checkpointer.save()
         except OutageError as outage:
-            return _concluded(outage.error)
+            return concluded(outage.error)
         except SiteAssistError as error:
             if isinstance(error, ExportError) or ends_bulk_work(error):
                 raise
-            return _concluded(error)
+            return concluded(error)
         return Conclusion(Ending.STOPPED if self._stopped() else Ending.LIMITED)
 
     async def _pass(self) -> bool:
@@ -191,7 +191,7 @@ class _Entries(AsyncInput["Entry"]):
             if not super().take():
                 return False
             entry = self.key
-            is_fetched = not entry.duplicate and entry.fault is None
+            is_fetched = not (entry.duplicate or entry.settled or entry.fault)
             if is_fetched and not self.left:
                 self.cut_short = True  # so that it is read again by the next run
                 break
@@ -202,13 +202,16 @@ class _Entries(AsyncInput["Entry"]):
                 return True
             if entry.fault is not None:
                 self._ledger.record_failure(entry, entry.fault)
-            else:
+            elif entry.duplicate:
                 self._ledger.record_duplicate(entry)
+            else:
+                self._ledger.record_settled(entry)
         self.cut_short = self.cut_short or not self.exhausted
         self.exhausted = True
         return False
 
 
-def _concluded(error: SiteAssistError) -> Conclusion:
+def concluded(error: SiteAssistError) -> Conclusion:
+    """Return how a run ends that an error of the API ends."""
     blocked = needs_a_person(error) or isinstance(error, CertificateError)
     return Conclusion(Ending.BLOCKED if blocked else Ending.UNREACHABLE, error)

@@ -16,13 +16,17 @@ from siteassist_async.export.disk import writing
 from siteassist_async.export.source import Source
 from siteassist_async.export.staging import StoppedError
 from siteassist_async.export.values import UPDATED
+from siteassist_async.models import ConversationSummary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from pathlib import Path
 
-GivenId = str | UUID | tuple[str | UUID] | tuple[str | UUID, datetime | str | None]
-"""An ID; or a row of a database: an ID and, if known, when the conversation changed."""
+GivenId = (
+    str | UUID | tuple[str | UUID] | tuple[str | UUID, datetime | str | None] | ConversationSummary
+)
+"""An ID; a row of a database: an ID and, if known, when the conversation changed; or a
+conversation of a list."""
 
 GivenIds = Iterable[GivenId] | AsyncIterable[GivenId]
 """IDs from Python."""
@@ -82,6 +86,8 @@ async def _each(ids: GivenIds) -> AsyncGenerator[object, None]:
 
 def _line(given: object) -> bytes:
     """Write an ID or a row, whatever it consists of, as a line of JSON."""
+    if isinstance(given, ConversationSummary):
+        given = given.id, given.updated_at
     if isinstance(given, Mapping):
         given = cast("Mapping[str, object]", given).values()
     if isinstance(given, str) or not isinstance(given, Iterable):

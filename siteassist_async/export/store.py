@@ -10,7 +10,8 @@ import sqlite3
 import time
 import zlib
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -18,15 +19,16 @@ from siteassist_async.export.checkpoint import Checkpoint
 from siteassist_async.export.disk import private, stamp, status_of, writing
 from siteassist_async.export.errors import OutputError, StateError
 from siteassist_async.export.state import SEAL
+from siteassist_async.export.values import NO_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
 Key = str | int
 """An ID, or the line number of an invalid one."""
 
-VERSION = 3
+VERSION = 4
 """The version of the tables and of the checkpoint's fields."""
 
 LONGEST_LOG = 2**22
@@ -55,7 +57,13 @@ PRAGMA wal_autocheckpoint = 0;
 
 _TABLES = f"""
 BEGIN;
-CREATE TABLE seen (id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen (
+    id BLOB PRIMARY KEY, position INTEGER NOT NULL, version INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE record (
+    id BLOB PRIMARY KEY, version INTEGER NOT NULL, crc INTEGER NOT NULL, is_open INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE apart (id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE checkpoint (
     only INTEGER PRIMARY KEY CHECK (only = 1), json BLOB NOT NULL, crc INTEGER NOT NULL
 );
@@ -63,10 +71,37 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-# A temporary table: SQLite keeps it in a file of its own, so that memory does not grow.
+# Temporary tables: SQLite keeps them in a file of their own, so that memory does not grow.
 _ANSWERS = """
-CREATE TEMP TABLE IF NOT EXISTS answer (key BLOB PRIMARY KEY, kind INTEGER NOT NULL) WITHOUT ROWID
+CREATE TEMP TABLE IF NOT EXISTS answer (
+    key BLOB PRIMARY KEY, kind INTEGER NOT NULL, crc INTEGER NOT NULL
+) WITHOUT ROWID
 """
+_GROWTH = """
+CREATE TEMP TABLE growth (
+    id BLOB NOT NULL, version INTEGER NOT NULL, crc INTEGER NOT NULL, is_open INTEGER NOT NULL
+)
+"""
+
+_AT_ONCE = 500  # variables in a statement
+
+
+class Held(NamedTuple):
+    """The current record of an ID.
+
+    Attributes:
+        version: When the conversation changed, as the record and the list said; see `values.Value`.
+        crc: The record's checksum.
+        is_open: Whether the conversation was open.
+    """
+
+    version: int
+    crc: int
+    is_open: bool
+
+    def is_current(self, version: int) -> bool:
+        """Whether there is no reason to fetch it again, given the version that a list names."""
+        return version == NO_VERSION or NO_VERSION < version <= self.version
 
 
 class Store:
@@ -128,47 +163,105 @@ class Store:
                 self._write_seal()
             self._database.execute("BEGIN")
 
-    def add(self, ids: Sequence[tuple[str, int]]) -> bool:
-        """Add the positions of IDs that have none yet; returns whether none had one."""
-        rows = [(_key(text), position) for text, position in ids]
+    def add(self, ids: Sequence[tuple[str, int, int]]) -> bool:
+        """Add the positions and versions of IDs without one; returns whether none had one."""
+        rows = [(_key(text), position, version) for text, position, version in ids]
         with self._naming_path():
-            added = self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows)
+            added = self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
             return added.rowcount == len(rows)
 
-    def positions(self, ids: Sequence[str]) -> dict[str, int]:
-        """Return the positions of IDs that were added."""
-        keys = {_key(text): text for text in ids}
-        query = f"SELECT id, position FROM seen WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608 - question marks only
-        with self._naming_path():
-            rows = self._database.execute(query, list(keys)).fetchall()
-        if len(rows) < len(keys):
+    def positions(self, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return the positions and versions of IDs that were added."""
+        found = {
+            text: (position, version)
+            for text, position, version in self._select("id, position, version FROM seen", ids)
+        }
+        if len(found) < len(set(ids)):
             raise self._damaged("an ID is missing from its index")
-        return {keys[key]: position for key, position in rows}
+        return found
 
-    def unknown(self, ids: Iterable[str]) -> list[str]:
-        """Return the IDs that were never added."""
-        query = "SELECT 1 FROM seen WHERE id = ?"
+    def records(self, ids: Sequence[str]) -> dict[str, Held]:
+        """Return what is known of the records of IDs that have one."""
+        rows = self._select("id, version, crc, is_open FROM record", ids)
+        return {text: Held(version, crc, bool(is_open)) for text, version, crc, is_open in rows}
+
+    def apart(self, ids: Sequence[str]) -> set[str]:
+        """Return the IDs that were set apart."""
+        return {text for (text,) in self._select("id FROM apart", ids)}
+
+    def unknown(self, ids: Sequence[str]) -> list[str]:
+        """Return the IDs that are in no index."""
+        known = {
+            text
+            for table in ("seen", "record", "apart")
+            for (text,) in self._select(f"id FROM {table}", ids)
+        }
+        return [text for text in ids if text not in known]
+
+    def size(self) -> int:
+        """Count the IDs that are in an index."""
+        query = (
+            "SELECT count(*) FROM"
+            " (SELECT id FROM seen UNION SELECT id FROM record UNION SELECT id FROM apart)"
+        )
         with self._naming_path():
-            return [i for i in ids if not self._database.execute(query, [_key(i)]).fetchone()]
+            return int(self._database.execute(query).fetchone()[0])
 
-    def note(self, kinds: Mapping[Key, int]) -> list[Key]:
-        """Note the kind of each line while the store is open; returns the keys noted before."""
-        insert = "INSERT OR IGNORE INTO answer VALUES (?, ?)"
+    def index(self, records: Iterable[tuple[str, Held]]) -> None:
+        """Note the records of IDs, in the order in which they were written."""
+        rows = ((_key(text), *held) for text, held in records)
+        with self._naming_path():
+            self._database.execute(_GROWTH)
+            self._database.executemany("INSERT INTO growth VALUES (?, ?, ?, ?)", rows)
+            # Sorted, so that each page of the index is written once.
+            self._database.execute(
+                "INSERT OR REPLACE INTO record SELECT * FROM growth ORDER BY id, rowid"
+            )
+            self._database.execute("DROP TABLE growth")
+
+    def set_apart(self, ids: Iterable[str]) -> None:
+        """Set these IDs apart, and no others."""
+        rows = ([_key(text)] for text in ids)
+        with self._naming_path():
+            self._database.execute("DELETE FROM apart")
+            self._database.executemany("INSERT OR IGNORE INTO apart VALUES (?)", rows)
+
+    def open_ids(self) -> Iterator[str]:
+        """Yield the IDs whose records are of open conversations, without those set apart."""
+        query = "SELECT id FROM record WHERE is_open AND id NOT IN (SELECT id FROM apart)"
+        with self._naming_path():
+            for (key,) in self._database.execute(query):
+                yield _text(key)
+
+    def forget_positions(self, front: int, in_flight: Iterable[int]) -> None:
+        """Forget the list, except for the versions at which it named what was fetched from it.
+
+        That was what is before `front`, except for what is `in_flight`.
+        """
+        pending = ",".join(map(str, map(int, in_flight)))
+        named = (
+            "FROM seen WHERE seen.id = record.id AND seen.version > record.version"
+            f" AND position < {int(front)} AND position NOT IN ({pending})"
+        )
+        with self._naming_path():
+            self._database.execute(
+                f"UPDATE record SET version = (SELECT version {named})"  # noqa: S608 - numbers only
+                f" WHERE EXISTS (SELECT 1 {named})"
+            )
+            self._database.execute("DELETE FROM seen")
+
+    def note(self, key: Key, kind: int, crc: int) -> tuple[int, int] | None:
+        """Note a line while the store is open; returns what was noted for its key before."""
+        values = {"key": _any_key(key), "kind": kind, "crc": crc}
         with self._naming_path():
             self._database.execute(_ANSWERS)
-            return [
-                key
-                for key, kind in kinds.items()
-                if not self._database.execute(insert, [_any_key(key), kind]).rowcount
-            ]
-
-    def noted(self, keys: Iterable[Key]) -> dict[Key, int]:
-        """Return the kinds of the lines that were noted."""
-        query = "SELECT kind FROM answer WHERE key = ?"
-        with self._naming_path():
-            self._database.execute(_ANSWERS)
-            found = ((k, self._database.execute(query, [_any_key(k)]).fetchone()) for k in keys)
-            return {key: row[0] for key, row in found if row}
+            insert = "INSERT OR IGNORE INTO answer VALUES (:key, :kind, :crc)"
+            if self._database.execute(insert, values).rowcount:
+                return None
+            query = "SELECT kind, crc FROM answer WHERE key = :key"
+            found: tuple[int, int] = self._database.execute(query, values).fetchone()
+            self._database.execute("REPLACE INTO answer VALUES (:key, :kind, :crc)", values)
+            return found
 
     def check(self) -> None:
         """Check the integrity of the whole file.
@@ -181,11 +274,12 @@ class Store:
         if found != "ok":
             raise self._damaged(found)
 
-    def move(self, text: str, position: int) -> None:
-        """Change the position of an ID that was added."""
+    def move(self, text: str, position: int, version: int) -> None:
+        """Change the position and version of an ID that was added."""
         with self._naming_path():
             self._database.execute(
-                "UPDATE seen SET position = ? WHERE id = ?", [position, _key(text)]
+                "UPDATE seen SET position = ?, version = ? WHERE id = ?",
+                [position, version, _key(text)],
             )
 
     def close(self) -> None:
@@ -193,6 +287,15 @@ class Store:
         self._database.close()
         with suppress(OutputError):
             self._write_seal()
+
+    def _select(self, what: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of some IDs; each begins with its ID."""
+        for start in range(0, len(ids), _AT_ONCE):
+            keys = [_key(text) for text in ids[start : start + _AT_ONCE]]
+            query = f"SELECT {what} WHERE id IN ({','.join('?' * len(keys))})"
+            with self._naming_path():
+                rows = self._database.execute(query, keys).fetchall()
+            yield from ((_text(key), *rest) for key, *rest in rows)
 
     def _log_size(self) -> int:
         try:
@@ -267,3 +370,7 @@ def _any_key(key: Key) -> bytes | int:
 
 def _key(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
+
+
+def _text(key: bytes) -> str:
+    return str(UUID(bytes=key))

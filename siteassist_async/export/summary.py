@@ -32,11 +32,14 @@ class Ending(Enum):
 class Progress:
     """How far an export is.
 
-    asked = exported + already_there + counts.failed + counts.duplicates + counts.invalid
+    asked = exported + already_there + counts.failed + counts.duplicates + counts.invalid, as long
+    as the input only grows. Once it was rewritten, `counts.unchanged` takes the place of what is
+    already there.
 
     Attributes:
         counts: The outcomes of all runs of this export.
         already_there: Records that earlier runs wrote.
+        updated: Of the records that this run wrote, those of an ID that had an older one.
         in_flight: IDs that were read and have no outcome yet.
         total: IDs in the input, estimated from its size until it is read; None before it is open.
         bytes_written: Bytes of the records that this run wrote.
@@ -47,6 +50,7 @@ class Progress:
 
     counts: Counts
     already_there: int
+    updated: int = 0
     in_flight: int = 0
     total: int | None = None
     bytes_written: int = 0
@@ -58,7 +62,9 @@ class Progress:
     def asked(self) -> int:
         """IDs of the input that have their outcome, each occurrence counted."""
         counts = self.counts
-        return counts.exported + counts.failed + counts.duplicates + counts.invalid
+        written = counts.exported + counts.failed - counts.before
+        skipped = counts.duplicates + counts.unchanged + counts.settled
+        return max(0, written + skipped + counts.invalid)
 
     @property
     def exported(self) -> int:

@@ -33,6 +33,7 @@ class Verified:
 
     Attributes:
         records: Valid lines of the output, each for a different ID.
+        updated: Valid lines before these, for IDs that were fetched again.
         failed: Dead letters of IDs.
         invalid: Dead letters of invalid IDs.
         faults: What is wrong, at most `MAX_FAULTS`.
@@ -41,6 +42,7 @@ class Verified:
 
     output: Path
     records: int
+    updated: int
     failed: int
     invalid: int
     faults: tuple[Fault, ...]
@@ -66,25 +68,26 @@ def verify(output: Path) -> Verified:
         store = stack.enter_context(closing(Store(state.check_database(CHECKPOINT))))
         store.check()
         known = store.load() or Checkpoint()
-        audit = Audit(store)
+        audit = Audit(store, has_rounds=known.rounds > 0)
         letters = layout.dead_letters
         if state.status(KEPT_LETTERS) is not None and known.replaced is not None:
             letters = state.path / KEPT_LETTERS
         faults = chain(
             _faults(
-                layout.output,
+                layout.records,
                 known.records,
                 audit.records,
                 partial(records_log, state=state),
                 ended=known.clean,
             ),
             _faults(letters, known.letters, audit.letters, Log, ended=known.clean),
-            audit.disagreements(known.counts, layout.output, letters),
+            audit.disagreements(known.counts, layout.records, letters),
         )
         found = tuple(islice(faults, MAX_FAULTS))
     return Verified(
         output=layout.output,
-        records=audit.counts[Kind.RECORD],
+        records=audit.counts[Kind.RECORD] - audit.updated,
+        updated=audit.updated,
         failed=audit.counts[Kind.LETTER] + audit.counts[Kind.RETRYABLE],
         invalid=audit.counts[Kind.INVALID],
         faults=found,

@@ -60,7 +60,9 @@ def _array(column: Column, values: list[Any]) -> Any:  # noqa: ANN401 - see `pa`
 def rows_of(table: Any) -> Iterator[Row]:  # noqa: ANN401 - see `pa`
     """Yield the rows of an Arrow table or batch; its times become text."""
     columns = [
-        _time_texts(column) if column.type == _TIME else column.to_pylist()
+        _time_texts(column.cast(_TIME))
+        if pa.types.is_timestamp(column.type)
+        else column.to_pylist()
         for column in table.columns
     ]
     return zip(*columns, strict=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteassist_async.export.errors import InputError
-from siteassist_async.formats.log import batches
+from siteassist_async.export.errors import InputError, OutputExistsError
+from siteassist_async.formats.log import batches, check_place
 from siteassist_async.formats.rows import NotAConversationError
 from siteassist_async.formats.table import format_of, sink_module
 from siteassist_async.formats.workshop import workshop
@@ -63,8 +63,9 @@ def convert(
         InputChangedError: It is not the log of the earlier conversions.
         OutputError: The output cannot be written, is in use, or was not written by a conversion.
     """
+    slash = "/" if os.fspath(output).endswith("/") else ""
     log, output = Path(log), Path(os.path.realpath(output))
-    module = sink_module(format_of(output, format))
+    module = sink_module(format_of(f"{output}{slash}", format))
     with workshop(output) as place:
         is_new = place.is_new()
         if rebuild and not is_new:
@@ -79,6 +80,45 @@ def convert(
             place.put_in_place()
         with module.open_sink(output) as sink:
             return _follow(log, sink, output, on_progress)
+
+
+def prepare(
+    log: Path,
+    output: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    restart: bool = False,
+) -> None:
+    """Check, before an export fetches anything, that its log can be converted to an output.
+
+    Args:
+        log: The log; it need not exist yet.
+        output: The output; it need not exist either.
+        format: As for `convert`.
+        restart: The log is to be started anew, and so an output of the old one is emptied.
+
+    Raises:
+        ConfigurationError: There is no such format, or its extra is not installed.
+        InputChangedError: The output was converted from another log.
+        OutputError: As `convert`.
+    """
+    output = Path(os.path.realpath(output))
+    module = sink_module(format_of(output, format))
+    with workshop(output) as place:
+        if place.is_new():
+            return
+        with module.open_sink(output) as sink:
+            at = sink.place()
+            if log.exists():
+                check_place(log, at)
+            elif at.end:
+                raise OutputExistsError(
+                    f"was converted from another log than {log}; choose another output",
+                    path=str(output),
+                )
+        if restart:
+            module.create(place.new)
+            place.put_in_place()
 
 
 def _follow(

@@ -7,20 +7,25 @@ import stat
 import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
+from io import BufferedReader, RawIOBase, UnsupportedOperation
 from typing import TYPE_CHECKING, BinaryIO
 
 from attrs import frozen
 
+from siteassist_async.compression import Compression, DamagedFrameError, compression_of
 from siteassist_async.export.errors import InputChangedError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from _typeshed import WriteableBuffer
+
 BATCH = 8 << 20
 """Bytes of lines in a batch; a longer line is a batch of its own."""
 
 _TAIL = 1024
+_PIECE = 1 << 14  # of a compressed file: what it holds is in memory at once
 
 
 @frozen
@@ -62,17 +67,24 @@ def opened_log(path: Path) -> Generator[BinaryIO]:
 
     Raises:
         InputError: It cannot be read. Also for errors that occur while it is open.
+        ConfigurationError: The library for its compression is not installed.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError("is not a regular file", path=str(path))
+        compression = compression_of(path)
         with path.open("rb") as file:
-            yield file
+            if compression is None:
+                yield file
+            else:
+                yield BufferedReader(_Content(file, compression), _PIECE)
+    except DamagedFrameError as error:
+        raise InputError(f"is damaged: {error}", path=str(path)) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=str(path)) from error
 
 
-def batches(path: Path, start: Place = START, *, size: int = BATCH) -> Generator[Batch]:
+def batches(path: Path, start: Place = START, *, size: int | None = None) -> Generator[Batch]:
     """Read the whole lines after a place; a line that is being written is left for later.
 
     Every line is on the disk before it is yielded, so that nobody can know more of a log than is
@@ -85,7 +97,7 @@ def batches(path: Path, start: Place = START, *, size: int = BATCH) -> Generator
     with opened_log(path) as file:
         tail = _seek(file, path, start)
         place = start
-        while lines := _whole_lines(file, size):
+        while lines := _whole_lines(file, size or BATCH):
             os.fsync(file.fileno())
             tail = _last_bytes(tail, lines)
             end = place.end + sum(map(len, lines))
@@ -100,6 +112,61 @@ def lines_of(path: Path) -> Iterator[bytes]:
         yield from batch.lines
 
 
+def check_place(path: Path, place: Place) -> None:
+    """Check that a log has what was before a place; raises the errors of `batches`."""
+    with opened_log(path) as file:
+        _seek(file, path, place)
+
+
+class _Content(RawIOBase):
+    """The content of a compressed file, up to the end of a frame that is being written.
+
+    It is read from the beginning: to seek means to decompress what is skipped.
+    """
+
+    def __init__(self, file: BinaryIO, compression: Compression) -> None:
+        self._file = file
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        self._plain = (plain for plain, _ in compression.decompress(pieces) if plain)
+        self._held = memoryview(b"")
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence != os.SEEK_SET or offset < self._at:
+            raise UnsupportedOperation("cannot go back")
+        while self._at < offset and self._fill():
+            self._take(offset - self._at)
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._fill()
+        into = memoryview(buffer)
+        found = self._take(len(into))
+        into[: len(found)] = found
+        return len(found)
+
+    def _fill(self) -> bool:
+        self._held = self._held or memoryview(next(self._plain, b""))
+        return bool(self._held)
+
+    def _take(self, size: int) -> memoryview:
+        found, self._held = self._held[:size], self._held[size:]
+        self._at += len(found)
+        return found
+
+
 def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
     """Go to a place, and return the bytes before it, of which it has the checksum."""
     before = max(0, place.end - _TAIL)
@@ -108,7 +175,7 @@ def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
     if len(tail) < place.end - before or zlib.crc32(tail) != place.tail:
         raise InputChangedError(
             "is not the log that was converted before: it was restarted, replaced or edited; "
-            "use --rebuild to convert all of it again",
+            "use `siteassist convert --rebuild` to convert all of it again",
             path=str(path),
         )
     return tail

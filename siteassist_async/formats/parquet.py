@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -72,8 +72,8 @@ class _Committed(msgspec.Struct):
 def create(path: Path) -> None:
     """Create an empty folder of Parquet; see `SinkModule`."""
     with writing(path):
-        for name in (*_TABLES, _WRITING):
-            (path / name).mkdir(parents=True, mode=0o700)
+        for folder in (path, *(path / name for name in (*_TABLES, _WRITING))):
+            folder.mkdir(mode=0o700)
         with os.fdopen(private(path / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
             file.write(msgspec.json.encode(_Mark("siteassist", VERSION)))
             sync_file(file)
@@ -170,10 +170,11 @@ class _Part:
         self.place = START
         self._files: list[BinaryIO] = []
         self._writers: list[Any] = []
+        stack.callback(self.abandon)
         for table, empty in zip(_TABLES, _with_record(Rows([], []), 0), strict=True):
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
             file = os.fdopen(private(self._temporary(table), flags), "wb")
-            self._files.append(stack.enter_context(file))
+            self._files.append(file)
             writer = pq.ParquetWriter(
                 file,
                 empty.schema,
@@ -196,6 +197,14 @@ class _Part:
         for table in _TABLES:  # the messages last
             self._temporary(table).rename(self._folder / table / self._name)
             sync_folder(self._folder / table)
+
+    def abandon(self) -> None:
+        """Close the files, and keep the writers from finishing the part when they are collected."""
+        for writer in self._writers:
+            writer.is_open = False
+        for file in self._files:
+            with suppress(OSError):  # the error that made it be abandoned
+                file.close()
 
     def _temporary(self, table: str) -> Path:
         return self._folder / _WRITING / table

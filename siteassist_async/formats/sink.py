@@ -82,6 +82,11 @@ class SourceModule(Protocol):
         ...
 
 
+def place_file(path: Path) -> Path:
+    """Return the hidden file beside an output for its place, where the output has no room."""
+    return path.with_name(f".{path.name}.place")
+
+
 def foreign(path: Path, what: str) -> OutputExistsError:
     """Return the error for an output that no conversion wrote."""
     return OutputExistsError(
@@ -95,11 +100,11 @@ def unreadable(path: Path, version: object, known: int) -> StateError:
     """Return the error for a sink of another version."""
     return StateError(
         f"has version {version} of the tables, but this package writes version {known}; use the "
-        "package that wrote it, or --rebuild to convert the log again",
+        "package that wrote it, or `siteassist convert --rebuild`",
         path=str(path),
     )
 
 
 def damaged(path: Path, why: object) -> StateError:
     """Return the error for a sink that is not as a conversion left it."""
-    return StateError(f"is damaged: {why}; use --rebuild to convert the log again", path=str(path))
+    return StateError(f"is damaged: {why}; use `siteassist convert --rebuild`", path=str(path))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
+from siteassist_async.compression import COMPRESSED
 from siteassist_async.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from siteassist_async.formats.sink import SinkModule, SourceModule
 
 
@@ -22,7 +22,8 @@ class Format:
     Attributes:
         name: Its name, for `--format`.
         suffixes: Ends of file names that mean it, the usual one first.
-        module: Its module in this package, imported when it is used.
+        module: Its module in this package, imported when it is used; or "module:name" where the
+            module has several formats.
         extra: The extra of this package that installs what it needs.
         is_sink: Whether a log can be converted to it.
         is_source: Whether conversations can be read from it.
@@ -36,19 +37,45 @@ class Format:
     is_source: bool = True
 
 
-JSONL = Format("jsonl", (".jsonl", ".ndjson"), "jsonl", is_sink=False)
+JSONL = Format(
+    "jsonl",
+    tuple(f"{name}{end}" for name in (".jsonl", ".ndjson") for end in ("", *COMPRESSED)),
+    "jsonl",
+    is_sink=False,
+)
 """The log itself."""
+
+TRANSCRIPTS = Format("markdown", (), "transcripts:MARKDOWN", is_source=False)
+"""A folder with a file for each conversation."""
 
 FORMATS = (
     JSONL,
     Format("parquet", (".parquet",), "parquet", extra="parquet"),
     Format("sqlite", (".sqlite", ".sqlite3", ".db"), "sqlite"),
     Format("duckdb", (".duckdb",), "duckdb", extra="duckdb"),
+    Format("csv", (".csv",), "delimited:MESSAGES_CSV", is_source=False),
+    Format(
+        "csv-conversations",
+        (".conversations.csv",),
+        "delimited:CONVERSATIONS_CSV",
+        is_source=False,
+    ),
+    Format("excel-csv", (".excel.csv",), "delimited:MESSAGES_EXCEL", is_source=False),
+    Format(
+        "excel-csv-conversations",
+        (".conversations.excel.csv",),
+        "delimited:CONVERSATIONS_EXCEL",
+        is_source=False,
+    ),
+    TRANSCRIPTS,
+    Format("html", (), "transcripts:HTML", is_source=False),
 )
 
 
-def format_of(path: Path, name: str | None = None) -> Format:
+def format_of(path: Path | str, name: str | None = None) -> Format:
     """Return the format with this name, or without one that of the file's suffix.
+
+    A text that ends in a slash is a folder of transcripts.
 
     Raises:
         ConfigurationError: There is no such format.
@@ -63,12 +90,14 @@ def format_of(path: Path, name: str | None = None) -> Format:
         (len(suffix), known)
         for known in FORMATS
         for suffix in known.suffixes
-        if path.name.lower().endswith(suffix)
+        if Path(path).name.lower().endswith(suffix)
     ]
+    if not fitting and str(path).endswith("/"):
+        return TRANSCRIPTS
     if not fitting:
         suffixes = " ".join(suffix for known in FORMATS for suffix in known.suffixes)
         raise ConfigurationError(
-            f"the suffix of {printable(path.name, 500)} is not that of a format; known are: "
+            f"the suffix of {printable(Path(path).name, 500)} is not that of a format; known are: "
             f"{suffixes}; or name the format (--format)"
         )
     return max(fitting, key=lambda found: found[0])[1]
@@ -98,7 +127,9 @@ def source_module(wanted: Format) -> SourceModule:
 
 def _load(wanted: Format) -> object:
     try:
-        return import_module(f"siteassist_async.formats.{wanted.module}")
+        module, _, name = wanted.module.partition(":")
+        loaded = import_module(f"siteassist_async.formats.{module}")
+        return getattr(loaded, name) if name else loaded
     except ModuleNotFoundError as error:
         if wanted.extra is None:
             raise

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from siteassist_async.export.disk import private, status_of, sync_folder, writing
 from siteassist_async.export.errors import OutputError, OutputInUseError
+from siteassist_async.formats.sink import place_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,6 +60,10 @@ class Workshop:
         with writing(self.output):
             if not self.is_new() and self.output.is_dir():
                 self.output.rename(self._old)
+            if status_of(place_file(self.new)) is not None:
+                # Killed after this, an old output has no proof but its name: it is not lost, and
+                # can be converted to again by --rebuild.
+                place_file(self.new).replace(place_file(self.output))
             self.new.replace(self.output)
             sync_folder(self.output.parent)
         self.clear()
@@ -88,13 +93,15 @@ def workshop(output: Path) -> Generator[Workshop]:
     folder = output.with_name(f".{output.name}.convert")
     with writing(output):  # the only name that the user knows
         lock = _locked(folder, output)
+    entered = Workshop(output, folder / "new")
     try:
-        entered = Workshop(output, folder / "new")
         entered.put_back()
         entered.clear()
         yield entered
     finally:
-        with suppress(OSError):  # what is in use or left over stays for the next conversion
+        with suppress(OSError, OutputError):  # what is left over stays for the next conversion
+            entered.put_back()
+            entered.clear()
             (folder / _LOCK).unlink()
             folder.rmdir()
         os.close(lock)

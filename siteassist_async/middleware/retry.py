@@ -125,7 +125,11 @@ class Retrying:
                 try:
                     value = await send(request)
                 except SiteAssistError as error:
-                    value = await self._go_on(request, send, Progress(request.patience), error)
+                    progress = Progress(request.patience)
+                    # Also keeps the frames of tenacity out of most tracebacks.
+                    if not self._plan(request, progress, error):
+                        raise
+                    value = await self._go_on(request, send, progress, error)
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
@@ -146,6 +150,8 @@ class Retrying:
                 try:
                     return await send(request)
                 except SiteAssistError as error:
+                    if not self._plan(request, progress, error):
+                        raise
                     return await self._go_on(request, send, progress, error)
         except TimeoutError as error:
             if isinstance(error, SiteAssistError) or not ending.expired():
@@ -162,9 +168,9 @@ class Retrying:
         progress: Progress,
         first: SiteAssistError,
     ) -> V:
-        # Setting up tenacity costs a fifth of a request, so it is done after the first failure,
-        # which is replayed as tenacity's first attempt.
-        replayed = False
+        # Setting up tenacity costs a fifth of a request, so it is done after the first failure. The
+        # failure is replayed as tenacity's first attempt; its retry is planned already.
+        replayed = planned = False
 
         async def attempt() -> V:
             nonlocal replayed
@@ -174,6 +180,10 @@ class Retrying:
             return await send(evolve(request, patience=progress.patience))
 
         def is_retryable(state: RetryCallState) -> bool:
+            nonlocal planned
+            if not planned:
+                planned = True
+                return True
             error = state.outcome.exception() if state.outcome else None
             return isinstance(error, SiteAssistError) and self._plan(request, progress, error)
 

@@ -115,7 +115,7 @@ def test_columns(api: Emulator, folder: Path) -> None:
     (folder / "ids.csv").write_text(f"ticket,conversation\n1,{one}\n")
     (folder / "ids.jsonl").write_text(json.dumps({"conversation": other}))
     for name in ("ids.csv", "ids.jsonl"):
-        command = ["export", name, "-o", f"{name}.out", "--column", "conversation", "--quiet"]
+        command = ["export", name, "-o", f"{name}.out.jsonl", "--column", "conversation", "--quiet"]
         assert main(command) == 0
     assert set(api.counters.ids) == {one, other}
 
@@ -291,7 +291,7 @@ def test_unusable_output(  # noqa: PLR0917 - fixtures and parameters
     """An output that cannot be written is one line that names it; nothing is overwritten."""
     (folder / "folder").mkdir()
     before = (folder / "ids.txt").read_bytes()
-    assert main(["export", "ids.txt", "-o", output]) == code
+    assert main(["export", "ids.txt", "-o", output, "--format", "jsonl"]) == code
     said = capsys.readouterr()
     assert reason in said.err
     assert said.err.count("\n") == 1

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from argparse import SUPPRESS, ArgumentParser
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -61,7 +62,9 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    assert {*commands()} == {"export", "verify", "get", "emulator", "demo"}
+    assert {*commands()} == {
+        *("export", "list", "convert", "verify", "get", "show", "inspect", "emulator", "demo")
+    }
     assert all(f"    {name} " in shown for name in commands())
     assert "SITEASSIST_TOKEN" in shown
     assert "SITEASSIST_BASE_URL" in shown
@@ -152,9 +155,9 @@ def test_private_keys_are_not_repeated(
         (["export", "ids.txt"], "required: -o/--output"),
         (["export", "", "-o", "out.jsonl"], "INPUT: expected a value, not an empty text"),
         (["export", "ids.txt", "-o", "-"], "a pipe does not keep"),
-        (["export", "ids.txt", "-o", ""], "expected a file"),
-        (["export", "ids.txt", "-o", "folder/"], "expected a file, not a folder"),
-        (["export", "ids.txt", "-o", ".."], "expected a file, not a folder"),
+        (["export", "ids.txt", "-o", ""], "expected the name"),
+        (["export", "ids.txt", "-o", "/"], "expected the name of a new file or folder"),
+        (["export", "ids.txt", "-o", ".."], "expected the name of a new file or folder"),
         ([*EXPORT, "--concurrency", "0"], "a whole number from 1 to 1000, not '0'"),
         ([*EXPORT, "--concurrency", "2.5"], "a whole number from 1 to 1000, not '2.5'"),
         ([*EXPORT, "--concurrency", "9999"], "a whole number from 1 to 1000, not '9999'"),
@@ -210,20 +213,54 @@ def test_what_is_no_duration_is_refused(text: str, capsys: pytest.CaptureFixture
     assert "expected a duration such as 90, 90s, 5m or 2h" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "export needs an INPUT, or --all"),
+        (["--all", "ids.txt"], "--all takes no INPUT"),
+        (["ids.txt", "--status", "open"], "--status, --since and --until are for --all"),
+        (["ids.txt", "--since", "2026-01-01"], "--status, --since and --until are for --all"),
+        (["--all", "--column", "id"], "--column and --updated-column are for an INPUT"),
+        (["--all", "--updated-column", "at"], "--column and --updated-column are for an INPUT"),
+    ],
+)
+def test_all_conversations_or_those_of_an_input(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has options of its own."""
+    assert reason in refusal(["export", "-o", "out.jsonl", *arguments], capsys)
+
+
+def test_all_conversations_of_a_time() -> None:
+    """In UTC unless the time says otherwise."""
+    words = ["--status", "open", "--since", "2026-01-31", "--until=2026-02-01T01:00+01:00"]
+    options = vars(parse(["export", "--all", "-o", "out.jsonl", *words]))
+    assert (options["all"], options["inputs"], options["status"]) == (True, [], "open")
+    assert options["since"] == datetime(2026, 1, 31, tzinfo=UTC)
+    assert options["until"] == datetime(2026, 2, 1, tzinfo=UTC)
+
+
 def test_defaults() -> None:
     """What holds where nothing is said."""
     assert vars(parse(EXPORT)) == {
         "command": "export",
         "inputs": ["ids.txt"],
+        "all": False,
+        "status": None,
+        "since": None,
+        "until": None,
         "output": "out.jsonl",
         "column": None,
         "updated_column": None,
+        "format": None,
         "limit": None,
         "concurrency": 32,
         "max_rate": None,
         "wait": 300.0,
         "restart": False,
         "retry_failed": False,
+        "refresh": None,
+        "any_input": False,
         "rebuild_state": False,
         "dask": None,
         "partitions": None,

@@ -186,7 +186,7 @@ def test_a_short_word_is_no_token(
         ["get", ID, "\x1b[2J\x07"],
         ["get", ID, "--\x1b]0;title\x07"],
         ["\x1b[31m"],
-        ["export", "ids.txt", "-o", "\x1b[2J/"],
+        ["export", "ids.txt", "-o", "\x1b[2J/.."],
         ["get", ID, "--deadline", "\x9b2J\u202e\udcff"],
     ],
 )
@@ -194,12 +194,14 @@ def test_usage_errors_cannot_steer_a_terminal(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was typed, or came from a script's file name, is shown escaped."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
+    try:
+        code: object = main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    assert code == 2
     said = capsys.readouterr().err
     assert all(line.isprintable() for line in said.splitlines())
-    assert said.count("\n") == 2
+    assert 1 <= said.count("\n") <= 2
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,18 @@ def ended(ending: Ending, error: SiteAssistError | None = None) -> Result:
     return evolve(DONE, summary=evolve(ALL, ending=ending, error=error))
 
 
+def test_table_of_a_list_that_was_rewritten() -> None:
+    """What was fetched again is among the exported, what was not is there."""
+    counts = Counts(exported=1000, unchanged=940, before=950, updated=30, invalid=1)
+    progress = evolve(SUMMARY.progress, counts=counts, already_there=950, updated=30)
+    assert table(Result(evolve(SUMMARY, progress=progress), LAST, requests=50)).startswith(
+        "  IDs                   991  of 1,000\n"
+        "  exported               50  5.4 MB\n"
+        "  updated                30  of the exported, which had changed\n"
+        "  already there         940  unchanged\n"
+    )
+
+
 def test_table_adds_up() -> None:
     """All that was asked is in one of the rows, and what it cost in the others."""
     assert table(RESULT) == (
@@ -171,6 +183,8 @@ def test_record() -> None:
         "asked": 1003,
         "exported": 900,
         "already_there": 100,
+        "updated": 0,
+        "unchanged": 0,
         "failed": 1,
         "retryable": 1,
         "duplicates": 1,

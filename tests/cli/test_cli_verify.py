@@ -42,7 +42,7 @@ def test_whole(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.out == (
         "out.jsonl: 10 records, 0 dead letters\n"
-        "Valid: every line is complete, every ID occurs once, and the state agrees.\n"
+        "Valid: every line is complete, no record is there twice, and the state agrees.\n"
     )
     assert said.err == ""
 
@@ -98,6 +98,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "exit_code": 0,
         "output": "out.jsonl",
         "records": 10,
+        "updated": 0,
         "failed": 0,
         "invalid": 0,
         "unfinished": False,

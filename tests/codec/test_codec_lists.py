@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from typing import Any
 
 import pytest
+from attrs import evolve
+from attrs.exceptions import FrozenInstanceError
 from contract_bodies import AT_NOON, NOON, wire, wire_message, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +24,7 @@ from siteassist_async.codec.fast import (
     MessageListShape,
     SummaryList,
     SummaryListShape,
+    build_message,
 )
 from siteassist_async.codec.text import MOST_VALUES
 from siteassist_async.errors import (
@@ -179,3 +184,52 @@ def test_an_order_has_the_current_name() -> None:
     """The last interaction's is not the misspelt one of the field."""
     assert order_name("last_interaction_at") == "lastInteractionAt"
     assert order_name("created_at") == "createdAt"
+
+
+def test_a_last_message_is_built_when_it_is_looked_at() -> None:
+    """Whoever looks first: a comparison, a copy, a pickle, the repr."""
+    message = wire_message(
+        mood=1,
+        humanAgent={"name": "Rina", "team": 2},
+        parts=[{"type": "text", "text": "Hi", "lang": "en"}, {"type": "x", "y": [1]}, {"z": 1}],
+    )
+    body = page(summary(lastMessage=message))
+    decode_summaries(body)  # its fields are learned
+    strictly = structure_body(body, SummaryList).data[0]
+
+    def fresh() -> ConversationSummary:
+        return decode_summaries(body).data[0]
+
+    assert fresh() == strictly
+    assert strictly == fresh()
+    assert hash(decode_summaries(page(summary())).data[0])
+    assert repr(fresh()) == repr(strictly)
+    assert fresh().to_json() == strictly.to_json()
+    for twin in (copy.copy(fresh()), copy.deepcopy(fresh()), pickle.loads(pickle.dumps(fresh()))):
+        assert twin == strictly
+    assert evolve(fresh(), title="x") == evolve(strictly, title="x")
+    found = fresh()
+    assert found.last_message is found.last_message
+    again = build_message(getattr(found, "_last"))  # noqa: B009 - it is private
+    assert again == found.last_message == strictly.last_message
+    with pytest.raises(AttributeError, match="no attribute 'last'"):
+        _ = found.last  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] # the point
+    with pytest.raises(FrozenInstanceError):
+        found.last_message = None  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue] # the point
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parts": [{"type": "text"}]},
+        {"parts": [{"type": "text", "text": 5}]},
+        {"humanAgent": {"name": 5}},
+        {"humanAgent": {"image": []}},
+    ],
+    ids=str,
+)
+def test_a_last_message_is_checked_before_it_is_built(changes: dict[str, Any]) -> None:
+    """What is wrong in it is wrong in the page."""
+    with pytest.raises(UnusableResponseError) as caught:
+        decode_summaries(page(summary(lastMessage=wire_message(**changes))))
+    assert caught.value.path.startswith(f"data[0].lastMessage.{next(iter(changes))}")

@@ -52,6 +52,7 @@ class FakeApi:
         errors: What to raise in place of an answer, by id; `otherwise` for all other ids.
         each: Called at each request.
         before: Awaited before each answer.
+        make: What there is for an id.
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,7 @@ class FakeApi:
         self.otherwise: SiteAssistError | None = None
         self.each: Callable[[str], object] = lambda _: None
         self.before: Callable[[], Awaitable[None]] = partial(asyncio.sleep, 0)
+        self.make: Callable[[str], bytes] = record_of
 
     async def fetch(self, conversation_id: str) -> bytes:
         """As `client.conversations.get_record`."""
@@ -69,7 +71,7 @@ class FakeApi:
         error = self.errors.get(conversation_id, self.otherwise)
         if error is not None:
             raise error
-        return record_of(conversation_id)
+        return self.make(conversation_id)
 
 
 class Options(TypedDict, total=False):
@@ -80,6 +82,8 @@ class Options(TypedDict, total=False):
     most: int | None
     restart: bool
     retry_failed: bool
+    refresh_open: bool
+    any_input: bool
     rebuild_state: bool
     pacer: RestorablePacer | None
     wait: float
@@ -132,7 +136,7 @@ class Workbench:
     def audit(self, summary: Summary) -> None:
         """Check a summary against itself and the files."""
         parts = summary.exported, summary.progress.already_there, summary.failed
-        assert (
+        assert summary.counts.before or (
             summary.progress.asked
             == sum(parts) + summary.counts.duplicates + summary.counts.invalid
         )

@@ -1,4 +1,7 @@
-"""An export in a process of its own, to be killed: `export_process.py INPUT OUTPUT`."""
+"""An export in a process of its own, to be killed: `export_process.py INPUT OUTPUT [DAY]`.
+
+With a day the input is CSV with times, and that is when every conversation changed last.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +41,19 @@ async def fetch(conversation_id: str) -> bytes:
     if conversation_id[0] in "0f":
         raise BadGatewayError("gone")
     size = int(conversation_id[:3], 16) % 500
-    return b'{"object":"conversation","id":"%s","x":"%s"}' % (conversation_id.encode(), b"x" * size)
+    return b'{"object":"conversation","id":"%s","updatedAt":"%s","x":"%s"}' % (
+        conversation_id.encode(),
+        (sys.argv[3] if len(sys.argv) > 3 else "").encode(),
+        b"x" * size,
+    )
 
 
 def main() -> None:
     """Run the export, and exit as a command would."""
-    source, output = map(Path, sys.argv[1:])
+    source, output, *day = map(Path, sys.argv[1:])
     compressed_log.FRAME = 5000  # so that there are many
-    job = ExportJob(Source(source), output, fetch=fetch, limit=16, clock=HastyClock())
+    column = "id" if day else None
+    job = ExportJob(Source(source, column), output, fetch=fetch, limit=16, clock=HastyClock())
     try:
         sys.exit(exit_code(asyncio.run(job.run())))
     except ExportError as error:

@@ -142,7 +142,7 @@ def test_a_kill_before_any_change_loses_nothing(tmp_path: Path) -> None:
             patch.setattr(module, "identity", "the same".format)
         copies = test_export_crash.copies_of_each_step(original, tmp_path, limit=3)
         assert len(copies) > 50
-        for copy in copies:
+        for copy in copies[::2]:
             again = Workbench(copy, ".zst")
             test_export_crash.trouble(again)
             lines = b"".join(path.read_bytes() for path in plain_files(again)).split(b"\n")
@@ -166,13 +166,13 @@ def test_a_process_that_is_killed_has_every_id_once(tmp_path: Path) -> None:
     """`kill -9` at random moments."""
     seed = int(os.environ.get("EXPORT_KILL_SEED", "0")) or random.randrange(1, 2**32)
     chance = random.Random(seed)
-    ids = new_ids(2000, seed=5)
+    ids = new_ids(1000, seed=5)
     source, output = tmp_path / "ids.txt", tmp_path / "out.jsonl.zst"
     source.write_text("\n".join(ids))
     program = Path(__file__).with_name("export_process.py")
     command = [sys.executable, str(program), str(source), str(output)]
-    for left in range(3, 0, -1):
-        kill_after(chance.randrange(200 // (left + 1)), command)
+    for left in range(2, 0, -1):
+        kill_after(chance.randrange(100 // (left + 1)), command)
     subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     letters = (tmp_path / "out.failed.jsonl").read_bytes().splitlines()
     lines = [*lines_of(output), *letters]

@@ -104,7 +104,7 @@ def test_the_log_of_the_store_is_emptied_when_it_is_long(
     with closing(Store(path)) as opened:
         sizes: list[int] = []
         for number, conversation_id in enumerate(ids):
-            opened.add([(conversation_id, number)])
+            opened.add([(conversation_id, number, 0)])
             opened.commit(Checkpoint(boot=conversation_id))
             sizes += [wal.stat().st_size for wal in path.parent.glob("*-wal")]
         assert max(sizes, default=0) <= 40_000
@@ -112,7 +112,7 @@ def test_the_log_of_the_store_is_emptied_when_it_is_long(
         shutil.copytree(path.parent, folder)  # as it is after a kill
     with closing(Store(folder / path.name)) as after:
         assert after.load() == Checkpoint(boot=ids[-1])
-        assert after.positions(ids) == {text: number for number, text in enumerate(ids)}
+        assert after.positions(ids) == {text: (number, 0) for number, text in enumerate(ids)}
 
 
 def test_lines_are_written_together_up_to_a_limit(

@@ -14,6 +14,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+from backports import zstd
+
+from siteassist_async.export import verify
+
 from .export_fakes import new_ids
 from .export_process import BEAT
 
@@ -45,6 +50,33 @@ def test_an_export_that_is_killed_again_and_again_has_every_id_once(tmp_path: Pa
     assert Counter([*records, *(letter["id"] for letter in letters)]) == Counter([*IDS, "none"]), (
         f"EXPORT_KILL_SEED={SEED}"
     )
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.zst"])
+def test_an_incremental_export_that_is_killed_has_what_is_newest(tmp_path: Path, name: str) -> None:
+    """Each day another order and other changes, `kill -9`, and the same day once more."""
+    chance = random.Random(SEED)
+    source, output = tmp_path / "ids.csv", tmp_path / name
+    ids = [i for i in IDS[:1500] if i[0] not in "0f"]
+    days = dict.fromkeys(ids, "2026-01-01")
+    for day in (f"2026-01-0{number}" for number in range(1, 5)):
+        days.update(dict.fromkeys(chance.sample(ids, 300), day))
+        chance.shuffle(ids)
+        source.write_text("id,updatedAt\n" + "".join(f"{i},{days[i]}\n" for i in ids))
+        command = [sys.executable, str(PROGRAM), str(source), str(output), day]
+        kill_after(chance.randrange(300 // BEAT), command)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    found = verify(output)
+    assert (done.returncode, found.faults, found.unfinished) == (0, (), False), (
+        f"EXPORT_KILL_SEED={SEED}"
+    )
+    content = output.read_bytes()
+    lines = zstd.decompress(content) if name.endswith("zst") else content
+    records = [json.loads(line) for line in lines.splitlines()]
+    assert max(Counter((r["id"], r["updatedAt"]) for r in records).values()) == 1
+    newest = {record["id"]: record["updatedAt"] for record in records}
+    assert newest.keys() == days.keys()
+    assert all(newest[i] >= days[i] for i in ids), f"EXPORT_KILL_SEED={SEED}"
 
 
 def kill_after(beats: int, command: list[str]) -> None:

@@ -134,7 +134,7 @@ def test_a_store_that_was_touched_says_so(tmp_path: Path) -> None:
         (lambda: seal.write_bytes(b"busy"), False),
     ):
         with closing(Store(path)) as store:
-            store.add([(IDS[0], 0)])
+            store.add([(IDS[0], 0, 0)])
             store.commit(Checkpoint())
         touch()
         with closing(Store(path)) as store:
@@ -144,8 +144,8 @@ def test_a_store_that_was_touched_says_so(tmp_path: Path) -> None:
 def test_a_store_that_lost_an_id_says_so(tmp_path: Path) -> None:
     """As where a page of its file was damaged and can be read all the same."""
     with closing(Store(tmp_path / "checkpoint.db")) as store:
-        store.add([(IDS[0], 0)])
-        assert store.positions(IDS[:1]) == {IDS[0]: 0}
+        store.add([(IDS[0], 0, 7)])
+        assert store.positions(IDS[:1]) == {IDS[0]: (0, 7)}
         with pytest.raises(StateError, match="is damaged: an ID is missing from its index"):
             store.positions(IDS[:2])
 

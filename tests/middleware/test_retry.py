@@ -44,6 +44,16 @@ async def test_the_first_answer_is_returned(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(send.requests) == 1
 
 
+@pytest.mark.parametrize("deadline", [None, 2000.0])
+async def test_an_error_that_is_not_retried_has_a_short_traceback(deadline: float | None) -> None:
+    """And does not cost what tenacity costs."""
+    with pytest.raises(NotFoundError) as caught:
+        await retrying()(new_request(deadline=deadline), FakeSend(NotFoundError("gone")))
+    files = {str(entry.path) for entry in caught.traceback}
+    assert not any("tenacity" in path for path in files)
+    assert caught.value.attempts == 1
+
+
 async def test_a_failure_is_tried_again_after_its_delay(clock: FakeClock) -> None:
     """The delays are those that `decide` chose, and the answer that came in the end counts."""
     send = FakeSend(InternalServerError(), TimedOutError(), documented())

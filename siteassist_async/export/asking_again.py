@@ -1,13 +1,13 @@
-"""Retrying failed IDs: they move from the dead letters back into a work queue."""
+"""Asking again: failed IDs, and those of open conversations, get a work queue of their own."""
 
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from siteassist_async.errors import printable
 from siteassist_async.export.checkpoint import Cursor, Mark, Prefix, WholeList
 from siteassist_async.export.dead_letters import DeadLetter, decode
 from siteassist_async.export.disk import stamp, status_of, sync_file, sync_folder, writing
@@ -16,53 +16,94 @@ from siteassist_async.export.id_list import IdList, WorkQueue
 from siteassist_async.export.log import Log
 from siteassist_async.export.state import KEPT_LETTERS, RETRY_IDS
 
+_LINE = 37  # bytes of an ID and its line break
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from siteassist_async.export.layout import Layout
     from siteassist_async.export.ledger import Ledger
     from siteassist_async.export.state import State
+    from siteassist_async.export.store import Store
 
 
-def retry_failed(ledger: Ledger, layout: Layout, state: State) -> None:
-    """Move the UUIDs in the dead letters to a queue that is processed before the input.
+def ask_again(ledger: Ledger, layout: Layout, state: State, *, failed: bool, opened: bool) -> None:
+    """Put IDs into a queue that is processed before the input.
 
-    Does nothing if there are none, or if an earlier retry is not finished yet.
+    With `failed` these are those in the dead letters, which move out of these; with `opened` those
+    whose conversations were open, and then the index of records must cover the output. Does nothing
+    if there are none, or if an earlier such queue is not finished yet.
 
     Raises:
         OutputChangedError: The dead letters are not those that were written.
     """
-    if ledger.retry is not None or not ledger.counts.failed:
+    if ledger.retry is not None:
         return
-    ledger.letters.verify()
-    again = _divide(ledger.letters, state, keep=lambda letter: letter.line is not None)
-    ledger.retry_list = write_retry_list(state, (letter.id for letter in again))
-    ledger.retry = retry_queue(state, Cursor(), ledger.retry_list)
-    ledger.counts.claimed -= ledger.counts.failed
-    ledger.counts.failed = ledger.counts.retryable = 0
-    _exchange_letters(ledger, layout, state)
+    counts, store = ledger.counts, ledger.store
+    moves = failed and counts.failed > 0
+    if moves:
+        ledger.letters.verify()
+    if opened:
+        ledger.rounds = ledger.rounds or 1
+        store.set_apart(letter_ids(ledger.letters))
+    again = (
+        (letter.id for letter in _divide(ledger.letters, state, keep=_is_invalid)) if moves else ()
+    )
+    refreshed = store.open_ids() if opened else ()
+    ledger.retry_list = write_retry_list(state, chain(again, refreshed))
+    if not ledger.retry_list.prefix.size:
+        return
+    asked = ledger.retry_list.prefix.size // _LINE
+    moved = counts.failed if moves else 0
+    counts.claimed -= asked
+    counts.before += asked - moved
+    counts.failed -= moved
+    counts.retryable = 0 if moves else counts.retryable
+    earlier = store if ledger.rounds else None
+    ledger.retry = retry_queue(state, Cursor(), ledger.retry_list, earlier)
+    if opened:
+        store.set_apart(chain(letter_ids(ledger.letters), pending_ids(ledger.retry)))
+        ledger.input.earlier = store
+    if moves:
+        _exchange_letters(ledger, layout, state)
+    else:
+        ledger.sync()
+        state.sync()
+        ledger.commit(ledger.snapshot())
 
 
-def reopen_half_line(ledger: Ledger, layout: Layout, state: State) -> None:
-    """Remove the dead letter of a last line that was incomplete when it was read.
+def _is_invalid(letter: DeadLetter) -> bool:
+    return letter.line is not None
+
+
+def keep_letters(
+    ledger: Ledger, layout: Layout, state: State, keep: Callable[[DeadLetter], bool]
+) -> None:
+    """Delete the other dead letters, and commit the ledger.
 
     Raises:
-        InputChangedError: The line, which has been continued, was an ID or has no dead letter.
         OutputChangedError: The dead letters are not those that were written.
     """
-    queue = ledger.input
-    prefix, line, text = queue.ids.last_line(queue.known)
-
-    def keep(letter: DeadLetter) -> bool:
-        return letter.line != line or letter.id != printable(text)
-
     ledger.letters.verify()
-    if not list(_divide(ledger.letters, state, keep=keep)):
-        raise queue.ids.continued_error()
-    queue.known, queue.cursor.front, queue.cursor.line = prefix, prefix.size, line
-    ledger.counts.claimed -= 1
-    ledger.counts.invalid -= 1
+    for _ in _divide(ledger.letters, state, keep=keep):
+        pass
     _exchange_letters(ledger, layout, state)
+
+
+def letter_ids(letters: Log) -> Iterator[str]:
+    """Yield the IDs of the dead letters."""
+    for line in letters.own_lines():
+        letter = decode(line)
+        if letter.line is None:
+            yield letter.id
+
+
+def pending_ids(retry: WorkQueue) -> Iterator[str]:
+    """Yield the IDs of a queue that have no outcome yet."""
+    entries = chain(
+        retry.open_entries(), (e for block in retry.read_ahead() for e in block.entries)
+    )
+    yield from (entry.id for entry in entries)
 
 
 def write_retry_list(state: State, ids: Iterable[str]) -> WholeList:
@@ -80,7 +121,9 @@ def write_retry_list(state: State, ids: Iterable[str]) -> WholeList:
         return WholeList(prefix, stamp(os.fstat(out.fileno())))
 
 
-def retry_queue(state: State, cursor: Cursor, whole: WholeList | None) -> WorkQueue:
+def retry_queue(
+    state: State, cursor: Cursor, whole: WholeList | None, earlier: Store | None
+) -> WorkQueue:
     """Open the list of IDs to retry, which has no duplicates.
 
     Raises:
@@ -98,7 +141,7 @@ def retry_queue(state: State, cursor: Cursor, whole: WholeList | None) -> WorkQu
         except InputChangedError as error:
             ids.close()
             raise _damaged(name) from error
-    return WorkQueue(ids, cursor, known=Prefix(cursor.front), seen=None)
+    return WorkQueue(ids, cursor, known=Prefix(cursor.front), seen=None, earlier=earlier)
 
 
 def replace_letters(layout: Layout, state: State, replaced: Mark, kept: Mark) -> None:

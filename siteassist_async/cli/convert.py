@@ -1,0 +1,35 @@
+"""`siteassist convert`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from siteassist_async.cli.console import Console
+from siteassist_async.cli.summary import error_event
+from siteassist_async.errors import SiteAssistError, printable
+from siteassist_async.export import ExitCode, exit_code
+from siteassist_async.formats import convert
+
+if TYPE_CHECKING:
+    from siteassist_async.cli.parser import ConvertOptions
+
+
+def run(options: ConvertOptions) -> int:
+    """Convert a log, and print what was done."""
+    console = Console.of_process(quiet=options.quiet)
+    try:
+        done = convert(options.log, options.output, format=options.format, rebuild=options.rebuild)
+    except SiteAssistError as error:
+        if options.json:
+            console.result(json.dumps(error_event(error)))
+        console.error(str(error))
+        return exit_code(error)
+    if options.json:
+        found = {"output": str(done.output), "records": done.records, "total": done.total}
+        event = {"event": "converted", "exit_code": int(ExitCode.DONE)}
+        console.result(json.dumps(event | found))
+    elif not options.quiet:
+        output = printable(str(done.output), 1000)
+        console.result(f"{output}: {done.records:,} added, {done.total:,} of the log in all")
+    return ExitCode.DONE

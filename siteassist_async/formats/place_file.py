@@ -1,0 +1,73 @@
+"""The file with the place of an output that has no room for it among its own content."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from siteassist_async.export.checkpoint import Mark
+from siteassist_async.export.disk import private, sync_file, sync_folder, writing
+from siteassist_async.formats.log import Place
+from siteassist_async.formats.sink import damaged, foreign, unreadable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class PlaceFile(msgspec.Struct):
+    """What the file says.
+
+    Attributes:
+        format: The name of the output's format.
+        version: That of the output's content.
+        place: How far the log is in the output.
+        mark: The output, if it is one file.
+    """
+
+    format: str
+    version: int
+    place: Place = Place()
+    mark: Mark = Mark()
+
+    def save(self, path: Path) -> None:
+        """Write the file, durably, in place of an older one."""
+        new = path.with_name(f"{path.name}.new")
+        with writing(path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(private(new, flags), "wb") as file:
+                file.write(msgspec.json.encode(self))
+                sync_file(file)
+            new.replace(path)
+            sync_folder(path.parent)
+
+
+def read_place(path: Path, output: Path, format: str) -> PlaceFile:  # noqa: A002 - what it is
+    """Read the file of an output.
+
+    Raises:
+        OutputExistsError: There is none, so no conversion to this format wrote the output.
+        StateError: It is damaged.
+    """
+    try:
+        with os.fdopen(private(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            found = msgspec.json.decode(file.read(10_000), type=PlaceFile)
+    except OSError as error:
+        raise foreign(output, format) from error
+    except msgspec.MsgspecError as error:
+        raise damaged(path, error) from error
+    if found.format != format:
+        raise foreign(output, format)
+    return found
+
+
+def check_version(path: Path, found: PlaceFile, known: int) -> PlaceFile:
+    """Return what was found, if this package can go on from it.
+
+    Raises:
+        StateError: It is of another version.
+    """
+    if found.version != known:
+        raise unreadable(path, found.version, known)
+    return found

@@ -1,0 +1,255 @@
+"""The list of conversations as the source of an export."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import TOKEN, FakeClock
+
+from siteassist_async import (
+    AuthenticationError,
+    InternalServerError,
+    RetryPolicy,
+    SiteAssist,
+    UnusablePageError,
+)
+from siteassist_async.cli import main
+from siteassist_async.emulator import (
+    Delay,
+    Emulator,
+    Status,
+    StubResponse,
+    conversation_ids,
+    in_thread,
+)
+from siteassist_async.errors import ClientClosedError
+from siteassist_async.export import Ending, ExportJob, OutputExistsError, Summary
+from siteassist_async.formats import iter_export
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+IDS = set(conversation_ids(120))
+NEW = "123e4567-e89b-12d3-a456-426614174000"
+LATER = "2030-01-01T12:00:00.000Z"
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Emulator]:
+    """A project of 120 conversations."""
+    async with Emulator(token=TOKEN, conversations=120, messages=1, count_ids=True) as api:
+        yield api
+
+
+@pytest.fixture
+async def client(api: Emulator, clock: FakeClock) -> AsyncIterator[SiteAssist]:
+    """A client that asks for a page once."""
+    once = RetryPolicy(attempts=1, patience=0, budget=None)
+    async with SiteAssist(TOKEN, base_url=api.url, clock=clock, retry=once) as client:
+        yield client
+
+
+class Job:
+    """An export of a list to a file, run again and again."""
+
+    def __init__(self, client: SiteAssist, clock: FakeClock, output: Path) -> None:
+        self.client = client
+        self.clock = clock
+        self.output = output
+        self.job: ExportJob | None = None
+
+    async def run(self, *, wait: float = 300, restart: bool = False, **filters: str) -> Summary:
+        """One run."""
+        self.job = ExportJob(
+            self.client.conversations.every(page_size=50, **filters),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # a status
+            self.output,
+            fetch=self.client.conversations.get_record,
+            wait=wait,
+            restart=restart,
+            clock=self.clock,
+        )
+        return await self.job.run()
+
+    def exported(self) -> list[str]:
+        """The ids in the output."""
+        return [json.loads(line)["id"] for line in self.output.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def job(client: SiteAssist, clock: FakeClock, tmp_path: Path) -> Job:
+    """An export to a new file."""
+    return Job(client, clock, tmp_path / "out.jsonl")
+
+
+async def test_all_conversations_are_exported(job: Job, api: Emulator) -> None:
+    """Once each; a later run lists again, and fetches what is new or has changed."""
+    summary = await job.run()
+    assert (summary.ending, summary.exported, summary.failed) == (Ending.FINISHED, 120, 0)
+    assert set(job.exported()) == IDS
+    assert api.counters.requests == 120 + 3
+    api.reset_counters()
+    assert (await job.run()).exported == 0
+    assert api.counters.requests == 3
+    api.put(NEW, {"createdAt": LATER})
+    api.reset_counters()
+    assert (await job.run()).exported == 1
+    assert set(api.counters.ids) == {NEW}
+    assert sorted(job.exported()) == sorted([*IDS, NEW])
+
+
+async def test_a_list_may_be_filtered(job: Job) -> None:
+    """By the status that a conversation has when it is listed."""
+    closed = {s.id async for s in job.client.conversations.every(status="closed")}
+    summary = await job.run(status="closed")
+    assert 0 < summary.exported < 120
+    assert set(job.exported()) == closed
+
+
+async def test_an_empty_list_is_no_error(job: Job) -> None:
+    """There may be something the next time."""
+    async with Emulator(token=TOKEN) as empty, SiteAssist(TOKEN, base_url=empty.url) as client:
+        job.client = client
+        assert (await job.run()).ending is Ending.FINISHED
+        assert job.output.read_bytes() == b""
+        empty.put(NEW, {})
+        assert (await job.run()).exported == 1
+        empty.missing(NEW)
+        assert (await job.run()).ending is Ending.FINISHED
+        assert job.exported() == [NEW]
+
+
+async def test_an_outage_amid_the_list_is_waited_for(
+    job: Job, api: Emulator, clock: FakeClock
+) -> None:
+    """It goes on where it was."""
+    api.script_pages(Status(200), *[Status(503)] * 4)
+    before = clock.time
+    summary = await job.run()
+    assert (summary.ending, summary.exported) == (Ending.FINISHED, 120)
+    assert clock.time - before >= 1 + 2 + 4 + 8
+    assert api.counters.requests == 120 + 3 + 4
+
+
+@pytest.mark.parametrize(
+    ("status", "ending", "error"),
+    [
+        (500, Ending.UNREACHABLE, InternalServerError),
+        (401, Ending.BLOCKED, AuthenticationError),
+    ],
+)
+async def test_a_list_that_cannot_be_read(
+    status: int, ending: Ending, error: type[Exception], job: Job, api: Emulator
+) -> None:
+    """It ends the run, after an outage as long as that of an export; the next run lists anew."""
+    api.outage = Status(status)
+    before = job.clock.time
+    summary = await job.run(wait=60)
+    assert summary.ending is ending
+    assert type(summary.error) is error
+    assert (job.clock.time - before >= 60) == (status == 500)
+    assert not job.output.exists()
+    api.outage = None
+    assert (await job.run()).exported == 120
+
+
+async def test_a_page_that_contradicts_the_list(job: Job, api: Emulator) -> None:
+    """It is no outage: nothing is exported of a list that may lack some."""
+
+    def first_again(response: StubResponse) -> StubResponse:
+        body = response.body.replace(b'"offset":50', b'"offset":0')
+        return StubResponse(200, body)
+
+    api.script_pages(Status(200), first_again)
+    summary = await job.run()
+    assert summary.ending is Ending.UNREACHABLE
+    assert isinstance(summary.error, UnusablePageError)
+    assert api.counters.requests == 2
+
+
+async def test_a_run_may_be_stopped_while_it_waits(
+    job: Job, api: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops within a second."""
+    api.outage = Status(500)
+    sleep = job.clock.sleep
+
+    async def stop(seconds: float) -> None:
+        assert job.job is not None
+        job.job.stop()
+        await sleep(seconds)
+
+    monkeypatch.setattr(job.clock, "sleep", stop)
+    before = job.clock.time
+    assert (await job.run()).ending is Ending.STOPPED
+    assert job.clock.time - before <= 1
+
+
+async def test_a_closed_client_ends_the_run(job: Job) -> None:
+    """As everywhere."""
+    await job.client.close()
+    with pytest.raises(ClientClosedError):
+        await job.run()
+
+
+async def test_a_file_of_others_is_refused_before_anything_is_listed(
+    job: Job, api: Emulator
+) -> None:
+    """Listing may take hours."""
+    job.output.write_text("mine\n")
+    with pytest.raises(OutputExistsError):
+        await job.run()
+    assert api.counters.requests == 0
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.sqlite"])
+def test_nothing_to_export_is_an_empty_output(name: str, tmp_path: Path) -> None:
+    """Of any format."""
+    with in_thread(Emulator(token=TOKEN)) as api, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SITEASSIST_TOKEN", TOKEN)
+        patched.setenv("SITEASSIST_BASE_URL", api.url)
+        output = tmp_path / name
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+        assert list(iter_export(output)) == []
+        api.put(NEW, {})
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+        assert [conversation.id for conversation in iter_export(output)] == [NEW]
+
+
+PROGRAM = "import sys; from siteassist_async.cli import main; sys.exit(main())"
+
+
+def test_a_run_that_is_killed_amid_the_list_loses_nothing(tmp_path: Path) -> None:
+    """`kill -9` at several pages, then again and to the end."""
+    output = tmp_path / "all.jsonl"
+    held: list[Delay] = []
+
+    def hold(response: StubResponse) -> StubResponse:
+        return held[0](response) if held else response
+
+    with in_thread(Emulator(token=TOKEN, conversations=250, messages=0)) as api:
+        command = [sys.executable, "-c", PROGRAM, "export", "--all", "--quiet", "-o", str(output)]
+        environ = {**os.environ, "SITEASSIST_TOKEN": TOKEN, "SITEASSIST_BASE_URL": api.url}
+        for pages in (0, 2):
+            held.append(Delay(60))
+            api.script_pages(*[Status(200)] * pages, *[hold] * 2)
+            before = api.counters.requests
+            with subprocess.Popen(command, env=environ) as process:
+                while api.counters.requests < before + pages + 1:
+                    assert process.poll() is None
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGKILL)
+            assert not output.exists()
+            held.clear()  # what is left of the script is no fault any more
+        done = subprocess.run(command, env=environ, check=False)
+        assert done.returncode == 0
+    exported = [json.loads(line)["id"] for line in output.read_bytes().splitlines()]
+    assert sorted(exported) == sorted(conversation_ids(250))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("tmp")] == []
