@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import asdict, evolve, frozen
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.connection import PATIENT, connection
+from siteassist_async.cli.connection import connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
