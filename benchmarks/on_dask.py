@@ -38,10 +38,8 @@ rate = float(sys.argv[1])
 with in_thread(Emulator(token=sys.argv[2], limit=TokenBucket(rate), count_ids=True)) as api:
     print(api.url, flush=True)
     sys.stdin.read()
-    again = sum(count - 1 for count in api.counters.ids.values())
-    statuses = {int(status): count for status, count in api.counters.statuses.items()}
-    refused = statuses.get(429, 0)
-    print(json.dumps({"refused": refused, "again": again - refused}))
+    statuses = api.counters.statuses
+    print(json.dumps({"refused": statuses[429], "again": statuses[200] - len(api.counters.ids)}))
 """
 
 
@@ -78,7 +76,7 @@ class Bench:
             self.emulator() as (url, counters),
             made(
                 n_workers=options.workers,
-                threads_per_worker=1,
+                threads_per_worker=2,
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
@@ -137,6 +135,7 @@ class Bench:
         ideal = (options.ids - options.rate) / options.rate
         refused = counters["refused"] / options.ids
         assert self.records() == exported == options.ids
+        assert counters["again"] >= 0
         print(
             f"{name:<17} {took:6.1f} s  x {took / ideal:5.2f}  refused {refused:6.2%}  "
             f"fetched again {counters['again']:3}",

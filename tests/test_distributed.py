@@ -27,6 +27,7 @@ from siteassist_async.distributed import (
     partition,
 )
 from siteassist_async.distributed.exporting import Exporting
+from siteassist_async.distributed.folder import Folder, Part
 from siteassist_async.emulator import Emulator, in_thread
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export import (
@@ -115,9 +116,14 @@ def test_an_export(project: Project, tmp_path: Path, api: Emulator, client: Conn
 
 
 def test_a_list_that_has_grown(
-    project: Project, tmp_path: Path, api: Emulator, client: Connected
+    project: Project,
+    tmp_path: Path,
+    api: Emulator,
+    client: Connected,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only what is new is exported, and only where there is something new."""
+    monkeypatch.setattr("siteassist_async.distributed.folder._BUFFERED", 1000)
     output = tmp_path / "out"
     export(project, output, cluster=client, partitions=8)
     more = new_ids(3, seed=10)
@@ -424,6 +430,34 @@ def test_a_cluster_on_this_machine(
     instead("")
     with pytest.raises(ConfigurationError, match="could not be started"), local.local_cluster():
         pass
+
+
+def test_without_an_address(
+    project: Project, tmp_path: Path, client: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster on this machine is started, and ends with the export."""
+    address = nullcontext(client.scheduler.address)
+    monkeypatch.setattr("siteassist_async.distributed.exporting.local_cluster", lambda: address)
+    assert not export(project, tmp_path / "out", partitions=2).unfinished
+
+
+async def test_a_task_that_is_cancelled_before_it_begins(project: Project, tmp_path: Path) -> None:
+    """It opens nothing."""
+    folder = Folder(tmp_path / "out")
+    task = partition.Task(
+        "key", folder, 0, Part(37, 1, 0), project.access(), retry_failed=False, wait=0
+    )
+    sent: list[object] = []
+    worker: Any = SimpleNamespace(address="here", log_event=lambda _, news: sent.append(news))
+    clients = partition.Clients()
+    clients.setup(worker)
+    running = partition.Running(task, worker)
+    running.stop()
+    outcome = await running.run(clients)
+    await clients.teardown(worker)
+    assert (outcome.ending, outcome.error) == (Ending.STOPPED, None)
+    assert len(sent) == 2
+    assert not folder.path.exists()
 
 
 def test_tokens_do_not_travel(project: Project) -> None:

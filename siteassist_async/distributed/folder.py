@@ -216,7 +216,7 @@ class _Lists:
         self._folder = folder
         self._state = state
         self._count = count
-        self._most = max(4096, _BUFFERED // count)
+        self._most = _BUFFERED // count
         self._buffers: defaultdict[int, bytearray] = defaultdict(bytearray)
         self._lines = [0] * count
         self._sizes = [0] * count

@@ -38,6 +38,9 @@ TOPIC = "siteassist_async"
 INTERVAL = 1.0
 """Seconds between two news of a partition, and between two attempts to lock its output."""
 
+GRACE = 8.0
+"""Seconds for requests in flight, and their retries, when a job is stopped."""
+
 
 @frozen
 class Task:
@@ -170,13 +173,15 @@ class Running:
         self._worker = worker
         self._seat: Seat | None = None
         self._job: ExportJob | None = None
+        self._run: asyncio.Future[Summary] | None = None
         self._stopping = False
 
     def stop(self) -> None:
-        """Start no further requests."""
+        """Start no further requests, and end within `GRACE`."""
         self._stopping = True
-        if self._job is not None:
+        if self._job is not None and self._run is not None:
             self._job.stop()
+            asyncio.get_running_loop().call_later(GRACE, self._run.cancel)
 
     async def run(self, clients: Clients) -> Outcome:
         """Export, send news, and note how it ended."""
@@ -208,6 +213,8 @@ class Running:
                 return Outcome(job.progress(), Ending.STOPPED)
             try:
                 summary = await self._watched(job)
+                if summary is None:
+                    return Outcome(job.progress(), Ending.STOPPED)
                 await run_in_thread(partial(self._note, summary))
             except OutputInUseError as error:
                 # A worker that Dask has lost may still be running it.
@@ -219,12 +226,13 @@ class Running:
             else:
                 return Outcome(summary.progress, summary.ending, summary.error)
 
-    async def _watched(self, job: ExportJob) -> Summary:
-        run = asyncio.ensure_future(job.run())
+    async def _watched(self, job: ExportJob) -> Summary | None:
+        """Run a job and send news of it; None if it was stopped and did not end in time."""
+        run = self._run = asyncio.ensure_future(job.run())
         try:
             while not (await asyncio.wait({run}, timeout=INTERVAL))[0]:
                 self._send(job.progress())
-            return run.result()
+            return None if run.cancelled() else run.result()
         finally:
             run.cancel()
             await outlast(run)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from siteassist_async.errors import SiteAssistError
+from siteassist_async.errors import SiteAssistError, printable
 from siteassist_async.export import Counts, Ending, ExitCode, Progress, exit_code
 
 _WORST_FIRST = (ExitCode.ACT, ExitCode.RUN_AGAIN, ExitCode.SOME_FAILED)
@@ -94,6 +94,8 @@ class Report:
         for partition in self.unfinished:
             if partition.error is not None:
                 text = str(partition.error)
+                if not isinstance(partition.error, SiteAssistError):
+                    text = printable(f"{type(partition.error).__name__}: {text}", 500)
                 found[text] = (*found.get(text, ()), partition)
         return found
 
