@@ -17,17 +17,19 @@ import tempfile
 import time
 import uuid
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from distributed import LocalCluster
 
 from siteassist_async.distributed import Project, export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+psutil: Any = import_module("psutil")  # which is without types
 
 TOKEN = "sk_test_benchmark"
 
@@ -79,7 +81,7 @@ class Bench:
                 threads_per_worker=2,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=50,
             ) as cluster,
         ):

@@ -6,17 +6,19 @@ import json
 import subprocess
 import sys
 from contextlib import nullcontext
+from importlib import import_module
 from io import StringIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
-import dask
 import pytest
 from attrs import evolve
 from distributed import Client, LocalCluster
 from export.export_fakes import new_ids
 
 from siteassist_async import RetryPolicy
+from siteassist_async.cli import main
 from siteassist_async.distributed import (
     Partition,
     PartitionLostError,
@@ -26,14 +28,17 @@ from siteassist_async.distributed import (
     local,
     partition,
 )
-from siteassist_async.distributed.exporting import Exporting
+from siteassist_async.distributed.exporting import Exporting, Item
 from siteassist_async.distributed.folder import Folder, Part
+from siteassist_async.distributed.joining import join
+from siteassist_async.distributed.partition import News
 from siteassist_async.emulator import Emulator, in_thread
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export import (
     Counts,
     Ending,
     ExitCode,
+    ExportJob,
     InputChangedError,
     InputError,
     OutputError,
@@ -45,6 +50,7 @@ from siteassist_async.export import (
 )
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.state import locked, made_state
+from siteassist_async.formats import iter_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +62,8 @@ Connected = Any
 TOKEN = "sk_test_distributed"
 IDS = new_ids(60, seed=9)
 
+HERE = {"threads_per_worker": 2, "dashboard_address": "127.0.0.1:0"}
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
@@ -63,7 +71,9 @@ def client() -> Iterator[Any]:
     made: Any = LocalCluster
     connected: Any = Client
     with (
-        made(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        made(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         connected(cluster, set_as_default=False) as client,
     ):
         yield client
@@ -189,7 +199,7 @@ def test_arguments_that_cannot_work(
     given: dict[str, Any], reason: str, project: Project, tmp_path: Path
 ) -> None:
     """They are named."""
-    config: Any = dask.config
+    config: Any = import_module("dask.config")
     quick = config.set({"distributed.comm.timeouts.connect": "0.1s"})
     with quick, pytest.raises(ConfigurationError, match=reason):
         export(project, tmp_path / "out", **given)
@@ -286,13 +296,14 @@ def test_a_token_that_is_not_there(
     """Nothing is requested; as soon as it is there, or another one, the export goes on."""
     output, ids = tmp_path / "out", tmp_path / "ids.txt"
     monkeypatch.delenv("SITEASSIST_TOKEN", raising=False)
-    for place, said in (
+    places: list[tuple[dict[str, Any], str]] = [
         ({}, "the environment variable SITEASSIST_TOKEN holds no token on a worker"),
         ({"token_env": "NOWHERE"}, "the environment variable NOWHERE holds no token"),
         ({"token_file": tmp_path / "nowhere"}, "nowhere with the token cannot be read"),
         ({"token_file": ids, "ca": ids}, "ids.txt cannot be read on a worker"),
         ({"token_file": project.token_file, "ca": tmp_path / "no"}, "no cannot be read"),
-    ):
+    ]
+    for place, said in places:
         wrong = Project(ids, base_url=api.url, **place)
         report = export(wrong, output, cluster=client, partitions=2)
         assert (report.ending, report.exit_code) == (Ending.BLOCKED, ExitCode.ACT)
@@ -354,9 +365,8 @@ def test_a_bug_in_a_partition(
     project: Project, tmp_path: Path, client: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is in the report, and no reason to lose the others."""
-    job = partition.ExportJob
 
-    class Wrong(job):
+    class Wrong(ExportJob):
         async def run(self) -> Summary:
             if self._layout.output.name == "part-00001.jsonl":
                 raise ZeroDivisionError("a bug")
@@ -405,6 +415,78 @@ def test_a_partitions_exit_code(tmp_path: Path) -> None:
     assert report.error is None
 
 
+def test_one_dataset(
+    project: Project, tmp_path: Path, client: Connected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of all partitions, and again of what they have grown by; a half line waits."""
+    output, dataset = tmp_path / "out", str(tmp_path / "c.sqlite")
+    export(project, output, cluster=client, partitions=3)
+    convert = ["convert", f"{output}/", "-o", dataset]
+    assert main(convert) == 0
+    more = new_ids(2, seed=13)
+    with (tmp_path / "ids.txt").open("a") as file:
+        file.write("\n".join(more))
+    export(project, output, cluster=client)
+    part = output / "part-00001.jsonl"
+    whole = part.read_bytes()
+    part.write_bytes(whole + b'{"id":"half')
+    log = output / ".partitions.export" / "joined.jsonl"
+    with log.open("a") as file:
+        file.write("left by a killed process")
+    assert main(convert) == 0
+    assert "2 added, 62 of the log in all" in capsys.readouterr().out
+    assert sorted(conversation.id for conversation in iter_export(dataset)) == sorted(IDS + more)
+    part.write_bytes(whole[:-200])
+    assert main(convert) == 2
+    assert "part-00001.jsonl: was shortened since it was converted" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path), "-o", dataset]) == 2
+    assert "is a folder, but not that of an export on Dask" in capsys.readouterr().err
+
+
+def test_a_partition_without_records_is_joined(
+    project: Project, tmp_path: Path, client: Connected
+) -> None:
+    """As is one that has not begun."""
+    (tmp_path / "ids.txt").write_text(IDS[0])
+    export(project, tmp_path / "out", cluster=client, partitions=2)
+    (record,) = join(tmp_path / "out").read_bytes().splitlines()
+    assert json.loads(record)["id"] == IDS[0]
+
+
+def test_reading_needs_no_dask() -> None:
+    """Only an export does."""
+    program = "import siteassist_async.distributed.joining, sys; sys.exit('dask' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'exprot'"):
+        import_module("siteassist_async.distributed").exprot  # noqa: B018
+
+
+def test_a_scheduler_that_ends(project: Project, tmp_path: Path, api: Emulator) -> None:
+    """The run ends too, and says why."""
+    api.latency = 0.1
+    made: Any = LocalCluster
+    with made(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as other:
+
+        def close(_: Progress) -> None:
+            if api.counters.statuses:
+                other.close()
+
+        address, slow = other.scheduler_address, evolve(project, concurrency=1)
+        report = export(slow, tmp_path / "out", cluster=address, partitions=2, on_progress=close)
+    assert [*report.errors] == ["the connection to the Dask scheduler was lost"]
+    assert (report.ending, report.exit_code) == (Ending.STOPPED, ExitCode.RUN_AGAIN)
+
+
+def test_bytes_of_several_attempts(project: Project, tmp_path: Path) -> None:
+    """What a lost worker has written counts."""
+    item = Item("key", project, Folder(tmp_path), 0, Part(37, 1, 0))
+    for written, count in ((0, 0), (700, 7), (0, 7), (300, 10)):
+        item.hear(News("key", False, Counts(exported=count), 0, 10, 0, written, "pacer"))  # noqa: FBT003
+    assert (item.written + 300, item.counts.exported, item.before) == (1000, 10, 0)
+
+
 def test_a_cluster_on_this_machine(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -417,8 +499,10 @@ def test_a_cluster_on_this_machine(
     start = subprocess.Popen
 
     def instead(program: str) -> None:
-        run = [sys.executable, "-c", program]
-        monkeypatch.setattr(subprocess, "Popen", lambda _, **given: start(run, **given))
+        def instead_of(_: object, **given: Any) -> subprocess.Popen[str]:  # noqa: ANN401
+            return start([sys.executable, "-c", program], **given)
+
+        monkeypatch.setattr(subprocess, "Popen", instead_of)
 
     instead("print('tcp://127.0.0.1:9', flush=True); input()")
     with local.local_cluster() as address:
@@ -447,8 +531,8 @@ async def test_a_task_that_is_cancelled_before_it_begins(project: Project, tmp_p
     task = partition.Task(
         "key", folder, 0, Part(37, 1, 0), project.access(), retry_failed=False, wait=0
     )
-    sent: list[object] = []
-    worker: Any = SimpleNamespace(address="here", log_event=lambda _, news: sent.append(news))
+    log = Mock()
+    worker: Any = SimpleNamespace(address="here", log_event=log)
     clients = partition.Clients()
     clients.setup(worker)
     running = partition.Running(task, worker)
@@ -456,7 +540,7 @@ async def test_a_task_that_is_cancelled_before_it_begins(project: Project, tmp_p
     outcome = await running.run(clients)
     await clients.teardown(worker)
     assert (outcome.ending, outcome.error) == (Ending.STOPPED, None)
-    assert len(sent) == 2
+    assert log.call_count == 2
     assert not folder.path.exists()
 
 

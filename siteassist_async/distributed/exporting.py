@@ -102,7 +102,7 @@ def export(  # noqa: PLR0913 - the options of an export, each by its name
 
 
 @define
-class _Item:
+class Item:
     """A partition, while it is exported.
 
     Attributes:
@@ -127,6 +127,7 @@ class _Item:
 
     @property
     def is_running(self) -> bool:
+        """Whether its worker has said that it begins, and not that it ends."""
         return self.news is not None and not self.news.ended
 
     def look(self) -> bool:
@@ -208,8 +209,8 @@ class Exporting:
         self._id = f"siteassist-{uuid4().hex}"
         self._stack = ExitStack()
         self._client: Any = None
-        self._items: dict[str, _Item] = {}
-        self._open: dict[str, _Item] = {}
+        self._items: dict[str, Item] = {}
+        self._open: dict[str, Item] = {}
         self._inbox: SimpleQueue[Any] = SimpleQueue()  # futures of Dask, and news
         self._paces: dict[str, _Pace] = {}
 
@@ -288,7 +289,7 @@ class Exporting:
             stopped=lambda: self._stopping,
         )
         for number, part in enumerate(manifest.parts):
-            item = _Item(f"{self._id}-{len(self._items)}", project, folder, number, part)
+            item = Item(f"{self._id}-{len(self._items)}", project, folder, number, part)
             self._items[item.key] = item
             if item.look() and not (self._retry_failed and item.counts.failed):
                 item.ending = Ending.FINISHED
@@ -344,7 +345,7 @@ class Exporting:
                 if late or not item.is_running:
                     self._close(item, Ending.FINISHED if item.look() else Ending.STOPPED)
 
-    def _handle(self, item: _Item, message: Any) -> None:  # noqa: ANN401 - a future of Dask, or news
+    def _handle(self, item: Item, message: Any) -> None:  # noqa: ANN401 - a future of Dask, or news
         if isinstance(message, News):
             item.hear(message)
             pace = self._paces.get(message.pacer)
@@ -363,14 +364,14 @@ class Exporting:
                 # It is the same for all partitions of the project.
                 self._cancel(i for i in self._open.values() if i.project is item.project)
 
-    def _cancel(self, items: Iterable[_Item]) -> None:
+    def _cancel(self, items: Iterable[Item]) -> None:
         new = [item for item in items if item.cancelled is None]
         for item in new:
             item.cancelled = self._clock.now()
         if new and self._client is not None:
             self._client.cancel([item.future for item in new])
 
-    def _close(self, item: _Item, ending: Ending | None) -> None:
+    def _close(self, item: Item, ending: Ending | None) -> None:
         item.ending = ending
         item.future = None  # Dask forgets the result
         del self._open[item.key]

@@ -101,6 +101,11 @@ class Folder:
         """The layout whose state folder is that of the partitions."""
         return Layout(self.path / "partitions")
 
+    @property
+    def manifest(self) -> Path:
+        """What fixes the partitions."""
+        return self.layout.folder / _MANIFEST
+
     def output(self, number: int) -> Path:
         """The records of a partition."""
         return self.path / f"part-{number:05}.jsonl"
@@ -111,11 +116,11 @@ class Folder:
 
     def mark(self, number: int) -> Mark | None:
         """Read how the last run of a partition ended; None if that is not known."""
-        return _read(self.layout.folder / _done(number), Mark)
+        return read(self.layout.folder / _done(number), Mark)
 
     def write_mark(self, number: int, mark: Mark) -> None:
         """Note how a run of a partition ended, in one step."""
-        _write(self.layout.folder / _done(number), mark)
+        write(self.layout.folder / _done(number), mark)
 
     def size(self, number: int) -> int:
         """Return the size of a partition's output."""
@@ -163,7 +168,7 @@ def split(  # noqa: PLR0913 - each by its name
         OutputError: A list cannot be written.
         StoppedError: The run was stopped.
     """
-    known = _read(state.path / _MANIFEST, Manifest)
+    known = read(folder.manifest, Manifest)
     if known is None:
         count = partitions or usual()
     else:
@@ -171,7 +176,7 @@ def split(  # noqa: PLR0913 - each by its name
             raise StateError(
                 f"has version {known.version}, but this package writes version {VERSION}; use the "
                 "package that wrote it, or choose another output",
-                path=str(state.path / _MANIFEST),
+                path=str(folder.manifest),
             )
         count = len(known.parts)
         if partitions not in {None, count}:
@@ -187,7 +192,7 @@ def split(  # noqa: PLR0913 - each by its name
         lists = _Lists(folder, state, count)
         _write_lists(opened_source, state, lists, stopped)
     manifest = Manifest(VERSION, identity, lists.finish(known))
-    _write(state.path / _MANIFEST, manifest)
+    write(folder.manifest, manifest)
     return manifest
 
 
@@ -282,7 +287,12 @@ def _done(number: int) -> str:
 T = TypeVar("T")
 
 
-def _read(path: Path, kind: type[T]) -> T | None:
+def read(path: Path, kind: type[T]) -> T | None:
+    """Read a file of the folder; None if it does not exist.
+
+    Raises:
+        StateError: It cannot be read.
+    """
     try:
         with os.fdopen(private(path, os.O_RDONLY), "rb") as file:
             return msgspec.json.decode(file.read(), type=kind)
@@ -294,7 +304,7 @@ def _read(path: Path, kind: type[T]) -> T | None:
         ) from error
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
     """Write a file in one step; a process that was lost may be writing it at the same time."""
     new = path.with_name(f"{path.name}.{uuid4().hex}")
     with writing(path):

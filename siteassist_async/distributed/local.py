@@ -57,14 +57,15 @@ def local_cluster() -> Generator[str]:
 
 def make_cluster() -> Any:  # noqa: ANN401 - Dask is without types
     """Start a scheduler in this process, and workers in others."""
+    distributed = import_module("distributed")  # first: it completes the configuration
     # By default a task fails when three workers have died with it, of whatever cause.
     with import_module("dask.config").set({"distributed.scheduler.allowed-failures": 10}):
-        return import_module("distributed").LocalCluster(
+        return distributed.LocalCluster(
             n_workers=min(os.cpu_count() or 1, _MOST),
-            threads_per_worker=1,
+            threads_per_worker=2,  # one partition begins while another ends
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,  # the report says what happened
         )
 
