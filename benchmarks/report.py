@@ -23,7 +23,9 @@ RUNS = {
     "fetching-uvloop": ["fetching.py", "--uvloop"],
     "fetching-tls": ["fetching.py", "--tls"],
     "bulk": ["bulk.py"],
+    "listing": ["listing.py"],
     "startup": ["startup.py"],
+    "formats": ["formats.py"],
 }
 PLOTTED = f"{CLOCKS['cpu']}, 32 at once"
 

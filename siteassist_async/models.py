@@ -180,7 +180,7 @@ class _WithLastMessage:
     __slots__ = ("_last",)
     _last: object  # what the codec made of it, which is known to be valid
 
-    if not TYPE_CHECKING:  # type checkers would believe in any attribute
+    if not TYPE_CHECKING:  # pragma: no branch - type checkers would believe in any attribute
 
         def __getattr__(self, name: str) -> object:
             # Only called for a slot that is empty.

@@ -24,7 +24,7 @@ from siteassist_async.export import Ending, ExitCode, Progress, Summary, exit_co
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ONCE = {"--restart", "--retry-failed", "--rebuild-state"}
+_ONCE = {"--restart", "--retry-failed", "--rebuild-state", "--refresh=open"}
 
 _ADVICE = {
     AuthenticationError: "Check the token",
@@ -184,7 +184,9 @@ def _finished(summary: Summary, command_line: Sequence[str]) -> str:
     )
     if not summary.retryable:
         return said  # a conversation that does not exist will not exist next time either
-    again = [word for word in command_line if word not in _ONCE]
+    words = iter(command_line)
+    # What is to be refreshed would be fetched once more: the option goes with its value.
+    again = [w for w in words if w not in _ONCE and not (w == "--refresh" and next(words, w))]
     command = printable(redact(shlex.join((*again, "--retry-failed"))), 1000)
     return f"{said}\nTo retry: {command}"
 

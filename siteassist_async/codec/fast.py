@@ -265,18 +265,29 @@ class SummaryListShape:
         """As `Shape.build`."""
         summaries: list[ConversationSummary] = []
         for summary in sent.data:
+            made = _OpenSummary()
+            _fill_head(
+                made, summary, _learned(summary, of_conversation) if of_conversation else NOTHING
+            )
             last = summary.last_message
-            if last is not None:
-                _check(last)
-            extra = _learned(summary, of_conversation) if of_conversation else NOTHING
-            summaries.append(_summary(summary, last, of_message, extra))
+            if last is None:
+                made.last_message = None
+            else:  # built when it is looked at: here, what `_message` refuses is refused
+                for part in last.parts or ():
+                    if part.get("type") == "text" and type(part.get("text")) is not str:
+                        raise _NotForThisError
+                if last.human_agent is not None:
+                    _human_agent({**last.human_agent})
+                made._last = last, of_message  # noqa: SLF001 - of this package
+            made.__class__ = ConversationSummary
+            summaries.append(made)
         return SummaryList(tuple(summaries), sent.total, sent.offset)
 
     def from_dicts(self, raw: Any) -> SummaryList:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
         sent = msgspec.convert(raw, _Summaries)
         summaries = [
-            _summary(summary, _last_from_dict(summary, of), {}, _others(of, _SUMMARY))
+            _summary(summary, _last_from_dict(summary, of), _others(of, _SUMMARY))
             for summary, of in zip(sent.data, raw["data"], strict=True)
         ]
         return SummaryList(tuple(summaries), sent.total, sent.offset)
@@ -392,14 +403,11 @@ def _conversation(
 
 
 def _summary(
-    sent: _Summary, last: _Message | Message | None, slots: _Slots, extra: Mapping[str, object]
+    sent: _Summary, last_message: Message | None, extra: Mapping[str, object]
 ) -> ConversationSummary:
     made = _OpenSummary()
     _fill_head(made, sent, extra)
-    if isinstance(last, _Message):
-        made._last = last, slots  # noqa: SLF001 - of this package
-    else:
-        made.last_message = last
+    made.last_message = last_message
     made.__class__ = ConversationSummary
     model: ConversationSummary = made
     return model
@@ -412,15 +420,6 @@ def build_message(last: tuple[_Message, _Slots]) -> Message:
     parts, agent = [{**part} for part in sent.parts or ()], sent.human_agent
     whole = msgspec.structs.replace(sent, parts=parts, human_agent=agent and {**agent})
     return _message(whole, _learned(sent, slots))
-
-
-def _check(sent: _Message) -> None:
-    """Refuse what `_message` refuses."""
-    for part in sent.parts or ():
-        if part.get("type") == "text" and type(part.get("text")) is not str:
-            raise _NotForThisError
-    if sent.human_agent is not None:
-        _human_agent({**sent.human_agent})
 
 
 def _last_from_dict(sent: _Summary, raw: Json) -> Message | None:

@@ -3,7 +3,7 @@
 ExportError
 ├── InputError              the IDs cannot be read: missing, empty, binary
 │   ├── UnknownColumnError  the input has no such column; names its columns
-│   └── InputChangedError   the part of the input that an earlier run read has changed
+│   └── InputChangedError   the input is another job's, or changed while it was read
 └── OutputError             a file cannot be written: a full disk, a read-only folder
     ├── OutputExistsError   a file exists that no export wrote
     ├── OutputInUseError    another run writes to this output now
@@ -50,7 +50,11 @@ class UnknownColumnError(InputError):
 
 
 class InputChangedError(InputError):
-    """The part of the input that an earlier run read has changed; nothing was written."""
+    """The input is another job's, or it changed while it was read.
+
+    It is taken for another job's if it shares few IDs with that of the earlier runs; then nothing
+    was written. After a change while it was read, the next run goes on by its IDs.
+    """
 
 
 class OutputError(ExportError):

@@ -191,12 +191,11 @@ class Store:
 
     def unknown(self, ids: Sequence[str]) -> list[str]:
         """Return the IDs that are in no index."""
-        known = {
-            text
-            for table in ("seen", "record", "apart")
-            for (text,) in self._select(f"id FROM {table}", ids)
-        }
-        return [text for text in ids if text not in known]
+        left = list(ids)
+        for table in ("seen", "record", "apart"):
+            known = {text for (text,) in self._select(f"id FROM {table}", left)}
+            left = [text for text in left if text not in known]
+        return left
 
     def size(self) -> int:
         """Count the IDs that are in an index."""
@@ -231,7 +230,7 @@ class Store:
         query = "SELECT id FROM record WHERE is_open AND id NOT IN (SELECT id FROM apart)"
         with self._naming_path():
             for (key,) in self._database.execute(query):
-                yield _text(key)
+                yield str(UUID(bytes=key))
 
     def forget_positions(self, front: int, in_flight: Iterable[int]) -> None:
         """Forget the list, except for the versions at which it named what was fetched from it.
@@ -291,11 +290,11 @@ class Store:
     def _select(self, what: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of some IDs; each begins with its ID."""
         for start in range(0, len(ids), _AT_ONCE):
-            keys = [_key(text) for text in ids[start : start + _AT_ONCE]]
+            keys = {_key(text): text for text in ids[start : start + _AT_ONCE]}
             query = f"SELECT {what} WHERE id IN ({','.join('?' * len(keys))})"
             with self._naming_path():
-                rows = self._database.execute(query, keys).fetchall()
-            yield from ((_text(key), *rest) for key, *rest in rows)
+                rows = self._database.execute(query, list(keys)).fetchall()
+            yield from ((keys[key], *rest) for key, *rest in rows)
 
     def _log_size(self) -> int:
         try:
@@ -370,7 +369,3 @@ def _any_key(key: Key) -> bytes | int:
 
 def _key(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
-
-
-def _text(key: bytes) -> str:
-    return str(UUID(bytes=key))

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from siteassist_async.formats.rows import Column, Row, Rows
+    from siteassist_async.formats.sink import Ids
 
 pa: Any = import_module("pyarrow")
 """pyarrow, which has no types: as Any, so that type checkers need not guess them everywhere."""
-pc: Any = import_module("pyarrow.compute")
-
 _TIME = pa.timestamp("us", "UTC")
 # Indices of 32 bits: a set of roles is open, and 8 bits would end at the 128th.
 _TYPES: dict[str, Any] = {
@@ -57,8 +56,14 @@ def _array(column: Column, values: list[Any]) -> Any:  # noqa: ANN401 - see `pa`
         return pa.array(msgspec.convert(values, list[OptionalTime]), _TIME)
 
 
-def rows_of(table: Any) -> Iterator[Row]:  # noqa: ANN401 - see `pa`
-    """Yield the rows of an Arrow table or batch; its times become text."""
+def rows_of(table: Any, ids: Ids | None = None) -> Iterator[Row]:  # noqa: ANN401 - see `pa`
+    """Yield the rows of an Arrow table or batch; its times become text.
+
+    With `ids`, only those of these conversations, whose IDs are in the first column.
+    """
+    if ids is not None:
+        pc: Any = import_module("pyarrow.compute")  # only for reading: it takes 0.1 s
+        table = table.filter(pc.is_in(table.column(0), pa.array(ids, pa.string())))
     columns = [
         _time_texts(column.cast(_TIME))
         if pa.types.is_timestamp(column.type)
@@ -70,6 +75,7 @@ def rows_of(table: Any) -> Iterator[Row]:  # noqa: ANN401 - see `pa`
 
 def _time_texts(column: Any) -> list[str | None]:  # noqa: ANN401 - see `pa`
     """Return times as the API writes them: with milliseconds, or more digits where they have."""
+    pc: Any = import_module("pyarrow.compute")  # as above
     numbers = column.cast(pa.int64())
     bounds = pc.min_max(numbers).as_py()
     if bounds["min"] is not None and not _FIRST <= bounds["min"] <= bounds["max"] <= _LAST:

@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from siteassist_async.export.errors import InputError, OutputExistsError
-from siteassist_async.formats.log import batches, check_place
+from siteassist_async.formats.log import Newest, batches, check_place
 from siteassist_async.formats.rows import NotAConversationError
 from siteassist_async.formats.table import format_of, sink_module
 from siteassist_async.formats.workshop import workshop
@@ -54,7 +54,8 @@ def convert(
         log: The JSON-lines output of an export.
         output: The file or folder; created if it is missing.
         format: The name of the format, if the suffix of `output` does not say it.
-        rebuild: Convert all of the log again. The old output stays until the new one is complete.
+        rebuild: Convert all of the log again, only the newest record of each conversation. The old
+            output stays until the new one is complete. Takes 200 bytes of memory for each ID.
         on_progress: Called with the number of records added so far.
 
     Raises:
@@ -72,7 +73,7 @@ def convert(
             module.prove(output)
             module.create(place.new)
             with module.open_sink(place.new) as sink:
-                converted = _follow(log, sink, output, on_progress)
+                converted = _follow(log, sink, output, on_progress, Newest.of(log))
             place.put_in_place()
             return converted
         if is_new:
@@ -122,15 +123,22 @@ def prepare(
 
 
 def _follow(
-    log: Path, sink: Sink, output: Path, on_progress: Callable[[int], object] | None
+    log: Path,
+    sink: Sink,
+    output: Path,
+    on_progress: Callable[[int], object] | None,
+    newest: Newest | None = None,
 ) -> Converted:
     start = place = sink.place()
     with closing(batches(log, start)) as found:
         for batch in found:
+            lines = batch.lines
+            if newest is not None:
+                lines = [n for at, n in enumerate(lines, batch.start.lines) if newest.has(n, at)]
             try:
-                sink.write(batch)
+                sink.write(evolve(batch, lines=lines))
             except NotAConversationError as error:
-                number = batch.start.lines + error.index + 1
+                number = batch.start.lines + batch.lines.index(lines[error.index]) + 1
                 raise InputError(
                     f"line {number} is not the record of a conversation: {error}", path=str(log)
                 ) from error

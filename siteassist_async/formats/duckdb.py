@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ import duckdb
 
 from siteassist_async.export.disk import sync_folder, writing
 from siteassist_async.export.errors import OutputError, OutputInUseError
-from siteassist_async.formats.arrow import pa, rows_of, tables
 from siteassist_async.formats.log import Place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Rows, decode, encode
 from siteassist_async.formats.sink import damaged, foreign, unreadable
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     from siteassist_async.formats.log import Batch
     from siteassist_async.formats.rows import Column, Row
+    from siteassist_async.formats.sink import Ids
+
+# Needed for rows only, and slow to import, where often there are no new ones.
+if find_spec("pyarrow") is None:
+    raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
 
 VERSION = 1
 """The version of the tables."""
@@ -86,12 +91,17 @@ def open_sink(path: Path) -> Generator[DuckdbSink]:
         yield DuckdbSink(path, database)
 
 
-def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:  # noqa: ARG001 - it has no others
+def read_raw(
+    path: Path,
+    *,
+    latest: bool,  # noqa: ARG001 - it has no others
+    ids: Ids | None = None,
+) -> Iterator[bytes]:
     """Yield the conversations; see `SourceModule`."""
     with _opened(path, read_only=True) as database:
         _refuse_version(path, database)
-        messages = _rows(database.cursor(), "messages")
-        for row in _rows(database.cursor(), "conversations"):
+        messages = _rows(database.cursor(), "messages", ids)
+        for row in _rows(database.cursor(), "conversations", ids):
             its = [*islice(messages, row[-2])]
             if any(message[0] != row[0] for message in its):
                 raise damaged(path, "its messages are in another order")
@@ -125,6 +135,8 @@ class DuckdbSink:
         """Write what is waiting; older records of the same conversations are replaced."""
         if self._place == self._committed:
             return
+        from siteassist_async.formats.arrow import tables  # noqa: PLC0415 - see above
+
         conversations, messages = tables(self._waiting.newest())
         place = self._place
         with _naming(self._path):
@@ -145,9 +157,11 @@ class DuckdbSink:
         return self._database.execute(query, values).fetchall()
 
 
-def _rows(database: duckdb.DuckDBPyConnection, table: str) -> Iterator[Row]:
+def _rows(database: duckdb.DuckDBPyConnection, table: str, ids: Ids | None) -> Iterator[Row]:
+    from siteassist_async.formats.arrow import pa, rows_of  # noqa: PLC0415 - see above
+
     for batch in pa.RecordBatchReader.from_stream(database.sql(f"FROM {table}")):
-        yield from rows_of(batch)
+        yield from rows_of(batch, ids)
 
 
 @contextmanager
@@ -156,7 +170,6 @@ def _opened(path: Path, *, read_only: bool) -> Generator[duckdb.DuckDBPyConnecti
         if file.read(12)[8:] != b"DUCK":
             raise foreign(path, "a DuckDB database")
     with _naming(path), closing(duckdb.connect(path, read_only=read_only)) as database:
-        database.execute("SET TimeZone = 'UTC'").fetchall()
         try:
             database.execute("SELECT version FROM siteassist_place").fetchall()
         except duckdb.CatalogException as error:

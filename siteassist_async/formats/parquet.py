@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from siteassist_async.formats.log import Batch
     from siteassist_async.formats.rows import Row
+    from siteassist_async.formats.sink import Ids
 
 pq: Any = import_module("pyarrow.parquet")
 
@@ -97,7 +98,7 @@ def open_sink(path: Path) -> Generator[ParquetSink]:
         yield ParquetSink(path, len(parts), _committed(path, parts), stack)
 
 
-def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:
+def read_raw(path: Path, *, latest: bool, ids: Ids | None = None) -> Iterator[bytes]:
     """Yield the conversations; see `SourceModule`."""
     if _mark(path).version != VERSION:
         raise unreadable(path, _mark(path).version, VERSION)
@@ -109,8 +110,8 @@ def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:
                 table = file.read([_RECORD, "id"])
             newest.update(zip(table["id"].to_pylist(), table[_RECORD].to_pylist(), strict=True))
     for name in parts:
-        messages = _rows(path / _MESSAGES / name)
-        for *row, record in _rows(path / _CONVERSATIONS / name):
+        messages = _rows(path / _MESSAGES / name, ids)
+        for *row, record in _rows(path / _CONVERSATIONS / name, ids):
             its = [m[:-1] for m in islice(messages, row[-2])]
             if newest.get(row[0], record) == record:
                 yield encode(tuple(row), its)
@@ -277,7 +278,7 @@ def _reading(path: Path) -> Generator[Any]:
         raise damaged(path, error) from error
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path, ids: Ids | None) -> Iterator[Row]:
     with _reading(path) as file:
         for batch in file.iter_batches(batch_size=10_000):
-            yield from rows_of(batch)
+            yield from rows_of(batch, ids)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from siteassist_async.formats.log import Batch, Place
 
 
+Ids = tuple[str, ...]
+"""IDs as they may be written in records."""
+
+
 class Sink(Protocol):
     """An output of a conversion, open, of which nobody else writes.
 
@@ -74,10 +78,10 @@ class SinkModule(Protocol):
 class SourceModule(Protocol):
     """A module of a format that conversations can be read from."""
 
-    def read_raw(self, path: Path, *, latest: bool) -> Iterator[bytes]:
+    def read_raw(self, path: Path, *, latest: bool, ids: Ids | None = None) -> Iterator[bytes]:
         """Yield the conversations as JSON, each on one line without its newline.
 
-        With `latest` only the newest record of each.
+        With `latest` only the newest record of each. With `ids` those of others may be left out.
         """
         ...
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from siteassist_async.formats.log import Batch
     from siteassist_async.formats.rows import Column
+    from siteassist_async.formats.sink import Ids
 
 VERSION = 1
 """The version of the tables, in the file's `user_version`."""
@@ -82,11 +83,18 @@ def open_sink(path: Path) -> Generator[SqliteSink]:
         yield SqliteSink(path, database)
 
 
-def read_raw(path: Path, *, latest: bool) -> Iterator[bytes]:  # noqa: ARG001 - it has no others
+def read_raw(
+    path: Path,
+    *,
+    latest: bool,  # noqa: ARG001 - it has no others
+    ids: Ids | None = None,
+) -> Iterator[bytes]:
     """Yield the conversations; see `SourceModule`."""
+    where = "" if ids is None else f"WHERE id IN ({', '.join('?' * len(ids))})"
+    conversations = f"SELECT * FROM conversations {where} ORDER BY rowid"  # noqa: S608 - question marks
+    messages = "SELECT * FROM messages WHERE conversation_id = ? ORDER BY position"
     with _opened(_checked(path)) as database:
-        messages = "SELECT * FROM messages WHERE conversation_id = ? ORDER BY position"
-        for row in database.execute("SELECT * FROM conversations ORDER BY rowid"):
+        for row in database.execute(conversations, ids or ()):
             yield encode(row, database.execute(messages, row[:1]))
 
 

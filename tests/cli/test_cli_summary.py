@@ -105,7 +105,9 @@ def test_done() -> None:
     assert code_of(DONE) == 0
 
 
-@pytest.mark.parametrize("extra", [(), *((name,) for name in ONCE)])
+@pytest.mark.parametrize(
+    "extra", [(), *((name,) for name in ONCE), ("--refresh=open",), ("--refresh", "open")]
+)
 def test_some_failed(extra: tuple[str, ...]) -> None:
     """The command that asks for the lost ones again is there to be copied."""
     said = closing(RESULT, (*COMMAND, *extra))
@@ -131,7 +133,7 @@ def test_what_can_never_be_had(failed: int) -> None:
 
 def test_stopped() -> None:
     """A run that was stopped is to be run again."""
-    for result in (ended(Ending.STOPPED), CUT):
+    for result in (ended(Ending.STOPPED), ended(Ending.LIMITED), CUT):
         assert "Run the same command again" in closing(result, COMMAND)
         assert code_of(result) == 3
 

@@ -47,6 +47,26 @@ def test_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
 
 
+def test_records_that_were_replaced(api: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of several files, in parts, and then of what has changed."""
+    ids = list(conversation_ids(10))
+    first = ids[0]
+    Path("a.json").write_text(json.dumps([{"id": i} for i in ids[:4]]))
+    Path("b.csv").write_text("x,id\n" + "".join(f"1,{i}\n" for i in ids))
+    command = ["export", "a.json", "b.csv", "--column", "id", "-o", "out.jsonl", "--quiet"]
+    assert main([*command, "--limit", "7"]) == 3
+    assert main(command) == 0
+    api.put(first, {"updatedAt": "2100-01-01T00:00:00.000Z", "status": "closed"})
+    Path("c.csv").write_text(f"id,changed\n{ids[1]},2020-01-01\n{first},2100-01-01\n")
+    again = ["export", "c.csv", "--column", "id", "-o", "out.jsonl", "--quiet"]
+    assert main([*again, "--updated-column", "changed", "--refresh", "open"]) == 0
+    Path("d.txt").write_text("123e4567-e89b-12d3-a456-426614174000")
+    assert main(["export", "d.txt", "-o", "out.jsonl", "--quiet"]) == 2
+    assert main(["export", "d.txt", "-o", "out.jsonl", "--quiet", "--any-input"]) == 0
+    assert main(["verify", "out.jsonl"]) == 0
+    assert capsys.readouterr().out.startswith("out.jsonl: 11 records, 1 older, 0 dead letters\n")
+
+
 def test_dead_letters(api: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Ids that could not be had are no fault of the files, and no success either."""
     api.missing(GONE)

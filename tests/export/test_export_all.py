@@ -98,19 +98,38 @@ async def test_all_conversations_are_exported(job: Job, api: Emulator) -> None:
     api.reset_counters()
     assert (await job.run()).exported == 0
     assert api.counters.requests == 3
-    api.put(NEW, {"createdAt": LATER})
+    changed = next(iter(IDS))
+    api.put(NEW, {"createdAt": "2020-01-01T00:00:00.000Z"})  # it comes first
+    api.put(changed, {"updatedAt": LATER, "title": "New"})
     api.reset_counters()
-    assert (await job.run()).exported == 1
-    assert set(api.counters.ids) == {NEW}
-    assert sorted(job.exported()) == sorted([*IDS, NEW])
+    assert (await job.run()).exported == 2
+    assert set(api.counters.ids) == {NEW, changed}
+    assert sorted(job.exported()) == sorted([*IDS, NEW, changed])
+    last = [line for line in job.output.read_bytes().splitlines() if changed.encode() in line][-1]
+    assert json.loads(last)["title"] == "New"
 
 
-async def test_a_list_may_be_filtered(job: Job) -> None:
-    """By the status that a conversation has when it is listed."""
-    closed = {s.id async for s in job.client.conversations.every(status="closed")}
-    summary = await job.run(status="closed")
-    assert 0 < summary.exported < 120
-    assert set(job.exported()) == closed
+async def test_what_has_a_status_later_is_exported_later(job: Job, api: Emulator) -> None:
+    """Though it comes in the middle of the list then."""
+    first = await job.run(status="closed")
+    assert 0 < first.exported < 120
+    opened = sorted(IDS - set(job.exported()))
+    for conversation_id in opened[:5]:
+        api.put(conversation_id, {"status": "closed", "updatedAt": LATER})
+    again = await job.run(status="closed")
+    assert again.exported == 5
+    assert len(job.exported()) == len(set(job.exported())) == first.exported + 5
+
+
+async def test_a_project_that_changes_while_it_is_exported(job: Job, api: Emulator) -> None:
+    """Nothing of it is lost."""
+    api.changing = True
+    await job.run()
+    assert set(job.exported()) > IDS
+    api.changing = False
+    assert (await job.run()).ending is Ending.FINISHED
+    listed = {s.id async for s in job.client.conversations.every()}
+    assert set(job.exported()) == listed
 
 
 async def test_an_empty_list_is_no_error(job: Job) -> None:

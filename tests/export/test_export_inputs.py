@@ -29,6 +29,7 @@ from siteassist_async.export import (
     InputError,
     OutputError,
     Source,
+    UnknownColumnError,
     exit_code,
 )
 from siteassist_async.export.id_forms import read_id
@@ -345,3 +346,18 @@ def test_a_line_of_json_that_is_too_long_is_one_value() -> None:
     file = io.BytesIO(f'["{"x" * (3 * LONGEST_LINE)}"]'.encode())
     with pytest.raises(InputError, match="not valid JSON at element 1"):
         list(values(file, Columns(), "ids"))
+
+
+@pytest.mark.parametrize("content", [f"id,x\n{IDS[0]},1\n", f'{{"id":"{IDS[0]}","x":1}}\n'])
+async def test_times_that_were_asked_for_must_be_there(bench: Workbench, content: str) -> None:
+    """Another column is no reason to fetch all of them."""
+    bench.input.write_text(content)
+    with pytest.raises(UnknownColumnError, match="has no column 'changed'; its columns: id, x"):
+        await bench.run(Source(bench.input, "id", "changed"))
+
+
+def test_an_element_may_end_where_a_piece_of_the_file_does() -> None:
+    """It might have gone on, as a number would."""
+    padding = " " * (65_536 - len(f'["{IDS[0]}"'))
+    file = io.BytesIO(f'[{padding}"{IDS[0]}","{IDS[1]}"]'.encode())
+    assert [value.text for value in values(file, Columns(), "ids")] == IDS[:2]

@@ -59,11 +59,12 @@ def test_an_incremental_export_that_is_killed_has_what_is_newest(tmp_path: Path,
     source, output = tmp_path / "ids.csv", tmp_path / name
     ids = [i for i in IDS[:1500] if i[0] not in "0f"]
     days = dict.fromkeys(ids, "2026-01-01")
+    command = [sys.executable, str(PROGRAM), str(source), str(output), ""]
     for day in (f"2026-01-0{number}" for number in range(1, 5)):
         days.update(dict.fromkeys(chance.sample(ids, 300), day))
         chance.shuffle(ids)
         source.write_text("id,updatedAt\n" + "".join(f"{i},{days[i]}\n" for i in ids))
-        command = [sys.executable, str(PROGRAM), str(source), str(output), day]
+        command[-1] = day
         kill_after(chance.randrange(300 // BEAT), command)
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     found = verify(output)

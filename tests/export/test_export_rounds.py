@@ -174,6 +174,42 @@ def kill(changing: Changing, after: int) -> None:
     changing.api.each = lambda _: None
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_killed_run_and_a_rewritten_list(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch, *, restarted: bool
+) -> None:
+    """What it wrote since its last checkpoint counts, letters and updates too."""
+    changing.input.write_text("\n".join([*IDS[:25], "none"]))
+    changing.export(changing.input)
+    changing.days.update(dict.fromkeys(IDS[:9], 1))
+    changing.api.errors = {i: missing(i) for i in (IDS[3], IDS[26])}
+    changing.make_list([*IDS[:28], "none", *IDS[28:]])
+    with changing.csv.open("a") as file:
+        file.write("nor this,\n")
+    changing.api.asked.clear()
+
+    def fail(_: str) -> None:
+        if len(changing.api.asked) == 13:
+            raise PowerLossError
+
+    changing.api.each = fail
+    with watched(), pytest.raises(PowerLossError):
+        asyncio.run(changing.job(Source(changing.csv, "id"), limit=1).run())
+    changing.api.each = lambda _: None
+    there = {*changing.newest(), *(letter["id"] for letter in changing.letters())}
+    asked = there.intersection(changing.api.asked)
+    assert len(asked) > 10
+    changing.api.asked.clear()
+    if restarted:
+        (changing.folder / "boot_id").write_text("another")
+        monkeypatch.setattr(checkpoint, "_BOOT_ID", changing.folder / "boot_id")
+    changing.make_list([*reversed(IDS), "nor this"])
+    summary = changing.export()
+    assert restarted or not asked & set(changing.api.asked)
+    assert sorted(changing.newest()) == sorted(set(IDS) - {IDS[26]})
+    assert (summary.failed, summary.counts.invalid, summary.counts.updated) == (2, 1, 8)
+
+
 @pytest.mark.parametrize("rebuild_state", [False, True])
 @pytest.mark.parametrize("known", [0, 9])
 def test_another_jobs_list_is_refused(

@@ -100,6 +100,29 @@ def test_the_newest_record_wins(source: Path, output: Path) -> None:
     assert models(output, latest=True) == expected
     assert ids_of(output) == [new_id(number) for number in range(10)]
     assert len(tables_of(output)[1]) == sum(number % 4 for number in range(10))
+    convert(source, output, rebuild=True)
+    assert models(output) == expected
+    with source.open("ab") as file:
+        file.write(record(3, title="d") + record(11))
+    assert convert(source, output) == Converted(output, 2, 15)
+    assert models(output, latest=True) == models(source, latest=True)
+
+
+def test_the_newest_of_odd_records(tmp_path: Path) -> None:
+    """Whatever their ids are; what has none is refused with its number."""
+    source, output = tmp_path / "c.jsonl", tmp_path / "c.parquet"
+    odd = b'{"object":"conversation","id":"x","title":"%b"}\n'
+    line = record(1)
+    lone = line.replace(b'"object":"conversation",', b'"object":"conversation","a\\ud800":1,')
+    source.write_bytes(odd % b"1" + lone + odd % b"2" + lone)
+    convert(source, output)
+    convert(source, output, rebuild=True)
+    assert ids_of(output) == [new_id(1), "x"]
+    assert len([*iter_export(source, latest=True, raw=True)]) == 2
+    with source.open("ab") as file:
+        file.write(b"{}\n")
+    with pytest.raises(InputError, match="line 5 is not"):
+        convert(source, output, rebuild=True)
 
 
 def test_rebuild(source: Path, output: Path) -> None:

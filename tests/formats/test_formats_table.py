@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -52,6 +54,14 @@ def test_a_missing_extra_is_named(name: str, library: str, monkeypatch: pytest.M
     command = rf"{name} needs .*: pip install 'siteassist_async\[{name}\]'"
     with pytest.raises(ConfigurationError, match=command):
         sink_module(format_of(Path("x"), name))
+
+
+def test_duckdb_needs_pyarrow_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told before anything is converted, though it is imported for rows only."""
+    monkeypatch.delitem(sys.modules, "siteassist_async.formats.duckdb", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", Mock(return_value=None))
+    with pytest.raises(ConfigurationError, match="duckdb needs pyarrow: pip install"):
+        sink_module(format_of(Path("x"), "duckdb"))
 
 
 def test_a_missing_module_of_our_own_is_a_bug() -> None:

@@ -1,0 +1,78 @@
+"""The examples work, as they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from fakes import ID, OTHER_ID
+from fastapi.testclient import TestClient
+
+from siteassist_async import SiteAssist
+from siteassist_async.emulator import Emulator, Status, conversation
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import celery_tasks  # noqa: E402 - found in the folder that was added above
+import evaluation_set  # noqa: E402 - as above
+import fastapi_app  # noqa: E402 - as above
+import lambda_handler  # noqa: E402 - as above
+
+
+@pytest.fixture
+def api(siteassist_environment: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator, which the examples find by the environment."""
+    monkeypatch.setattr(lambda_handler, "client", cache(SiteAssist))
+    monkeypatch.setattr(celery_tasks, "client", cache(SiteAssist))
+    return siteassist_environment
+
+
+@pytest.mark.siteassist(messages=3)
+def test_fastapi(api: Emulator) -> None:
+    """Typed responses, and a status of its own for each kind of error."""
+    api.missing(OTHER_ID)
+    with TestClient(fastapi_app.app) as client:
+        assert client.get(f"/conversations/{ID}").json()["messages"] == 3
+        assert client.get(f"/conversations/{ID}/full").json()["object"] == "conversation"
+        assert client.get("/conversations/7").status_code == 422
+        assert client.get(f"/conversations/{OTHER_ID}").status_code == 404
+        api.script(ID, Status(401))
+        assert client.get(f"/conversations/{ID}").json() == {
+            "detail": "the conversation service failed"
+        }
+        api.script(ID, Status(429, retry_after=60))
+        assert client.get(f"/conversations/{ID}").status_code == 503
+
+
+def test_lambda(api: Emulator) -> None:
+    """Each invocation has an event loop, all have one client."""
+    api.missing(OTHER_ID)
+    assert lambda_handler.handler({"conversation_id": OTHER_ID}, None) == {"statusCode": 404}
+    answer = lambda_handler.handler({"conversation_id": ID}, None)
+    assert json.loads(str(answer["body"]))["id"] == ID
+
+
+def test_workers(api: Emulator) -> None:
+    """Tasks share an event loop, and so the connections."""
+    for _ in range(2):
+        titles = celery_tasks.run(celery_tasks.titles_of([ID, OTHER_ID]))
+        assert titles.keys() == {ID, OTHER_ID}
+    assert api.counters.connections <= 2
+    celery_tasks.run(celery_tasks.client().close())
+
+
+def test_evaluation_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each question that was answered."""
+    export = tmp_path / "conversations.jsonl"
+    export.write_text(json.dumps(conversation(ID, messages=6)) + "\n")
+    evaluation_set.main(export)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines
+    assert all(line["question"] and line["answer"] for line in lines)
+    assert [len(line["history"]) for line in lines] == sorted(
+        len(line["history"]) for line in lines
+    )
