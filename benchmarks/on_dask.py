@@ -27,7 +27,7 @@ from distributed import LocalCluster
 from siteassist_async.distributed import Project, export
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 psutil: Any = import_module("psutil")  # which is without types
 
@@ -57,7 +57,7 @@ class Bench:
         (folder / "token").write_text(TOKEN)
 
     @contextmanager
-    def emulator(self) -> Iterator[tuple[str, dict[str, int]]]:
+    def emulator(self) -> Generator[tuple[str, dict[str, int]]]:
         """Run the emulator; its counters are filled in at the end."""
         counters: dict[str, int] = {}
         arguments = [sys.executable, "-c", EMULATOR, str(self.options.rate), TOKEN]
@@ -147,7 +147,7 @@ class Bench:
 
 def _warm() -> None:
     """Import what a worker needs, which is not what is measured."""
-    import siteassist_async.distributed.partition  # noqa: F401, PLC0415
+    import_module("siteassist_async.distributed.partition")
 
 
 def main() -> None:

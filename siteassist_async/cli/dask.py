@@ -139,7 +139,11 @@ def _interrupts(stop: Callable[[], object]) -> Generator[Interrupts]:
     """Handle signals while in the context: Dask's client has its event loop in another thread."""
     received = Interrupts(stop, _abort)
     numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: received()) for number in numbers}
+
+    def handle(*_: object) -> None:
+        received()
+
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received
     finally:
