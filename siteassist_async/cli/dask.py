@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,7 @@ def run(options: ExportOptions, source: Source, console: Console) -> int:
         retry_failed=options.retry_failed,
         wait=options.wait,
     )
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the report says what happened
     attempts = Attempts(SYSTEM_CLOCK)
     meter = Meter(exporting.progress, exporting.pace, attempts)
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
