@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fakes import ID, OTHER_ID
@@ -17,7 +19,9 @@ from siteassist_async.emulator import Emulator, Status, conversation
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import celery_tasks  # noqa: E402 - found in the folder that was added above
+import airflow_dag  # noqa: E402 - found in the folder that was added above
+import celery_tasks  # noqa: E402 - as above
+import dlt_pipeline  # noqa: E402 - as above
 import evaluation_set  # noqa: E402 - as above
 import fastapi_app  # noqa: E402 - as above
 import lambda_handler  # noqa: E402 - as above
@@ -76,3 +80,23 @@ def test_evaluation_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert [len(line["history"]) for line in lines] == sorted(
         len(line["history"]) for line in lines
     )
+
+
+def test_dlt_gets_the_newest_of_each(tmp_path: Path) -> None:
+    """As plain values."""
+    export = tmp_path / "conversations.jsonl"
+    lines = [conversation(ID, messages=number) for number in (1, 2)]
+    export.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (row,) = dlt_pipeline.conversations(export)
+    assert len(cast("list[object]", row["messages"])) == 2
+
+
+@pytest.mark.siteassist(conversations=3)
+def test_airflow(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It retries what another attempt can resume, and nothing else."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    airflow_dag.export(str(tmp_path / "conversations.jsonl"))
+    assert len((tmp_path / "conversations.jsonl").read_text().splitlines()) == 3
+    with pytest.raises(SystemExit):
+        airflow_dag.export(str(tmp_path / "conversations.unknown"))
+    del api

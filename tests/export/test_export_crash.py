@@ -21,7 +21,7 @@ from .export_fakes import Workbench, missing, new_ids
 from .failing_disk import Disk, PowerLossError, watched
 
 IDS = new_ids(40)
-EXAMPLES = int(os.environ.get("EXPORT_HISTORIES", "100"))
+EXAMPLES = int(os.environ.get("EXPORT_HISTORIES", "40"))
 """How many histories are tried; more of them on demand."""
 
 LINES = [*IDS[:12], "none", IDS[3], "", *IDS[12:30], IDS[29].upper(), "x" * 5000, *IDS[30:], "end"]

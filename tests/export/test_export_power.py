@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .volatile_disk import VolatileDisk
 
 IDS = new_ids(40)
-EXAMPLES = int(os.environ.get("EXPORT_HISTORIES", "50"))
+EXAMPLES = int(os.environ.get("EXPORT_HISTORIES", "25"))
 """How many histories are tried; more of them on demand."""
 
 SEEDS = int(os.environ.get("EXPORT_LOSSES", "2"))

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .export_fakes import Options
 
 IDS = new_ids(30)
-HISTORIES = int(os.environ.get("EXPORT_HISTORIES", "100"))
+HISTORIES = int(os.environ.get("EXPORT_HISTORIES", "40"))
 """How many histories are tried; more of them on demand."""
 
 
