@@ -22,7 +22,7 @@ PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
     ("cli", "otel", "pytest_plugin"),
-    ("formats",),
+    ("distributed", "formats"),
     ("client", "export", "testing"),
     ("conversations", "messages", "middleware", "transport"),
     ("bulk", "codec", "compression", "emulator", "ids", "listing", "pacing", "wire"),
@@ -57,6 +57,7 @@ ROOMS = {
     "pytest": {"pytest_plugin"},
     "aioresponses": {"testing"},
     "duckdb": {"formats"},
+    "distributed": {"distributed"},
     "opentelemetry": {"otel"},
 }
 """Where a library may be imported when the program runs; for type checkers, anywhere."""
@@ -229,7 +230,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-NOT_FOR_THE_LIBRARY = {"cli", "export", "formats", "emulator", "contract"}
+NOT_FOR_THE_LIBRARY = {"cli", "distributed", "export", "formats", "emulator", "contract"}
 
 
 def test_the_bare_import_loads_next_to_nothing() -> None:

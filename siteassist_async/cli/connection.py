@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import ssl
 from typing import TYPE_CHECKING
@@ -14,15 +13,9 @@ from siteassist_async.cli.credentials import read_token
 from siteassist_async.cli.redaction import remember
 from siteassist_async.client import BASE_URL
 from siteassist_async.errors import ConfigurationError
-from siteassist_async.middleware.retry_policy import RetryPolicy
 
 if TYPE_CHECKING:
     from siteassist_async.cli.parser import ConnectionOptions
-
-
-# Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
-# a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
-PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
 
 
 @frozen

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli.console import Console
@@ -19,7 +21,10 @@ def run(options: ConvertOptions) -> int:
     """Convert a log, and print what was done."""
     console = Console.of_process(quiet=options.quiet)
     try:
-        done = convert(options.log, options.output, format=options.format, rebuild=options.rebuild)
+        log = Path(options.log)
+        if log.is_dir():
+            log = import_module("siteassist_async.distributed.joining").join(log)
+        done = convert(log, options.output, format=options.format, rebuild=options.rebuild)
     except SiteAssistError as error:
         if options.json:
             console.result(json.dumps(error_event(error)))

@@ -8,13 +8,14 @@ import os
 import stat
 import sys
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve, frozen
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.connection import PATIENT, connection
+from siteassist_async.cli.connection import connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
@@ -43,7 +44,7 @@ from siteassist_async.export import (
 )
 from siteassist_async.export.layout import Layout
 from siteassist_async.formats import convert, format_of, prepare
-from siteassist_async.middleware.retry_policy import RetryPolicy
+from siteassist_async.middleware.retry_policy import PATIENT, RetryPolicy
 from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
 
@@ -90,6 +91,8 @@ def run(options: ExportOptions) -> int:
     """Export, and print the summary."""
     console = Console.of_process(quiet=options.quiet)
     try:
+        if options.dask is not None:
+            return _on_dask(options, console)
         result = _export(options, console)
     except SiteAssistError as error:
         if options.json:
@@ -196,10 +199,35 @@ async def _run(
     return None if running.cancelled() else running.result()
 
 
-def _export(options: ExportOptions, console: Console) -> Result:
-    from_stdin = _STDIN in options.inputs
-    if from_stdin and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
+def _on_dask(options: ExportOptions, console: Console) -> int:
+    try:
+        command = import_module("siteassist_async.cli.dask")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"--dask needs {error.name}: pip install 'siteassist_async[dask]'"
+        ) from error
+    return int(command.run(options, source_of(options), console))
+
+
+def source_of(options: ExportOptions) -> Source:
+    """Return the source of the IDs.
+
+    Raises:
+        InputError: Standard input is one of the files, and closed.
+    """
+    if _STDIN in options.inputs and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
         raise InputError("is closed", path="standard input")
+    return Source(
+        (0 if name == _STDIN else Path(name) for name in options.inputs),
+        options.column,
+        options.updated_column,
+    )
+
+
+def _export(options: ExportOptions, console: Console) -> Result:
+    if options.partitions is not None:
+        raise ConfigurationError("--partitions is an option of --dask")
+    from_stdin = _STDIN in options.inputs
     output = Path(options.output)
     _refuse_streams(output)
     form = format_of(options.output, options.format)
@@ -207,11 +235,7 @@ def _export(options: ExportOptions, console: Console) -> Result:
     wanted = Wanted(
         source=Listed(options.status, options.since, options.until)
         if options.all
-        else Source(
-            (0 if name == _STDIN else Path(name) for name in options.inputs),
-            options.column,
-            options.updated_column,
-        ),
+        else source_of(options),
         output=output,
         hidden=layout.hidden,
         most=options.limit,

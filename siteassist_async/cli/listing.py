@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, TextIO
 from attrs import define
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.connection import PATIENT, Connection, connection
+from siteassist_async.cli.connection import Connection, connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.get import code_of, for_terminal, reporting
 from siteassist_async.cli.redaction import redact, redact_words
 from siteassist_async.client import SiteAssist
 from siteassist_async.errors import SiteAssistError, printable
 from siteassist_async.export import ExitCode
+from siteassist_async.middleware.retry_policy import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -73,6 +73,8 @@ class ExportOptions(FilterOptions):
     refresh: str | None
     any_input: bool
     rebuild_state: bool
+    dask: str | None
+    partitions: int | None
     quiet: bool
     json: bool
 
@@ -159,7 +161,12 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def _problem(options: ExportOptions) -> str | None:
-    """Say which options of an export exclude each other."""
+    """Say which options of an export exclude each other, or do not fit its output."""
+    if options.dask is None or options.output == "-":
+        try:
+            output_file(options.output)
+        except ArgumentTypeError as error:
+            return f"argument -o/--output: {error}"
     filters = (options.status, options.since, options.until)
     if not options.all:
         if not options.inputs:
@@ -215,7 +222,8 @@ class _RefuseToken(Action):
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", metavar="INPUT", nargs="*", type=not_empty, help=texts.INPUT)
-    add("-o", "--output", metavar="OUTPUT", type=output_file, required=True, help=texts.OUTPUT)
+    # A file or, with --dask, a folder: see `_problem`.
+    add("-o", "--output", metavar="OUTPUT", required=True, help=texts.OUTPUT)
     add("--column", metavar="NAME", type=not_empty, help=texts.COLUMN)
     add("--updated-column", metavar="NAME", type=not_empty, help=texts.UPDATED_COLUMN)
     add("--format", metavar="FORMAT", help=texts.FORMAT)
@@ -232,6 +240,8 @@ def _add_export(parser: ArgumentParser) -> None:
     add("--concurrency", metavar="N", type=at_once, default=32, help=texts.CONCURRENCY)
     add("--max-rate", metavar="R", type=above_zero, help=texts.MAX_RATE)
     add("--wait", metavar="DURATION", type=duration, default=300.0, help=texts.WAIT)
+    add("--dask", metavar="CLUSTER", type=not_empty, help=texts.DASK)
+    add("--partitions", metavar="P", type=whole(1, 99_999), help=texts.PARTITIONS)
     add("--quiet", action="store_true", help=texts.QUIET)
     add("--json", action="store_true", help=texts.JSON)
     _add_connection(parser)

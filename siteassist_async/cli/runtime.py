@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -76,7 +76,7 @@ def interrupts(stop: Callable[[], object], abort: Callable[[], object]) -> Gener
     loop = asyncio.get_running_loop()
     received = Interrupts(stop, abort)
     # An ignored signal stays ignored: nohup and a shell's background jobs rely on it.
-    numbers = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     for number in numbers:
         loop.add_signal_handler(number, received)
     try:

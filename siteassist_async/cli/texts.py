@@ -43,6 +43,7 @@ examples:
   siteassist export --all --since 2026-01-01 -o conversations.jsonl
   my-database-query | siteassist export - -o conversations.jsonl
   timeout --preserve-status 1h siteassist export ids.txt -o conversations.jsonl
+  siteassist export ids.txt -o /shared/conversations/ --dask tcp://10.0.0.1:8786
 
 exit codes:
   0  done: every conversation is in OUTPUT
@@ -98,6 +99,14 @@ MAX_RATE = "maximum requests per second (default: detected)"
 WAIT = (
     "how long to wait during an outage before stopping: seconds, or 90s, 5m, 2h; "
     "0 to stop at once (default: 5m)"
+)
+DASK = (
+    "export on a Dask cluster, to the folder OUTPUT that all its workers see: the address of its "
+    "scheduler, such as tcp://10.0.0.1:8786; or `local` for processes on this machine"
+)
+PARTITIONS = (
+    "partitions of an export with --dask, fixed when it begins (default: 32 for each worker, and "
+    "at least 64)"
 )
 QUIET = "print errors only"
 JSON = (

@@ -92,7 +92,7 @@ class Resume:
         if self.restart:
             self._discard(state)
         elif self.rebuild_state:
-            with closing(_list(source, state, plain)) as ids:
+            with closing(open_list(source, state, plain)) as ids:
                 rebuild(
                     self.layout, state, ids, lambda store: self._refuse_strange(ids, store, source)
                 )
@@ -108,7 +108,7 @@ class Resume:
             except StoppedError as stopped:
                 stopped.counts = known.counts
                 raise
-        ids = stack.enter_context(closing(_list(source, state, plain)))
+        ids = stack.enter_context(closing(open_list(source, state, plain)))
         if known.begins or (unchanged and plain in {None, IDS}):
             is_another = known.begins
         else:
@@ -239,9 +239,10 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
         )
 
 
-def _list(source: OpenSource, state: State, plain: str | None) -> IdList:
+def open_list(source: OpenSource, state: State, plain: str | None) -> IdList:
+    """Open the list of a source: the source itself, or what `Staging` wrote."""
     if source.plain is not None:
-        return IdList(os.dup(source.plain.file), source.name)
+        return IdList(os.dup(source.plain.file), source.name, is_staged=source.is_staged)
     with reading(str(state.path / str(plain))):
         return IdList(state.open(str(plain), os.O_RDONLY), source.name, is_staged=True)
 

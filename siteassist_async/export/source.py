@@ -64,12 +64,14 @@ class Source:
             has not changed since it was exported is not fetched again. None for `updatedAt` beside
             the IDs, if there is such a column.
         label: The name in errors, in place of the files'.
+        is_staged: The one file consists of lines by `id_list.staged_line`, as a partition's does.
     """
 
     files: tuple[Path | int, ...] = field(converter=_files)
     column: str | None = None
     updated: str | None = None
     label: str | None = field(default=None, kw_only=True)
+    is_staged: bool = field(default=False, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -98,7 +100,7 @@ class Source:
                     stack.callback(os.close, file)
                     os.set_blocking(file, True)
                 parts.append(Part(name, file, _identity(name, file), wanted))
-            yield OpenSource(self.name, tuple(parts))
+            yield OpenSource(self.name, tuple(parts), self.is_staged)
 
 
 @frozen
@@ -191,6 +193,7 @@ class OpenSource:
 
     name: str
     parts: tuple[Part, ...]
+    is_staged: bool = False
 
     @property
     def identity(self) -> str | None:
@@ -207,6 +210,8 @@ class OpenSource:
         Raises:
             InputError: As `Part.inspect`; or all of them are empty.
         """
+        if self.is_staged:
+            return
         found = [part.identity is None or part.inspect() for part in self.parts]
         if not any(found):
             raise no_ids(self.name)
@@ -214,7 +219,9 @@ class OpenSource:
     @property
     def plain(self) -> Part | None:
         """The file, if the source is one plain list of IDs."""
-        return self.parts[0] if len(self.parts) == 1 and self.parts[0].is_list() else None
+        if self.is_staged or (len(self.parts) == 1 and self.parts[0].is_list()):
+            return self.parts[0]
+        return None
 
 
 def no_ids(name: str) -> InputError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import define, frozen
 
 from siteassist_async.errors import (
@@ -76,6 +78,12 @@ class RetryPolicy:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ConfigurationError(f"RetryPolicy.{name} must be 0 or more, not {value}")
+
+
+# Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
+# a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
+PATIENT = RetryPolicy(attempts=8, patience=math.inf, budget=None)
+"""The policy of an export."""
 
 
 @frozen

@@ -14,11 +14,12 @@ from test_cli_progress import START
 
 from siteassist_async import RetryPolicy
 from siteassist_async.cli import export as command
-from siteassist_async.cli.connection import PATIENT, Connection
+from siteassist_async.cli.connection import Connection
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.export import GRACE, Wanted, export
 from siteassist_async.cli.progress import LogLines, Silent
 from siteassist_async.export import Ending, Source
+from siteassist_async.middleware.retry_policy import PATIENT
 
 if TYPE_CHECKING:
     from siteassist_async.cli.status import Status

@@ -262,6 +262,8 @@ def test_defaults() -> None:
         "refresh": None,
         "any_input": False,
         "rebuild_state": False,
+        "dask": None,
+        "partitions": None,
         "quiet": False,
         "json": False,
         "base_url": None,

@@ -1,0 +1,157 @@
+"""`siteassist export --dask`: the export on a cluster, the signals and the progress."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siteassist_async.cli.progress import reporter_for
+from siteassist_async.cli.runtime import SIGNALS, Interrupts
+from siteassist_async.cli.status import Attempts, Meter
+from siteassist_async.cli.summary import Result, closing, error_record, summary_record, table
+from siteassist_async.clock import SYSTEM_CLOCK
+from siteassist_async.distributed import Project, Report
+from siteassist_async.distributed.exporting import Exporting
+from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
+from siteassist_async.export import Ending, ExitCode, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from siteassist_async.cli.console import Console
+    from siteassist_async.cli.parser import ExportOptions
+    from siteassist_async.export import Source
+
+_NOT_HERE = (
+    *("all", "format", "limit", "refresh", "restart", "rebuild_state", "any_input", "proxy"),
+)
+_SHOWN = 5
+
+
+def run(options: ExportOptions, source: Source, console: Console) -> int:
+    """Export, and print the summary.
+
+    Raises:
+        ConfigurationError: The options cannot work.
+        ExportError: As `distributed.export`.
+    """
+    for name in _NOT_HERE:
+        if getattr(options, name):
+            raise ConfigurationError(
+                f"--{name.replace('_', '-')} cannot be used with --dask; each partition in OUTPUT "
+                "is an export of its own"
+            )
+    project = Project(
+        source,
+        token_file=None if options.token_file is None else Path(options.token_file).absolute(),
+        base_url=options.base_url,
+        ca=None if options.ca is None else Path(options.ca).absolute(),
+        concurrency=options.concurrency,
+        max_rate=options.max_rate,
+    )
+    exporting = Exporting(
+        [project],
+        Path(options.output),
+        cluster=None if options.dask == "local" else options.dask,
+        partitions=options.partitions,
+        retry_failed=options.retry_failed,
+        wait=options.wait,
+    )
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the report says what happened
+    attempts = Attempts(SYSTEM_CLOCK)
+    meter = Meter(exporting.progress, exporting.pace, attempts)
+    reporter = reporter_for(console, quiet=options.quiet, json=options.json)
+
+    def stop() -> None:
+        exporting.stop()
+        console.info("stopping: waiting for requests in flight; press Ctrl-C again to end at once")
+
+    with _interrupts(stop) as received:
+        shown = 0.0
+
+        def tick() -> None:
+            nonlocal shown
+            attempts.retries = exporting.retries()
+            if SYSTEM_CLOCK.now() - shown >= reporter.interval:
+                shown = SYSTEM_CLOCK.now()
+                reporter.show(meter.read(stopping=received.count > 0))
+
+        report = exporting.execute(tick)
+    console.erase()
+    pace = exporting.pace()
+    summary = Summary(
+        report.ending,
+        report.progress,
+        report.output,
+        report.output / "part-*.failed.jsonl",
+        report.error,
+    )
+    result = Result(summary, meter.read(), pace.succeeded + pace.throttled)
+    if options.json:
+        console.result(json.dumps(summary_record(result) | _record(report)))
+    elif not options.quiet:
+        console.result(f"{table(result)}\n\n{_closing(report, result, options)}")
+    if options.quiet and report.exit_code:
+        console.error(_closing(report, result, options))
+    return report.exit_code
+
+
+def _closing(report: Report, result: Result, options: ExportOptions) -> str:
+    """Say how the export ended, and what ended partitions of it."""
+    if report.ending in {Ending.BLOCKED, Ending.UNREACHABLE} or not report.errors:
+        return closing(result, options.command_line)
+    lines = [
+        f"Not finished: {', '.join(p.output.name for p in parts[:_SHOWN])}"
+        f"{f' and {len(parts) - _SHOWN} more' if len(parts) > _SHOWN else ''}: {error}"
+        for error, parts in report.errors.items()
+    ]
+    fix = "Fix the cause above, then run" if report.exit_code is ExitCode.ACT else "Run"
+    return "\n".join([*lines, f"{fix} the same command again to resume."])
+
+
+def _record(report: Report) -> dict[str, object]:
+    return {
+        "exit_code": int(report.exit_code),
+        "partitions": len(report.partitions),
+        "unfinished": [
+            {
+                "output": str(partition.output),
+                "ending": partition.ending.value if partition.ending else None,
+                "error": _error(partition.error),
+            }
+            for partition in report.unfinished
+        ],
+    }
+
+
+def _error(error: Exception | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    if isinstance(error, SiteAssistError):
+        return error_record(error)
+    return {"type": type(error).__name__, "message": printable(str(error))}
+
+
+@contextmanager
+def _interrupts(stop: Callable[[], object]) -> Generator[Interrupts]:
+    """Handle signals while in the context: Dask's client has its event loop in another thread."""
+    received = Interrupts(stop, _abort)
+    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+    def handle(*_: object) -> None:
+        received()
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _abort() -> None:
+    raise KeyboardInterrupt

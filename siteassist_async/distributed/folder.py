@@ -1,0 +1,316 @@
+"""The folder of a distributed export: which IDs are in which partition, and what is done.
+
+out/
+part-00000.jsonl             each partition is an ordinary export
+part-00000.failed.jsonl
+.part-00000.jsonl.export/
+.partitions.export/
+lock                     of the process that places the partitions
+manifest.json            how many there are, and how far the input was split
+00000.ids                the IDs of a partition
+00000.done               how its last run ended
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import defaultdict
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from uuid import uuid4
+
+import msgspec
+from attrs import frozen
+
+from siteassist_async.errors import ConfigurationError
+from siteassist_async.export.checkpoint import Counts, Prefix
+from siteassist_async.export.disk import private, status_of, sync_file, sync_folder, writing
+from siteassist_async.export.errors import StateError
+from siteassist_async.export.id_list import staged_line
+from siteassist_async.export.layout import Layout
+from siteassist_async.export.resume import open_list
+from siteassist_async.export.staging import Staging
+from siteassist_async.export.state import NEW_IDS, locked, made_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from siteassist_async.export.id_list import Entry, IdList
+    from siteassist_async.export.source import OpenSource, Source
+    from siteassist_async.export.state import State
+
+VERSION = 1
+"""The version of the manifest."""
+
+_BUFFERED = 64 << 20
+"""Bytes of IDs that are held in memory while a list is split."""
+
+_MANIFEST = "manifest.json"
+
+
+@frozen
+class Part:
+    """The list of a partition: its size in bytes, its number of lines, and its checksum."""
+
+    size: int
+    lines: int
+    crc: int
+
+
+@frozen
+class Manifest:
+    """What fixes the partitions.
+
+    Attributes:
+        identity: The input that was split, as `OpenSource.identity`.
+        parts: The list of each partition.
+    """
+
+    version: int
+    identity: str | None
+    parts: tuple[Part, ...]
+
+
+@frozen
+class Mark:
+    """How the last run of a partition ended.
+
+    Attributes:
+        list: Its list then. If that is another now, there may be more to do.
+        output: The size of its output.
+        finished: Whether each ID of the list had its outcome.
+        counts: The outcomes.
+    """
+
+    list: Part
+    output: int
+    finished: bool
+    counts: Counts
+
+
+@frozen
+class Folder:
+    """The paths of a distributed export; the same on every worker."""
+
+    path: Path
+
+    @property
+    def layout(self) -> Layout:
+        """The layout whose state folder is that of the partitions."""
+        return Layout(self.path / "partitions")
+
+    @property
+    def manifest(self) -> Path:
+        """What fixes the partitions."""
+        return self.layout.folder / _MANIFEST
+
+    def output(self, number: int) -> Path:
+        """The records of a partition."""
+        return self.path / f"part-{number:05}.jsonl"
+
+    def ids(self, number: int) -> Path:
+        """The list of a partition."""
+        return self.layout.folder / _ids(number)
+
+    def mark(self, number: int) -> Mark | None:
+        """Read how the last run of a partition ended; None if that is not known."""
+        return read(self.layout.folder / _done(number), Mark)
+
+    def write_mark(self, number: int, mark: Mark) -> None:
+        """Note how a run of a partition ended, in one step."""
+        write(self.layout.folder / _done(number), mark)
+
+    def size(self, number: int) -> int:
+        """Return the size of a partition's output."""
+        with writing(self.output(number)):
+            status = status_of(self.output(number))
+        return status.st_size if status else 0
+
+
+@contextmanager
+def opened(folder: Folder) -> Generator[State]:
+    """Create the folder if it is missing, and lock it for this process.
+
+    Raises:
+        OutputInUseError: Another process places its partitions.
+        OutputError: It cannot be written.
+    """
+    with writing(folder.path):
+        if status_of(folder.path) is None:
+            folder.path.mkdir(mode=0o700, parents=True)
+            sync_folder(folder.path.parent)
+    with made_state(folder.layout) as state, locked(folder.layout, state):
+        yield state
+
+
+def split(  # noqa: PLR0913 - each by its name
+    source: Source,
+    folder: Folder,
+    state: State,
+    *,
+    partitions: int | None,
+    usual: Callable[[], int],
+    stopped: Callable[[], bool],
+) -> Manifest:
+    """Write the list of each partition, unless they are as the source is.
+
+    The partition of an ID follows from its last digits. So duplicates are in one list, and if the
+    source grows, lists grow. What else may have changed is judged by the job of a partition.
+
+    `partitions` is how many there shall be; None for those that there are, at first as many as
+    `usual` says.
+
+    Raises:
+        ConfigurationError: There is another number of partitions.
+        InputError: The source cannot be read.
+        OutputError: A list cannot be written.
+        StoppedError: The run was stopped.
+    """
+    known = read(folder.manifest, Manifest)
+    if known is None:
+        count = partitions or usual()
+    else:
+        if known.version != VERSION:
+            raise StateError(
+                f"has version {known.version}, but this package writes version {VERSION}; use the "
+                "package that wrote it, or choose another output",
+                path=str(folder.manifest),
+            )
+        count = len(known.parts)
+        if partitions not in {None, count}:
+            raise ConfigurationError(
+                f"{folder.path} has {count} partitions, which cannot be changed to {partitions}; "
+                "leave the number out, or choose another output"
+            )
+    with source.open() as opened_source:
+        opened_source.inspect()
+        identity = opened_source.identity
+        if known and identity is not None and identity == known.identity:
+            return known
+        lists = _Lists(folder, state, count)
+        _write_lists(opened_source, state, lists, stopped)
+    manifest = Manifest(VERSION, identity, lists.finish(known))
+    write(folder.manifest, manifest)
+    return manifest
+
+
+def _write_lists(
+    source: OpenSource, state: State, lists: _Lists, stopped: Callable[[], bool]
+) -> None:
+    staging = Staging(source, state, stopped)
+    with closing(open_list(source, state, staging.stage(staged=""))) as ids:
+        for entry in _entries(ids):
+            lists.add(entry)
+    state.remove(NEW_IDS)
+
+
+def _entries(ids: IdList) -> Iterator[Entry]:
+    at, line = Prefix(), 1
+    while block := ids.block(at, line):
+        yield from block.entries
+        at, line = block.end, block.line
+    ids.confirm(at)
+
+
+class _Lists:
+    """The new lists of the partitions, while they are written."""
+
+    def __init__(self, folder: Folder, state: State, count: int) -> None:
+        self._folder = folder
+        self._state = state
+        self._count = count
+        self._most = _BUFFERED // count
+        self._buffers: defaultdict[int, bytearray] = defaultdict(bytearray)
+        self._lines = [0] * count
+        self._sizes = [0] * count
+        self._crcs = [0] * count
+        for number in range(count):
+            state.remove(_new(number))
+
+    def add(self, entry: Entry) -> None:
+        # The last digits are random in every version of a UUID that has random digits.
+        key = int(entry.id[-8:], 16) if entry.id else zlib.crc32(entry.text.encode())
+        number = key % self._count
+        buffer = self._buffers[number]
+        buffer += staged_line(entry.id or entry.text, entry.version)
+        self._lines[number] += 1
+        if len(buffer) >= self._most:
+            self._flush(number)
+
+    def finish(self, known: Manifest | None) -> tuple[Part, ...]:
+        """Put the new lists in their places, and return what they are."""
+        parts = tuple(map(self._part, range(self._count)))
+        for number, part in enumerate(parts):
+            if known is None or known.parts[number] != part:
+                with self._open(number) as file:
+                    sync_file(file)
+                self._state.rename(_new(number), _ids(number))
+            else:
+                self._state.remove(_new(number))
+        self._state.sync()
+        return parts
+
+    def _part(self, number: int) -> Part:
+        self._flush(number)
+        return Part(self._sizes[number], self._lines[number], self._crcs[number])
+
+    def _flush(self, number: int) -> None:
+        data = self._buffers.pop(number, b"")
+        with self._open(number) as file:
+            file.seek(0, os.SEEK_END)
+            file.write(data)
+        self._sizes[number] += len(data)
+        self._crcs[number] = zlib.crc32(data, self._crcs[number])
+
+    @contextmanager
+    def _open(self, number: int) -> Generator[BinaryIO]:
+        with writing(self._folder.ids(number)):
+            flags = os.O_RDWR | os.O_CREAT
+            with os.fdopen(self._state.open(_new(number), flags), "r+b") as file:
+                yield file
+
+
+def _ids(number: int) -> str:
+    return f"{number:05}.ids"
+
+
+def _new(number: int) -> str:
+    return f"{number:05}.new"
+
+
+def _done(number: int) -> str:
+    return f"{number:05}.done"
+
+
+T = TypeVar("T")
+
+
+def read(path: Path, kind: type[T]) -> T | None:
+    """Read a file of the folder; None if it does not exist.
+
+    Raises:
+        StateError: It cannot be read.
+    """
+    try:
+        with os.fdopen(private(path, os.O_RDONLY), "rb") as file:
+            return msgspec.json.decode(file.read(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StateError(
+            f"cannot be read: {error}; restore it, or choose another output", path=str(path)
+        ) from error
+
+
+def write(path: Path, value: object) -> None:
+    """Write a file in one step; a process that was lost may be writing it at the same time."""
+    new = path.with_name(f"{path.name}.{uuid4().hex}")
+    with writing(path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(private(new, flags), "wb") as file:
+            file.write(msgspec.json.encode(value))
+            sync_file(file)
+        new.replace(path)
+        sync_folder(path.parent)
