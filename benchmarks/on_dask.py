@@ -2,7 +2,8 @@
 
     python benchmarks/on_dask.py [--ids 8000] [--rate 200] [--workers 2] [CASE …]
 
-The emulator is a process of its own. Ideal is the time that the limit allows.
+The emulator is a process of its own. Ideal is the time that the limit allows. What the API had answered
+and a killed process had not written yet is fetched again; what was written must not be.
 """
 
 from __future__ import annotations
@@ -16,18 +17,16 @@ import sys
 import tempfile
 import time
 import uuid
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distributed import LocalCluster
 
 from siteassist_async.distributed import Project, export
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 psutil: Any = import_module("psutil")  # which is without types
 
@@ -39,10 +38,44 @@ from siteassist_async.emulator import Emulator, TokenBucket, in_thread
 rate = float(sys.argv[1])
 with in_thread(Emulator(token=sys.argv[2], limit=TokenBucket(rate), count_ids=True)) as api:
     print(api.url, flush=True)
-    sys.stdin.read()
-    statuses = api.counters.statuses
-    print(json.dumps({"refused": statuses[429], "again": statuses[200] - len(api.counters.ids)}))
+    for _ in sys.stdin:
+        counters = api.counters
+        api.reset_counters()
+        print(json.dumps({"refused": counters.statuses[429], "ids": counters.ids}), flush=True)
 """
+
+
+class Api:
+    """The emulator in a process of its own."""
+
+    def __init__(self, rate: float) -> None:
+        arguments = [sys.executable, "-c", EMULATOR, str(rate), TOKEN]
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.url = self._read()
+        self.refused = 0
+        self.answered = Counter[str]()
+        self.again = 0
+        """Requests for an ID whose record was written before."""
+
+    def count(self, written: set[str]) -> None:
+        """Count what was requested since the last call; `written` are the records then."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        counters = json.loads(self._read())
+        self.refused += counters["refused"]
+        self.answered.update(counters["ids"])
+        self.again += sum(counters["ids"].get(one, 0) for one in written)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
 class Bench:
@@ -56,26 +89,12 @@ class Bench:
         (folder / "ids.txt").write_text("\n".join([*ids, *ids[: options.ids // 100]]) + "\n")
         (folder / "token").write_text(TOKEN)
 
-    @contextmanager
-    def emulator(self) -> Generator[tuple[str, dict[str, int]]]:
-        """Run the emulator; its counters are filled in at the end."""
-        counters: dict[str, int] = {}
-        arguments = [sys.executable, "-c", EMULATOR, str(self.options.rate), TOKEN]
-        with subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            yield process.stdout.readline().strip(), counters
-            process.stdin.close()
-            counters.update(json.loads(process.stdout.readline()))
-
     def run(self, case: str) -> None:
         """Run one case, and print its row."""
         options = self.options
         made: Any = LocalCluster
         with (
-            self.emulator() as (url, counters),
+            closing(Api(options.rate)) as api,
             made(
                 n_workers=options.workers,
                 threads_per_worker=2,
@@ -97,24 +116,29 @@ class Bench:
                     os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
             report = export(
-                Project(self.folder / "ids.txt", token_file=self.folder / "token", base_url=url),
+                Project(
+                    self.folder / "ids.txt", token_file=self.folder / "token", base_url=api.url
+                ),
                 self.folder / "out",
                 cluster=client,
                 on_progress=tick,
             )
             took = time.perf_counter() - begun
-        self.print(case, took, counters, report.progress.counts.exported)
+            api.count(set())
+        assert report.progress.counts.exported == options.ids
+        self.print(case, took, api)
 
     def killed_twice(self) -> None:
         """Kill all processes of the command twice, and run it a third time."""
-        with self.emulator() as (url, counters):
+        with closing(Api(self.options.rate)) as api:
             arguments = [
                 *(sys.executable, "-c", "from siteassist_async.cli import main; main()"),
                 *("export", str(self.folder / "ids.txt"), "-o", f"{self.folder / 'out'}/"),
-                *("--dask", "local", "--quiet", "--base-url", url),
+                *("--dask", "local", "--quiet", "--base-url", api.url),
                 *("--token-file", str(self.folder / "token")),
             ]
             begun = time.perf_counter()
+            written: set[str] = set()
             for _ in range(2):
                 process = subprocess.Popen(arguments)
                 time.sleep(self.options.kill_at)
@@ -122,25 +146,29 @@ class Bench:
                 for member in [*whole.children(recursive=True), whole]:
                     member.kill()
                 process.wait()
+                api.count(written)
+                written = set(self.records())
             subprocess.run(arguments, check=False)
             took = time.perf_counter() - begun
-        self.print("all killed twice", took, counters, self.records())
+            api.count(written)
+        self.print("all killed twice", took, api)
 
-    def records(self) -> int:
-        """How many records there are."""
+    def records(self) -> list[str]:
+        """The IDs of all whole records, after a kill or at the end."""
         parts = (self.folder / "out").glob("part-?????.jsonl")
-        return sum(path.read_bytes().count(b"\n") for path in parts)
+        lines = (line for path in parts for line in path.read_bytes().splitlines(keepends=True))
+        return [json.loads(line)["id"] for line in lines if line.endswith(b"\n")]
 
-    def print(self, name: str, took: float, counters: dict[str, int], exported: int) -> None:
+    def print(self, name: str, took: float, api: Api) -> None:
         """Print a row."""
         options = self.options
         ideal = (options.ids - options.rate) / options.rate
-        refused = counters["refused"] / options.ids
-        assert self.records() == exported == options.ids
-        assert counters["again"] >= 0
+        assert len(self.records()) == len(set(self.records())) == options.ids
+        twice = api.answered.total() - len(api.answered)
         print(
-            f"{name:<17} {took:6.1f} s  x {took / ideal:5.2f}  refused {refused:6.2%}  "
-            f"fetched again {counters['again']:3}",
+            f"{name:<17} {took:6.1f} s  x {took / ideal:5.2f}  "
+            f"refused {api.refused / options.ids:6.2%}  fetched again {twice:3}  "
+            f"of these written before {api.again:3}",
             flush=True,
         )
 

@@ -199,7 +199,7 @@ class Pool(Generic[K, V]):
         self.active = self._parked = self._taken = 0
         self._settled = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._checking = self._stopped = self._woken = False
+        self._checking = self._stopped = self._woken = self._all_parked = False
         self._changed = asyncio.Event()
         self._fault: BaseException | None = None
         self._context = copy_context()
@@ -248,9 +248,11 @@ class Pool(Generic[K, V]):
         self._parked += 1
         self.fill()
         if self._input.exhausted and not self.active:
-            # Only parked keys are left. One success shows the pacer that the API throttles these
-            # keys and not all requests.
-            self._check_soon()
+            # Only parked keys are left. If they were throttled again, one success shows the pacer
+            # that the API throttles these keys and not all requests.
+            if self._all_parked:
+                self._check_soon()
+            self._all_parked = True
 
     def unpark(self) -> None:
         """As `Host.unpark`."""
@@ -319,6 +321,7 @@ class Pool(Generic[K, V]):
     def _succeeded(self, job: Job[K], value: V) -> None:
         guard = self._guard
         guard.proven = job.key
+        self._all_parked = False
         if guard.held or not guard.any_succeeded:
             self._resolve(guard.succeeded(job))
         if self._weigh is not None:

@@ -636,18 +636,27 @@ async def test_so_many_may_wait_for_their_own_sake() -> None:
 async def test_where_only_waiting_keys_are_left_one_that_was_answered_is_asked_for(
     *, more: bool
 ) -> None:
-    """It tells the pacer whose refusals these are; others that are under way do so themselves."""
-    api, over = Api(), asyncio.Event()
+    """It tells the pacer whose refusals these are; others that are under way do so themselves.
+
+    Not when they wait first, as after a refusal of all, which their next requests find out.
+    """
+    api, over, again = Api(), asyncio.Event(), asyncio.Event()
 
     async def fetch(key: int) -> int:
         await api(key)
         if key == 2:
             await over.wait()
-        return await park_each(30.0, over, key) if key == 1 else key
+        if key == 1:
+            await park_each(30.0, again, key)
+            await park_each(30.0, over, key)
+        return key
 
     options = Options[int](clock=api.clock)
     async with aclosing(each(range(2 + more), fetch, limit=3, options=options)) as outcomes:
         assert await anext(outcomes) == (0, 0)
+        await settle()
+        assert api.asked.count(0) == 1
+        again.set()
         await settle()
         assert api.asked.count(0) == 1 + (not more)
         over.set()

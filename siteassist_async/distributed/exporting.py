@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import chain, zip_longest
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,15 +27,16 @@ from siteassist_async.distributed.partition import (
 )
 from siteassist_async.distributed.project import Project
 from siteassist_async.distributed.report import Partition, PartitionLostError, Report
+from siteassist_async.distributed.store import Store, place_of
 from siteassist_async.errors import ConfigurationError, printable
 from siteassist_async.export import Counts, Ending, Progress
-from siteassist_async.export.layout import Layout
 from siteassist_async.export.staging import StoppedError
 from siteassist_async.outage import WAIT
 from siteassist_async.pacing import PaceSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+    from pathlib import Path
 
 
 # Most of Dask is without types.
@@ -52,6 +52,7 @@ GRACE = 10.0
 """Seconds to wait for the end of jobs that were told to stop."""
 
 _TICK = 0.1
+_AT_ONCE = 16
 
 
 def export(  # noqa: PLR0913 - the options of an export, each by its name
@@ -73,7 +74,8 @@ def export(  # noqa: PLR0913 - the options of an export, each by its name
     Args:
         projects: What to export. Several need names, each of which is a folder below `output`.
         output: A folder that this process and all workers see by this path, on a POSIX file system
-            with locks. They run as the same user.
+            with locks. They run as the same user. Or the URL of a folder in an object store, such
+            as "s3://bucket/conversations", for which fsspec finds the credentials on each machine.
         cluster: The address of a scheduler, or its client; None for processes on this machine.
         partitions: Their number, which is fixed when the export begins; by default 32 a worker, and
             at least 64.
@@ -90,7 +92,7 @@ def export(  # noqa: PLR0913 - the options of an export, each by its name
     """
     run = Exporting(
         [projects] if isinstance(projects, Project) else projects,
-        Path(output),
+        output,
         cluster=cluster,
         partitions=partitions,
         retry_failed=retry_failed,
@@ -113,7 +115,7 @@ class Item:
 
     key: str
     project: Project
-    folder: Folder
+    folder: Folder | Store
     number: int
     part: Part
     before: int | None = None
@@ -155,12 +157,11 @@ class Item:
 
     def result(self) -> Partition:
         """Return what the report says of it."""
-        layout = Layout(self.folder.output(self.number))
         return Partition(
             self.project.name,
             self.number,
-            layout.output,
-            layout.dead_letters,
+            self.folder.output(self.number),
+            self.folder.letters(self.number),
             self.counts,
             self.ending,
             self.error,
@@ -181,7 +182,7 @@ class Exporting:
     def __init__(  # noqa: PLR0913 - the options of an export, each by its name
         self,
         projects: Sequence[Project],
-        output: Path,
+        output: Path | str,
         *,
         cluster: Client | str | None = None,
         partitions: int | None = None,
@@ -196,8 +197,7 @@ class Exporting:
         names = {project.name for project in projects}
         if not projects or len(names) < len(projects) or ("" in names and len(names) > 1):
             raise ConfigurationError("each of several projects needs a name of its own")
-        # The path is sent to other processes, whose current folder is another.
-        self._output = Path(os.path.abspath(output))  # noqa: PTH100 - links are the user's
+        self._output = output
         self._projects = projects
         self._cluster = cluster
         self._partitions = partitions
@@ -236,7 +236,9 @@ class Exporting:
                     self._cancel(self._open.values())
                     raise
             partitions = tuple(item.result() for item in self._items.values())
-            return Report(self._output, self.progress(), partitions)
+            output = place_of(self._output, "")
+            whole = output.url if isinstance(output, Store) else output.path
+            return Report(whole, self.progress(), partitions)
 
     def progress(self) -> Progress:
         """Return how far the export is, over all partitions."""
@@ -278,20 +280,29 @@ class Exporting:
         return sum(pace.last.retries - pace.first.retries for pace in self._paces.values())
 
     def _add(self, project: Project) -> None:
-        folder = Folder(self._output / project.name)
-        state = self._stack.enter_context(opened(folder))
-        manifest = split(
+        folder = place_of(self._output, project.name)
+        splitting = partial(
+            split,
             project.source,
-            folder,
-            state,
             partitions=self._partitions,
             usual=lambda: max(LEAST, A_WORKER * len(self._connect().nthreads())),
             stopped=lambda: self._stopping,
         )
-        for number, part in enumerate(manifest.parts):
-            item = Item(f"{self._id}-{len(self._items)}", project, folder, number, part)
+        if isinstance(folder, Store):
+            with folder.opened() as (local, state):
+                manifest = splitting(folder=local, state=state)
+        else:
+            state = self._stack.enter_context(opened(folder))
+            manifest = splitting(folder=folder, state=state)
+        items = [
+            Item(f"{self._id}-{len(self._items) + number}", project, folder, number, part)
+            for number, part in enumerate(manifest.parts)
+        ]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # a store answers slowly
+            done = list(pool.map(Item.look, items))
+        for item, is_done in zip(items, done, strict=True):
             self._items[item.key] = item
-            if item.look() and not (self._retry_failed and item.counts.failed):
+            if is_done and not (self._retry_failed and item.counts.failed):
                 item.ending = Ending.FINISHED
 
     def _connect(self) -> Any:  # noqa: ANN401 - a client of Dask
@@ -306,6 +317,7 @@ class Exporting:
             return
         client = self._connect()
         client.register_plugin(Clients())
+        workers = max(1, len(client.nthreads()))
         client.subscribe_topic(TOPIC, self._hear)
         self._stack.callback(client.unsubscribe_topic, TOPIC)
         queues = [
@@ -321,6 +333,7 @@ class Exporting:
                 item.project.access(),
                 retry_failed=self._retry_failed,
                 wait=self._wait,
+                workers=workers,
             )
             item.future = client.submit(run_partition, task, key=item.key, pure=False)
             item.future.add_done_callback(self._inbox.put)

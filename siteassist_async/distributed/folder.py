@@ -9,6 +9,7 @@ lock                     of the process that places the partitions
 manifest.json            how many there are, and how far the input was split
 00000.ids                the IDs of a partition
 00000.done               how its last run ended
+pace.json                what the workers have learned of the rate limit
 """
 
 from __future__ import annotations
@@ -96,6 +97,9 @@ class Folder:
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     @property
     def layout(self) -> Layout:
         """The layout whose state folder is that of the partitions."""
@@ -106,9 +110,27 @@ class Folder:
         """What fixes the partitions."""
         return self.layout.folder / _MANIFEST
 
+    @property
+    def pace(self) -> Path:
+        """What the workers have learned of the limit, all together."""
+        return self.layout.folder / "pace.json"
+
     def output(self, number: int) -> Path:
         """The records of a partition."""
         return self.path / f"part-{number:05}.jsonl"
+
+    def letters(self, number: int) -> Path:
+        """The dead letters of a partition."""
+        return Layout(self.output(number)).dead_letters
+
+    @property
+    def local(self) -> Folder:
+        """Where a partition is exported: here."""
+        return self
+
+    def fetch(self, number: int) -> Folder:  # noqa: ARG002 - as of a store
+        """Return where a partition is exported, with what there is of it."""
+        return self
 
     def ids(self, number: int) -> Path:
         """The list of a partition."""
@@ -118,7 +140,7 @@ class Folder:
         """Read how the last run of a partition ended; None if that is not known."""
         return read(self.layout.folder / _done(number), Mark)
 
-    def write_mark(self, number: int, mark: Mark) -> None:
+    def end(self, number: int, mark: Mark) -> None:
         """Note how a run of a partition ended, in one step."""
         write(self.layout.folder / _done(number), mark)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import time
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -13,7 +14,8 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
-from siteassist_async.distributed.folder import Folder, Mark, Part
+from siteassist_async.distributed.folder import Folder, Mark, Part, read, write
+from siteassist_async.distributed.store import Store
 from siteassist_async.distributed.project import Access
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.events import Event, RetryScheduled
@@ -25,10 +27,14 @@ from siteassist_async.export import (
     OutputInUseError,
     Progress,
     Source,
+    StateError,
     Summary,
 )
 from siteassist_async.export.checkpointer import outlast, run_in_thread
+from siteassist_async.export.layout import Layout
 from siteassist_async.pacing import AdaptivePacer
+from siteassist_async.pacing.pace import STALE
+from siteassist_async.pacing.rate import SHORTEST_PERIOD, LearnedRate
 
 PLUGIN = "siteassist_async"
 
@@ -42,6 +48,14 @@ GRACE = 8.0
 """Seconds for requests in flight, and their retries, when a job is stopped."""
 
 
+FIRST_RATE = 120.0
+"""Requests per second of all workers together, if nothing is known of the limit.
+
+It doubles within seconds. Without this, each worker has all its requests in flight when the limit
+is first met, and all of them are refused.
+"""
+
+
 @frozen
 class Task:
     """A partition to be exported. It is sent through the scheduler, so it holds no secret.
@@ -49,15 +63,17 @@ class Task:
     Attributes:
         key: Its key in Dask, which no other task has.
         wait: Seconds to wait during an outage, or for another process that writes its output.
+        workers: How many share the limit.
     """
 
     key: str
-    folder: Folder
+    folder: Folder | Store
     number: int
     part: Part
     access: Access
     retry_failed: bool
     wait: float
+    workers: int
 
 
 @frozen
@@ -129,16 +145,19 @@ class Clients(WorkerPlugin):
         self._seats: dict[Access, Seat] = {}
         self.running: dict[str, Running] = {}
 
-    async def seat(self, access: Access) -> Seat:
+    async def seat(self, task: Task) -> Seat:
         """Return the client of a project; a new one if its token was replaced.
 
         Raises:
             ConfigurationError: There is no token here, or it cannot work.
         """
+        access = task.access
         token = access.read_token()
         seat = self._seats.get(access)
         if seat is None or seat.token != token:
             client, pacer = access.client(token)
+            if access.max_rate is None:
+                pacer.restore(_share_of_known(task))
             seat = self._seats[access] = Seat(token, client, pacer)
             client.events.subscribe(seat)
             await self._stack.enter_async_context(client)
@@ -152,6 +171,15 @@ class Clients(WorkerPlugin):
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's
         """Close the clients; Dask has cancelled the tasks."""
         await self._stack.aclose()
+
+
+def _share_of_known(task: Task) -> LearnedRate:
+    """Return a worker's share of the limit that others have learned."""
+    known = None
+    with suppress(StateError):  # it is learned anew
+        known = read(task.folder.local.pace, LearnedRate)
+    known = known or LearnedRate(FIRST_RATE, SHORTEST_PERIOD, time.time() - STALE)
+    return evolve(known, rate=known.rate / task.workers)
 
 
 async def run_partition(task: Task) -> Outcome:
@@ -188,7 +216,7 @@ class Running:
         progress = Progress(Counts(), already_there=0)
         self._send(progress)
         try:
-            self._seat = await clients.seat(self._task.access)
+            self._seat = await clients.seat(self._task)
             outcome = await self._export(self._seat)
             progress = outcome.progress
         except ConfigurationError as error:
@@ -199,13 +227,21 @@ class Running:
 
     async def _export(self, seat: Seat) -> Outcome:
         task, started = self._task, SYSTEM_CLOCK.now()
+        try:
+            folder = await run_in_thread(partial(task.folder.fetch, task.number))
+        except ExportError as error:
+            return Outcome(Progress(Counts(), already_there=0), None, error)
         while True:
+            layout = Layout(folder.output(task.number))
+            # That of an object store is without its state.
+            is_fetched = folder != task.folder and not layout.has_state()
             self._job = job = ExportJob(
-                Source(task.folder.ids(task.number), is_staged=True),
-                task.folder.output(task.number),
+                Source(folder.ids(task.number), is_staged=True),
+                layout.output,
                 fetch=seat.client.conversations.get_record,
                 limit=task.access.concurrency,
                 retry_failed=task.retry_failed,
+                rebuild_state=is_fetched and layout.output.exists(),
                 pacer=seat.pacer,
                 wait=task.wait,
             )
@@ -215,7 +251,7 @@ class Running:
                 summary = await self._watched(job)
                 if summary is None:
                     return Outcome(job.progress(), Ending.STOPPED)
-                await run_in_thread(partial(self._note, summary))
+                await run_in_thread(partial(self._note, summary, seat.pacer.learned()))
             except OutputInUseError as error:
                 # A worker that Dask has lost may still be running it.
                 if SYSTEM_CLOCK.now() - started >= task.wait:
@@ -237,11 +273,13 @@ class Running:
             run.cancel()
             await outlast(run)
 
-    def _note(self, summary: Summary) -> None:
+    def _note(self, summary: Summary, learned: LearnedRate | None) -> None:
         task = self._task
+        if learned is not None:
+            write(task.folder.local.pace, evolve(learned, rate=learned.rate * task.workers))
         finished = summary.ending is Ending.FINISHED
-        mark = Mark(task.part, task.folder.size(task.number), finished, summary.counts)
-        task.folder.write_mark(task.number, mark)
+        size = task.folder.local.size(task.number)
+        task.folder.end(task.number, Mark(task.part, size, finished, summary.counts))
 
     def _send(self, progress: Progress, *, ended: bool = False) -> None:
         seat = self._seat
@@ -253,7 +291,7 @@ class Running:
             progress.total,
             progress.in_flight,
             progress.bytes_written,
-            pacer=f"{self._worker.address} {self._task.folder.path}",
+            pacer=f"{self._worker.address} {self._task.folder}",
         )
         if seat is not None:
             pace = seat.pacer.snapshot()

@@ -23,7 +23,7 @@ class Partition:
     Attributes:
         project: The name of its project.
         number: Its number, from 0.
-        output: The records.
+        output: The records; a URL if they are in an object store.
         dead_letters: The IDs that failed; the file does not exist if there are none.
         counts: The outcomes of all runs, as far as they are known.
         ending: How its run ended; None if it did not run to an end.
@@ -32,8 +32,8 @@ class Partition:
 
     project: str
     number: int
-    output: Path
-    dead_letters: Path
+    output: Path | str
+    dead_letters: Path | str
     counts: Counts
     ending: Ending | None = None
     error: Exception | None = None
@@ -58,12 +58,12 @@ class Report:
     """The result of a distributed export.
 
     Attributes:
-        output: The folder.
+        output: The folder, or its URL.
         progress: The sums over all partitions of all projects.
         partitions: All of them.
     """
 
-    output: Path
+    output: Path | str
     progress: Progress
     partitions: tuple[Partition, ...]
 

@@ -529,7 +529,7 @@ async def test_a_task_that_is_cancelled_before_it_begins(project: Project, tmp_p
     """It opens nothing."""
     folder = Folder(tmp_path / "out")
     task = partition.Task(
-        "key", folder, 0, Part(37, 1, 0), project.access(), retry_failed=False, wait=0
+        "key", folder, 0, Part(37, 1, 0), project.access(), retry_failed=False, wait=0, workers=1
     )
     log = Mock()
     worker: Any = SimpleNamespace(address="here", log_event=log)
