@@ -66,8 +66,11 @@ def _report(error: click.UsageError) -> int:
         print(error.message, file=sys.stderr)
         return _USAGE
     message = error.format_message()
-    if isinstance(error, click.NoSuchOption) and error.option_name == "--token":
-        message = _NO_TOKEN
+    if isinstance(error, click.NoSuchOption):
+        if error.option_name == "--token":
+            message = _NO_TOKEN
+        elif error.ctx and error.ctx.parent is None:
+            message += " Options of a command follow its name."
     command = error.ctx.command_path if error.ctx else "siteassist"
     print(f"{command}: {escape(redact_words(message))}\nsee {command} --help", file=sys.stderr)
     return _USAGE

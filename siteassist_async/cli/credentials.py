@@ -19,17 +19,15 @@ def read_token(place: tuple[str, str] | None, *, stdin_has_ids: bool = False) ->
     Raises:
         ConfigurationError: There is no token.
     """
-    match place:
-        case None:
-            token = _from_prompt()
-        case "token_file", name:
-            token = _from_file(name, stdin_has_ids=stdin_has_ids)
-        case "token_env", name:
-            token = os.environ.get(name, "").strip()
-            if not token:
-                raise ConfigurationError(f"--token-env {name}: it is not set")
-        case _, name:
-            token = _from_keyring(name)
+    kind, name = place or (None, "")
+    if kind == "token_file":
+        token = _from_file(name, stdin_has_ids=stdin_has_ids)
+    elif kind == "token_env":
+        token = os.environ.get(name, "").strip()
+        if not token:
+            raise ConfigurationError(f"--token-env {name}: it is not set")
+    else:
+        token = _from_keyring(name) if kind else _from_prompt()
     if not token:
         raise ConfigurationError(
             "no token: set SITEASSIST_TOKEN, or pass a file that contains it with --token-file"

@@ -70,7 +70,7 @@ def code_of(error: SiteAssistError) -> ExitCode:
 
 
 async def _fetch(
-    conversation_id: str, target: Connection, options: Options, on_event: Listener
+    conversation_id: str, target: Connection, options: Options, on_event: Listener | None
 ) -> bytes:
     async with SiteAssist(
         target.token,

@@ -148,7 +148,7 @@ def _defaults(profile: object, where: str, ctx: click.Context) -> Iterator[tuple
         text = str(value)
         if not isinstance(value, str | int | float) or not text.isprintable():
             raise click.UsageError(f"{where}.{key}: expected a text or a number", ctx)
-        if isinstance(known[key].type, File) and text != "-":
+        if isinstance(known[key].type, File) and text not in {"", "-"}:
             folder = os.path.dirname(config_file())  # noqa: PTH120 - as above
             text = os.path.join(folder, os.path.expanduser(text))  # noqa: PTH111, PTH118 - as above
         yield key, text
