@@ -116,10 +116,10 @@ def draw() -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-            "<title>Requests a second against a limit that nobody tells</title>",
+            "<title>Requests per second against an undocumented limit</title>",
             f"<style>{STYLE}</style>",
             f'<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-            text(LEFT, 28, "Requests a second, against a limit that nobody tells", "title"),
+            text(LEFT, 28, "Requests per second against an undocumented limit", "title"),
             *legend(),
             *(line for panel in panels for line in panel.lines()),
             *(text(x(at), bottom + 20, f"{at} s", anchor="middle") for at in range(0, SECONDS, 60)),
