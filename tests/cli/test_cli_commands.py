@@ -17,6 +17,7 @@ import pytest
 from siteassist_async import __version__
 from siteassist_async.cli import main
 from siteassist_async.cli.commands import parse, siteassist
+from siteassist_async.cli.settings import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,12 +77,18 @@ def test_the_variable_of_a_setting_is_in_its_help(capsys: pytest.CaptureFixture[
     assert "[env var: SITEASSIST_PROFILE]" in shown
 
 
-def test_the_readme_names_every_command_and_option() -> None:
-    """The README has each command and each option, and none that there is not."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert all(f"siteassist {name}" in readme for name in COMMANDS)
-    section = readme.partition("## Command line")[2].partition("\n## ")[0]
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section))
+def test_the_page_names_every_command_option_and_setting() -> None:
+    """docs/cli.md has each of them, and none that there is not."""
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert set(re.findall(r"^\| `siteassist ([a-z]+)", page, re.MULTILINE)) == {*COMMANDS}
+    params = [param for command in COMMANDS.values() for param in command.params]
+    settings = [param for param in params if isinstance(param, Setting)]
+    assert {setting.envvar for setting in settings} | {
+        "SITEASSIST_PROFILE",
+        "SITEASSIST_CONFIG",
+    } == set(re.findall(r"(?<!_)SITEASSIST_(?!COMPLETE)[A-Z_]+", page))
+    assert all(f"`{setting.name}`" in page for setting in settings)
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page))
     assert named - {"--help"} == set[str]().union(*map(options_of, COMMANDS.values()))
 
 

@@ -133,7 +133,11 @@ def test_the_place_of_a_token_replaces_another(
         ("\udcff", [], "utf-8"),
         ("max_rate = 5\ndefault = 3", [], "default: expected a table of settings"),
         ("[default]\nmaxrate = 5", [], "default.maxrate: unknown; known are: log_file, token_"),
-        (f'[default]\ntoken = "{TOKEN}"', [], "token: unknown; a token is named by one of: token"),
+        (
+            '[default]\ntoken = "sk_in_the_clear"',
+            [],
+            "token: unknown; a token is named by one of: token",
+        ),
         ('[default]\nproxy = "http://me:p4ssword@proxy"', [], "set SITEASSIST_PROXY to the whole"),
         ("[default]\nmax_rate = 0", [], "max_rate in the profile default of "),
         ("[default]\nca = ''", [], "config.toml: expected a name"),
@@ -158,7 +162,7 @@ def test_a_wrong_profile_is_one_line(
     assert str(tmp_path / "config.toml") in first or "SITEASSIST_PROXY" in first
     assert reason in first
     assert second == "see siteassist export --help"
-    assert TOKEN not in first
+    assert "sk_in_the_clear" not in first
     assert "p4ssword" not in first
 
 
