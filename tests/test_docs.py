@@ -31,12 +31,16 @@ IN_PYTEST = (
 """Options of a run within a test."""
 
 
-def _shown(example: Example) -> str:
-    return f"{example.path.removeprefix(f'{ROOT}/')}:{example.line}"
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _place(example: Example) -> str:
+    return f"{_name(Path(example.path))}:{example.line}"
 
 
 @pytest.mark.parametrize(
-    "example", [example for example in examples() if example.path != str(TUTORIAL)], ids=_shown
+    "example", [example for example in examples() if example.path != str(TUTORIAL)], ids=_place
 )
 def test_an_example_runs(example: Example, siteassist_environment: Emulator) -> None:
     """Each Python block is a whole program; the environment leads it to the emulator."""
@@ -50,6 +54,23 @@ def test_the_tests_that_are_shown_pass(pytester: pytest.Pytester) -> None:
         if example.path == str(DOCS / "testing.md"):
             pytester.makepyfile(**{f"test_{example.line}": str(example.parsed)})
     pytester.runpytest(*IN_PYTEST, "-o", "asyncio_mode=auto").assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command, and each of its options."""
+
+    def check(example: Example) -> None:
+        for line in example.parsed.splitlines():
+            for command in re.split(r" (?:\||&&) ", line.removeprefix("$ ")):
+                if command.startswith("siteassist "):
+                    with pytest.raises(SystemExit) as ended:
+                        main([*shlex.split(command, comments=True)[1:], "--help"])
+                    assert not ended.value.code, f"{command}: {capsys.readouterr().err}"
+
+    parsers = [CodeBlockParser(language, check) for language in ("sh", "console")]
+    for example in Sybil(parsers).parse(page).examples():
+        example.evaluate()
 
 
 @pytest.mark.siteassist(conversations=300, limit=TokenBucket(1000))
@@ -87,7 +108,7 @@ def test_the_tutorial(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[s
     assert len(Path("conversations.jsonl").read_text().splitlines()) == 300
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Those to files, from where the page is; those of the site to files that it has."""
     for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
