@@ -1,10 +1,17 @@
 """Events: everything that a client does, as typed values for listeners.
 
-    def listener(event: Event) -> None:
-        if isinstance(event, AttemptEnded) and event.duration > 1.0:
-            print(f"{event.operation} {event.subject}: {event.status} after {event.duration:.2f} s")
+```python
+from siteassist_async import SiteAssist
+from siteassist_async.events import AttemptEnded, Event
 
-    client = SiteAssist(on_event=listener)          # or: client.events.subscribe(listener)
+
+def report(event: Event) -> None:
+    if isinstance(event, AttemptEnded) and event.duration > 1.0:
+        print(f"{event.operation} {event.subject}: {event.status} after {event.duration:.2f} s")
+
+
+client = SiteAssist(on_event=report)  # or: client.events.subscribe(report)
+```
 
 A call spans everything from `client.conversations.get(…)` to its result; each id of a bulk call is
 one call. A call makes attempts, and each attempt is one request on the wire. Waits before an
