@@ -2,8 +2,8 @@
 
     python benchmarks/on_dask.py [--ids 8000] [--rate 200] [--workers 2] [CASE …]
 
-The emulator is a process of its own. Ideal is the time that the limit allows. What the API had answered
-and a killed process had not written yet is fetched again; what was written must not be.
+The emulator is a process of its own. Ideal is the time that the limit allows. What the API had
+answered and a killed process had not written yet is fetched again; what was written must not be.
 """
 
 from __future__ import annotations

@@ -46,14 +46,15 @@ def connection(options: Options, *, stdin_has_ids: bool = False) -> Connection:
     return Connection(
         base_url=base_url,
         tls=tls,
-        proxy=_proxy(options.proxy, base_url),
+        proxy=proxy_of(options),
         token=read_token(options.token_place, stdin_has_ids=stdin_has_ids),
     )
 
 
-def _proxy(option: str | None, base_url: str) -> str | None:
+def proxy_of(options: Options) -> str | None:
     """Return the URL of the proxy, if one is to be used; its password will not be printed."""
-    proxy = _of_environment(base_url) if option == "env" else option
+    base_url = options.base_url or BASE_URL
+    proxy = _of_environment(base_url) if options.proxy == "env" else options.proxy
     before, mark, _ = (proxy or "").rpartition("@")
     if mark:
         login = before.rpartition("/")[2]

@@ -7,17 +7,25 @@ import logging
 import signal
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO, cast
 
+from siteassist_async.cli import runtime
+from siteassist_async.cli.connection import connection, proxy_of
+from siteassist_async.cli.export import source_of
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.runtime import SIGNALS, Interrupts
 from siteassist_async.cli.status import Attempts, Meter
 from siteassist_async.cli.summary import Result, closing, error_record, summary_record, table
+from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.distributed import Project, Report
 from siteassist_async.distributed.exporting import Exporting
 from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
 from siteassist_async.export import Ending, ExitCode, Summary
+from siteassist_async.export.listed import listed as pages_of
+from siteassist_async.export.spool import write_ids
+from siteassist_async.middleware.retry_policy import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -26,18 +34,16 @@ if TYPE_CHECKING:
     from siteassist_async.cli.console import Console
     from siteassist_async.export import Source
 
-_NOT_HERE = (
-    *("all", "format", "limit", "refresh", "restart", "rebuild_state", "any_input", "proxy"),
-)
+_NOT_HERE = ("format", "limit", "refresh", "restart", "rebuild_state", "any_input")
 _SHOWN = 5
 
 
-def run(options: Options, source: Source, console: Console) -> int:
+def run(options: Options, console: Console) -> int:
     """Export, and print the summary.
 
     Raises:
         ConfigurationError: The options cannot work.
-        ExportError: As `distributed.export`.
+        SiteAssistError: As `distributed.export`, or the conversations cannot be listed.
     """
     for name in _NOT_HERE:
         if getattr(options, name):
@@ -45,21 +51,50 @@ def run(options: Options, source: Source, console: Console) -> int:
                 f"--{name.replace('_', '-')} cannot be used with --dask; each partition in OUTPUT "
                 "is an export of its own"
             )
-    place, name = options.token_place or (None, "")
-    if place == "keyring":
+    if options.token_place and options.token_place[0] == "keyring":
         raise ConfigurationError("--keyring cannot be used with --dask: workers have none")
+    with TemporaryFile() as listed:
+        source = (
+            runtime.run(_listed(options, cast("BinaryIO", listed)))
+            if options.all
+            else source_of(options)
+        )
+        return _run(options, source, console)
+
+
+async def _listed(options: Options, file: BinaryIO) -> Source:
+    """List all conversations to a file, and return the source that reads it."""
+    target = connection(options)
+    async with SiteAssist(
+        target.token,
+        base_url=target.base_url,
+        tls=target.tls,
+        proxy=target.proxy,
+        retry=PATIENT,
+        max_rate=options.max_rate,
+    ) as client:
+        listing = client.conversations.every(
+            status=options.status, since=options.since, until=options.until
+        )
+        ids = pages_of(listing, wait=options.wait, clock=SYSTEM_CLOCK, stopped=lambda: False)
+        return await write_ids(ids, file, Path(options.output), stopped=lambda: False)
+
+
+def _run(options: Options, source: Source, console: Console) -> int:
+    place, name = options.token_place or (None, "")
     project = Project(
         source,
         token_file=Path(name).absolute() if place == "token_file" else None,
         token_env=name if place == "token_env" else None,
         base_url=options.base_url,
         ca=None if options.ca is None else Path(options.ca).absolute(),
+        proxy=proxy_of(options),
         concurrency=options.concurrency,
         max_rate=options.max_rate,
     )
     exporting = Exporting(
         [project],
-        Path(options.output),
+        options.output,
         cluster=None if options.dask == "local" else options.dask,
         partitions=options.partitions,
         retry_failed=options.retry_failed,
@@ -90,8 +125,9 @@ def run(options: Options, source: Source, console: Console) -> int:
     summary = Summary(
         report.ending,
         report.progress,
-        report.output,
-        report.output / "part-*.failed.jsonl",
+        # They are printed only, and a URL is no path.
+        cast("Path", report.output),
+        cast("Path", f"{report.output}/part-*.failed.jsonl"),
         report.error,
     )
     result = Result(summary, meter.read(), pace.succeeded + pace.throttled)
@@ -109,7 +145,7 @@ def _closing(report: Report, result: Result, options: Options) -> str:
     if report.ending in {Ending.BLOCKED, Ending.UNREACHABLE} or not report.errors:
         return closing(result, options.command_line)
     lines = [
-        f"Not finished: {', '.join(p.output.name for p in parts[:_SHOWN])}"
+        f"Not finished: {', '.join(str(p.output).rpartition('/')[2] for p in parts[:_SHOWN])}"
         f"{f' and {len(parts) - _SHOWN} more' if len(parts) > _SHOWN else ''}: {error}"
         for error, parts in report.errors.items()
     ]

@@ -205,7 +205,7 @@ def _on_dask(options: Options, console: Console) -> int:
         raise ConfigurationError(
             f"--dask needs {error.name}: pip install 'siteassist_async[dask]'"
         ) from error
-    return int(command.run(options, source_of(options), console))
+    return int(command.run(options, console))
 
 
 def source_of(options: Options) -> Source:

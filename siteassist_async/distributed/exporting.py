@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, field, fields_dict, frozen
 from distributed import Client, KilledWorker
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
@@ -109,6 +109,7 @@ class Item:
 
     Attributes:
         before: Records that were there when this run began; None until that is known.
+        updated: As `Progress.updated`.
         written: Bytes that were written by earlier attempts in this run.
         cancelled: When it was cancelled.
     """
@@ -120,6 +121,7 @@ class Item:
     part: Part
     before: int | None = None
     counts: Counts = field(factory=Counts)
+    updated: int = 0
     written: int = 0
     news: News | None = None
     future: Any = None  # of Dask
@@ -151,7 +153,7 @@ class Item:
     def measure(self, progress: News | Progress) -> None:
         """Note the counts, unless the job is not open, so that they are not known."""
         if progress.total is not None:
-            self.counts = progress.counts
+            self.counts, self.updated = progress.counts, progress.updated
             if self.before is None:
                 self.before = progress.already_there
 
@@ -246,7 +248,7 @@ class Exporting:
         counts = Counts(
             **{
                 name: sum(getattr(item.counts, name) for item in items)
-                for name in ("claimed", "exported", "failed", "retryable", "duplicates", "invalid")
+                for name in fields_dict(Counts)
             }
         )
         news = [item.news for item in items if item.news is not None]
@@ -255,6 +257,7 @@ class Exporting:
             already_there=sum(
                 item.counts.exported if item.before is None else item.before for item in items
             ),
+            updated=sum(item.updated for item in items),
             in_flight=sum(n.in_flight for n in news if not n.ended),
             total=sum(item.part.lines for item in items) if items else None,
             bytes_written=sum(i.written + (i.news.bytes_written if i.news else 0) for i in items),

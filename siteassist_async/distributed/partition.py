@@ -15,8 +15,8 @@ from distributed import Worker, WorkerPlugin, get_worker
 from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.distributed.folder import Folder, Mark, Part, read, write
-from siteassist_async.distributed.store import Store
 from siteassist_async.distributed.project import Access
+from siteassist_async.distributed.store import Store
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.events import Event, RetryScheduled
 from siteassist_async.export import (
@@ -103,6 +103,7 @@ class News:
     ended: bool
     counts: Counts
     already_there: int
+    updated: int
     total: int | None
     in_flight: int
     bytes_written: int
@@ -288,6 +289,7 @@ class Running:
             ended,
             progress.counts,
             progress.already_there,
+            progress.updated,
             progress.total,
             progress.in_flight,
             progress.bytes_written,

@@ -31,6 +31,7 @@ class Access:
     token_file: Path | None
     base_url: str
     ca: Path | None
+    proxy: str | None
     concurrency: int
     max_rate: float | None
 
@@ -77,6 +78,7 @@ class Access:
             token,
             base_url=self.base_url,
             tls=tls,
+            proxy=self.proxy,
             retry=PATIENT,
             concurrency=self.concurrency,
             pacer=pacer,
@@ -102,11 +104,13 @@ class Project:
         name: The folder below the output, needed if there are several projects.
         base_url: By default $SITEASSIST_BASE_URL where `export` is called, else the API.
         ca: A file on the workers with the certificates to trust instead of the system's.
+        proxy: The URL of an HTTP proxy, without a password: it is sent to the workers.
         concurrency: The maximum number of requests in flight, for each worker.
         max_rate: The maximum requests per second, for each worker.
 
     Raises:
-        ConfigurationError: Both places of a token are named, or the name is not that of a folder.
+        ConfigurationError: Both places of a token are named, the name is not that of a folder, or
+            the proxy has a password.
     """
 
     source: Source = field(converter=_source)
@@ -115,12 +119,17 @@ class Project:
     name: str = field(default="", kw_only=True)
     base_url: str | None = field(default=None, kw_only=True)
     ca: Path | None = field(default=None, kw_only=True)
+    proxy: str | None = field(default=None, kw_only=True, repr=False)
     concurrency: int = field(default=32, kw_only=True)
     max_rate: float | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.token_env is not None and self.token_file is not None:
             raise ConfigurationError("a project has a token_env or a token_file, not both")
+        if self.proxy is not None and "@" in self.proxy:
+            raise ConfigurationError(
+                "a proxy that needs a password cannot be used with Dask: its scheduler would see it"
+            )
         if self.name.startswith(".") or not self.name.isprintable() or "/" in self.name:
             raise ConfigurationError(
                 f"the name of a project is that of a folder, not {printable(self.name, 100)!r}"
@@ -134,6 +143,7 @@ class Project:
             token_file=self.token_file,
             base_url=base_url,
             ca=self.ca,
+            proxy=self.proxy,
             concurrency=self.concurrency,
             max_rate=self.max_rate,
         )

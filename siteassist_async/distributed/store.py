@@ -28,7 +28,7 @@ from siteassist_async.export.errors import OutputError, StateError
 from siteassist_async.export.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from siteassist_async.export.state import State
 
@@ -94,7 +94,7 @@ class Store:
     def opened(self) -> Generator[tuple[Folder, State]]:
         """Return a temporary folder for `split`, which knows what was split before.
 
-        It is put into the store in the end. Two runs at once are not refused, as there are no locks.
+        It is put into the store in the end. There are no locks: two runs at once are not refused.
         """
         with tempfile.TemporaryDirectory(prefix="siteassist_async-") as temporary:
             folder = Folder(Path(temporary))

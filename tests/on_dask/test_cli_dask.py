@@ -72,6 +72,23 @@ def test_an_export(
     assert (summary["partitions"], summary["unfinished"]) == (2, [])
 
 
+def test_all_conversations(
+    arguments: list[str], tmp_path: Path, api: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are listed first; a later run fetches what has changed."""
+    arguments[1] = "--all"
+    for number, conversation_id in enumerate(IDS):
+        api.put(conversation_id, {"status": "open" if number else "closed"})
+    assert main([*arguments, "--quiet", "--status", "open"]) == 0
+    assert (api.counters.ids, api.counters.statuses[200]) == ({}, 20)  # and a page
+    api.put(IDS[7], {"title": "changed", "updatedAt": "2099-01-01T00:00:00.000Z"})
+    assert main([*arguments, "--json", "--quiet", "--status", "open"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["asked"], summary["updated"]) == (19, 1)
+    parts = [path.read_bytes() for path in (tmp_path / "out").glob("part-?????.jsonl")]
+    assert sum(part.count(b"\n") for part in parts) == 20
+
+
 def test_partitions_that_are_not_finished(
     arguments: list[str],
     tmp_path: Path,
@@ -168,13 +185,20 @@ def test_signals(
         (["--keyring", "me"], "--keyring cannot be used with --dask"),
         (["--limit", "5"], "--limit cannot be used with --dask"),
         (["--rebuild-state"], "--rebuild-state cannot be used with --dask"),
-        (["--ca", "none", "--proxy", "http://127.0.0.1:1"], "--proxy cannot be used"),
+        (["--format", "csv"], "--format cannot be used with --dask"),
+        (["--refresh", "open"], "--refresh cannot be used with --dask"),
+        (["--proxy", "env"], "a proxy that needs a password cannot be used with Dask"),
     ],
 )
 def test_options_that_do_not_fit(
-    more: list[str], reason: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    more: list[str],
+    reason: str,
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They are refused before anything is done."""
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:1")
     assert main([*arguments, *more]) == 2
     assert reason in capsys.readouterr().err
 

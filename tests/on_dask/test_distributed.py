@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from importlib import import_module
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -29,10 +31,10 @@ from siteassist_async.distributed import (
     partition,
 )
 from siteassist_async.distributed.exporting import Exporting, Item
-from siteassist_async.distributed.folder import Folder, Part
+from siteassist_async.distributed.folder import Folder, Part, read, write
 from siteassist_async.distributed.joining import join
 from siteassist_async.distributed.partition import News
-from siteassist_async.emulator import Emulator, in_thread
+from siteassist_async.emulator import Emulator, TokenBucket, in_thread
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export import (
     Counts,
@@ -51,10 +53,10 @@ from siteassist_async.export import (
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.state import locked, made_state
 from siteassist_async.formats import iter_export
+from siteassist_async.pacing.rate import LearnedRate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 Connected = Any
 """A client of Dask, which is without types."""
@@ -117,7 +119,7 @@ def test_an_export(project: Project, tmp_path: Path, api: Emulator, client: Conn
     assert (report.unfinished, report.errors, report.error) == ((), {}, None)
     assert seen[-1].counts == counts
     (letters,) = (part.dead_letters for part in report.partitions if part.counts.invalid)
-    assert json.loads(letters.read_bytes())["id"] == "none"
+    assert json.loads(Path(letters).read_bytes())["id"] == "none"
     # Without a cluster: nothing is started if there is nothing to do.
     again = export(project, output, cluster="tcp://127.0.0.1:1")
     assert again.progress.counts == counts
@@ -210,6 +212,8 @@ def test_projects_that_cannot_work(project: Project, tmp_path: Path) -> None:
     for projects in ([], [project, project], [project, Project("x", name="x")]):
         with pytest.raises(ConfigurationError, match="needs a name"):
             export(projects, tmp_path)
+    with pytest.raises(ConfigurationError, match="needs a password"):
+        Project("ids.txt", proxy="http://me:secret@127.0.0.1:1")
     for name in ("../up", ".hidden", "a\nb"):
         with pytest.raises(ConfigurationError, match="name of a project"):
             Project("ids.txt", name=name)
@@ -324,6 +328,21 @@ def test_an_api_that_is_down(
     down = evolve(project, base_url="http://127.0.0.1:1/v2")
     report = export(down, tmp_path / "out", cluster=client, partitions=4, wait=0)
     assert (report.ending, report.exit_code) == (Ending.UNREACHABLE, ExitCode.RUN_AGAIN)
+
+
+def test_a_proxy(
+    project: Project,
+    tmp_path: Path,
+    api: Emulator,
+    client: Connected,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The workers use it, and nothing else."""
+    monkeypatch.setattr("siteassist_async.distributed.project.PATIENT", RetryPolicy(attempts=1))
+    behind = evolve(project, proxy="http://127.0.0.1:1")
+    report = export(behind, tmp_path / "out", cluster=client, partitions=1, wait=0)
+    assert "cannot connect to 127.0.0.1:1" in str(report.error)
+    assert api.counters.requests == 0
 
 
 def test_an_export_that_is_stopped(
@@ -483,7 +502,7 @@ def test_bytes_of_several_attempts(project: Project, tmp_path: Path) -> None:
     """What a lost worker has written counts."""
     item = Item("key", project, Folder(tmp_path), 0, Part(37, 1, 0))
     for written, count in ((0, 0), (700, 7), (0, 7), (300, 10)):
-        item.hear(News("key", False, Counts(exported=count), 0, 10, 0, written, "pacer"))  # noqa: FBT003
+        item.hear(News("key", False, Counts(exported=count), 0, 0, 10, 0, written, "pacer"))  # noqa: FBT003
     assert (item.written + 300, item.counts.exported, item.before) == (1000, 10, 0)
 
 
@@ -542,6 +561,44 @@ async def test_a_task_that_is_cancelled_before_it_begins(project: Project, tmp_p
     assert (outcome.ending, outcome.error) == (Ending.STOPPED, None)
     assert log.call_count == 2
     assert not folder.path.exists()
+
+
+async def test_workers_begin_together_as_one(project: Project, tmp_path: Path) -> None:
+    """Each takes its share of what others have learned of the limit, or of a careful first rate."""
+    worker: Any = SimpleNamespace(address="here", log_event=Mock())
+    folder = Folder(tmp_path / "out")
+    folder.pace.parent.mkdir(parents=True)
+
+    async def ceiling(token: str, max_rate: float | None = None) -> float | None:
+        assert project.token_file is not None
+        project.token_file.write_text(token)
+        access = evolve(project, max_rate=max_rate).access()
+        part = Part(37, 1, 0)
+        task = partition.Task("key", folder, 0, part, access, retry_failed=False, wait=0, workers=4)
+        clients = partition.Clients()
+        clients.setup(worker)
+        try:
+            return (await clients.seat(task)).pacer.snapshot().ceiling
+        finally:
+            await clients.teardown(worker)
+
+    assert await ceiling("sk_test_1") == partition.FIRST_RATE / 4
+    write(folder.pace, LearnedRate(200.0, 6.0, time.time()))
+    assert await ceiling("sk_test_2") == 50.0
+    assert await ceiling("sk_test_3", max_rate=7.0) is None
+    folder.pace.write_text("damaged")
+    assert await ceiling("sk_test_4") == partition.FIRST_RATE / 4
+
+
+def test_what_a_worker_learns_is_kept(
+    tmp_path: Path, project: Project, api: Emulator, client: Connected
+) -> None:
+    """For those that begin later."""
+    api.limit = TokenBucket(300.0, 20.0)
+    assert not export(project, tmp_path / "out", cluster=client, partitions=2).unfinished
+    learned = read(Folder(tmp_path / "out").pace, LearnedRate)
+    assert learned is not None
+    assert 0 < learned.rate < 1000
 
 
 def test_tokens_do_not_travel(project: Project) -> None:
