@@ -15,7 +15,15 @@ from attrs import define, field, fields_dict, frozen
 from distributed import Client, KilledWorker
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.distributed.folder import Folder, Part, opened, split
+from siteassist_async.distributed.folder import (
+    A_WORKER,
+    LEAST,
+    MOST,
+    Folder,
+    Part,
+    opened,
+    split,
+)
 from siteassist_async.distributed.local import local_cluster
 from siteassist_async.distributed.partition import (
     TOPIC,
@@ -41,12 +49,6 @@ if TYPE_CHECKING:
 
 # Most of Dask is without types.
 _Client: Any = Client
-
-A_WORKER = 32
-"""Partitions for each worker: the last ones to end are then a small part of all."""
-
-LEAST, MOST = 64, 99_999
-"""Partitions at the least, where the number is not given; and at most."""
 
 GRACE = 10.0
 """Seconds to wait for the end of jobs that were told to stop."""

@@ -45,6 +45,12 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the manifest."""
 
+A_WORKER = 32
+"""Partitions for each worker: the last ones to end are then a small part of all."""
+
+LEAST, MOST = 64, 99_999
+"""Partitions at the least, where the number is not given; and at most."""
+
 _BUFFERED = 64 << 20
 """Bytes of IDs that are held in memory while a list is split."""
 

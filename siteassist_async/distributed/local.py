@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST = 4
 """Workers at the most; one exports faster than any usual limit allows."""
 
+ALLOWED_FAILURES = 10
+"""How many workers may die with a partition before it is given up."""
+
 _PATIENCE = 20.0
 """Seconds for the cluster to end."""
 
@@ -59,7 +62,8 @@ def make_cluster() -> Any:  # noqa: ANN401 - Dask is without types
     """Start a scheduler in this process, and workers in others."""
     distributed = import_module("distributed")  # first: it completes the configuration
     # By default a task fails when three workers have died with it, of whatever cause.
-    with import_module("dask.config").set({"distributed.scheduler.allowed-failures": 10}):
+    config = {"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}
+    with import_module("dask.config").set(config):
         return distributed.LocalCluster(
             n_workers=min(os.cpu_count() or 1, _MOST),
             threads_per_worker=2,  # one partition begins while another ends

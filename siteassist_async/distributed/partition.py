@@ -48,7 +48,7 @@ GRACE = 8.0
 """Seconds for requests in flight, and their retries, when a job is stopped."""
 
 
-FIRST_RATE = 120.0
+FIRST_RATE = 240.0
 """Requests per second of all workers together, if nothing is known of the limit.
 
 It doubles within seconds. Without this, each worker has all its requests in flight when the limit

@@ -176,7 +176,7 @@ def test_a_store_that_fails(
 ) -> None:
     """The partitions are reported with the reason, and are put by the next run."""
     url = "memory://bucket/failing"
-    memory = type(fsspec.filesystem("memory"))
+    memory: Any = type(fsspec.filesystem("memory"))
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no quota")
