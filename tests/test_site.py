@@ -34,7 +34,7 @@ NOT_SHOWN = {
     "siteassist_async.__version__",
     "siteassist_async.errors.error_class",  # used by the package itself
     "siteassist_async.errors.printable",  # as above
-    "siteassist_async.export.verify",  # shown as verify.verify, because its module has the same name
+    "siteassist_async.export.verify",  # shown as verify.verify, its module's
     "siteassist_async.pytest_plugin.pytest_configure",  # used by pytest
 }
 
