@@ -3,7 +3,7 @@
 A discrete-event simulation of the pacer's own decisions, and those of what drives it: limits to be
 found, ids that are refused by themselves, services, outages and slow answers.
 `python benchmarks/pacing_simulation.py` takes some ten minutes on one core, and `--quick`, which
-leaves most of it out, half a minute. The plot goes to `pacing.svg` beside this file.
+leaves most of it out, half a minute. The plot goes to `docs/images/pacing.svg`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pacing.report import Target, heading, row, targets_of_many, targets_of_one
 from pacing.runs import CLIENTS, SMALL, Cell, cell, crowd, small
 from pacing.scenarios import RATES, SAYS, Scenario, constant, known, single
 
-PLOT = Path(__file__).with_suffix("").with_name("pacing.svg")
+PLOT = Path(__file__).parents[1] / "docs" / "images" / "pacing.svg"
 # So many items take a few seconds of real time for each client and seed.
 LARGE = 40_000
 

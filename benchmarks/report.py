@@ -1,4 +1,4 @@
-"""All benchmarks, one after another: the README's tables, and its plot."""
+"""All benchmarks, one after another: the tables and the plot of docs/performance.md."""
 
 from __future__ import annotations
 

@@ -63,6 +63,20 @@ class SiteAssist:
     holds the connection pool. It may be used in one event loop after another, not in two at once.
     Clients of a process with the same base URL and token share one rate limit.
 
+    ```python
+    import asyncio
+
+    from siteassist_async import SiteAssist
+
+
+    async def main() -> None:
+        async with SiteAssist(deadline=5.0) as client:
+            print(await client.conversations.get("123e4567-e89b-12d3-a456-426614174000"))
+
+
+    asyncio.run(main())
+    ```
+
     Args:
         token: A private key (`sk_…`) or a visitor's session token; or an async callable that
             returns one, called for each attempt and once more after a 401. Defaults to

@@ -176,6 +176,25 @@ class Conversations:
         Leaving the loop cancels the requests in flight: at once if the generator is closed (use
         `contextlib.aclosing`), otherwise when it is garbage-collected.
 
+        ```python
+        import asyncio
+
+        from siteassist_async import Failed, Fetched, SiteAssist
+
+
+        async def main(ids: list[str]) -> None:
+            async with SiteAssist() as client:
+                async for outcome in client.conversations.get_many(ids):
+                    match outcome:
+                        case Fetched(id=id, conversation=conversation):
+                            print(id, conversation.status)
+                        case Failed(id=id, error=error):
+                            print(id, error)
+
+
+        asyncio.run(main(["123e4567-e89b-12d3-a456-426614174000"]))
+        ```
+
         Args:
             ids: Any iterable, async iterable or async iterator; read in one task and one context.
             ordered: Yield in the order of the ids.

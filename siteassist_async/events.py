@@ -1,10 +1,17 @@
 """Events: everything that a client does, as typed values for listeners.
 
-    def listener(event: Event) -> None:
-        if isinstance(event, AttemptEnded) and event.duration > 1.0:
-            print(f"{event.operation} {event.subject}: {event.status} after {event.duration:.2f} s")
+```python
+from siteassist_async import SiteAssist
+from siteassist_async.events import AttemptEnded, Event
 
-    client = SiteAssist(on_event=listener)          # or: client.events.subscribe(listener)
+
+def report(event: Event) -> None:
+    if isinstance(event, AttemptEnded) and event.duration > 1.0:
+        print(f"{event.operation} {event.subject}: {event.status} after {event.duration:.2f} s")
+
+
+client = SiteAssist(on_event=report)  # or: client.events.subscribe(report)
+```
 
 A call spans everything from `client.conversations.get(…)` to its result; each id of a bulk call is
 one call. A call makes attempts, and each attempt is one request on the wire. Waits before an
@@ -169,9 +176,10 @@ class RetryScheduled:
 
 @immutable
 class GateClosed:
-    """All requests pause for `seconds` from now.
+    """All requests pause.
 
     Attributes:
+        seconds: Length of the pause, from now.
         asked: Whether the API specified the time; otherwise it is the client's own backoff.
     """
 
@@ -181,9 +189,12 @@ class GateClosed:
 
 @immutable
 class RateChanged:
-    """Throttling, or a restored rate, set the rate to `rate` requests per second.
+    """Throttling, or a restored rate, changed the rate.
 
     The growth of the rate without throttling has no events; see `client.pacer.snapshot()`.
+
+    Attributes:
+        rate: Requests per second.
     """
 
     rate: float
@@ -191,7 +202,11 @@ class RateChanged:
 
 @immutable
 class WindowChanged:
-    """The maximum number of requests in flight changed to `limit`."""
+    """The maximum number of requests in flight changed.
+
+    Attributes:
+        limit: The new maximum.
+    """
 
     limit: int
 
@@ -211,7 +226,11 @@ class OutageStarted:
 
 @immutable
 class OutageEnded:
-    """Requests succeed again: the bulk call resumes."""
+    """Requests succeed again: the bulk call resumes.
+
+    Attributes:
+        duration: Length of the outage, in seconds.
+    """
 
     duration: float
 

@@ -1,9 +1,12 @@
 """OpenTelemetry: spans and metrics of a client, made from its events.
 
-    from siteassist_async.otel import instrument
+```python
+from siteassist_async import SiteAssist
+from siteassist_async.otel import instrument
 
-    client = SiteAssist()
-    instrument(client)
+client = SiteAssist()
+instrument(client)
+```
 
 Needs `siteassist_async[otel]`, which is the API of OpenTelemetry alone; the application chooses SDK
 and exporters. Without an SDK nothing is recorded.

@@ -56,8 +56,10 @@ class InstantClock:
 def patched_aioresponses() -> Generator[aioresponses.aioresponses]:
     """Use aioresponses with aiohttp 3.14 and later, which aioresponses 0.7.9 does not support.
 
-        with patched_aioresponses() as mocked:
-            mocked.get(f"https://api.siteassist.io/v2/conversations/{id}", payload=...)
+    ```py
+    with patched_aioresponses() as mocked:
+        mocked.get(f"https://api.siteassist.io/v2/conversations/{id}", payload=...)
+    ```
 
     See pnuckowski/aioresponses#289. It may stay in use with a release that has been fixed.
     """

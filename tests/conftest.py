@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["leaks"]
+
+# The profiles of whoever runs the tests are not theirs.
+os.environ["SITEASSIST_CONFIG"] = os.devnull
 
 # No test depends on the machine's speed, nor on the luck of the draw: what fails for one fails for
 # all. To look for more, draw anew: `python -m pytest --hypothesis-profile=searching`.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(siteassist_async.__file__).parent
 
 FLOORS = (
+    ("__main__",),
     ("cli", "otel", "pytest_plugin"),
     ("distributed", "formats"),
     ("client", "export", "testing"),
@@ -53,7 +54,7 @@ ROOMS = {
     "yarl": {"transport"},
     "cattrs": {"codec"},
     "tenacity": {"middleware"},
-    "argparse": {"cli"},
+    "click": {"cli"},
     "pytest": {"pytest_plugin"},
     "aioresponses": {"testing"},
     "duckdb": {"formats"},
@@ -250,7 +251,7 @@ def test_the_client_loads_what_it_needs() -> None:
     loaded = loaded_by("from siteassist_async import SiteAssist")
     rooms = {room(name) for name in loaded if name.startswith("siteassist_async.")}
     assert rooms.isdisjoint(NOT_FOR_THE_LIBRARY)
-    assert loaded.isdisjoint({"sqlite3", "argparse", "pytest", "aiohttp.web_runner", "cattrs"})
+    assert loaded.isdisjoint({"sqlite3", "click", "pytest", "aiohttp.web_runner", "cattrs"})
 
 
 def test_the_errors_and_models_load_no_aiohttp() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -89,6 +90,23 @@ def test_dlt_gets_the_newest_of_each(tmp_path: Path) -> None:
     export.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (row,) = dlt_pipeline.conversations(export)
     assert len(cast("list[object]", row["messages"])) == 2
+
+
+@pytest.mark.siteassist(conversations=3)
+async def test_notebook(api: Emulator) -> None:
+    """Its cells run one after another in one event loop, as IPython runs them."""
+    notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text())
+    page = (EXAMPLES.parent / "docs" / "frameworks.md").read_text()
+    namespace: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            assert source in page
+            code = compile(source, "notebook.ipynb", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            if (waiting := eval(code, namespace)) is not None:
+                await waiting
+    assert len(cast("list[object]", namespace["conversations"])) == 3
+    assert sum(api.counters.ids.values()) == 3
 
 
 @pytest.mark.siteassist(conversations=3)

@@ -11,6 +11,7 @@ from unittest.mock import create_autospec
 
 import mypy.api
 import pytest
+from documents import write_examples
 
 import siteassist_async
 from siteassist_async import SiteAssist
@@ -99,8 +100,6 @@ def test_the_version_is_there() -> None:
     assert siteassist_async.__version__ == import_module("siteassist_async.version").__version__
 
 
-ROOT = Path(__file__).parent.parent
-
 PROGRAM = """\
 from siteassist_async import (
     BadGatewayError, BadRequestError, ConflictError, Conversation, NotFoundError,
@@ -139,19 +138,9 @@ MISTAKES = {
 def test_a_type_checker_finds_users_mistakes_and_nothing_else(tmp_path: Path) -> None:
     """Misspelt names, wrong options; each error's details have their own type.
 
-    What the README and docs/ show has none.
+    What the README, docs/ and docstrings show has none.
     """
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    blocks = [
-        block
-        for page in pages
-        for block in re.findall(
-            r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
-        )
-    ]
-    shown = [tmp_path / f"shown_{number}.py" for number in range(len(blocks))]
-    for path, block in zip(shown, blocks, strict=True):
-        path.write_text(block)
+    shown = write_examples(tmp_path / "shown")
     source = tmp_path / "program.py"
     source.write_text("\n".join([PROGRAM, *MISTAKES, ""]))
     first = PROGRAM.count("\n") + 2
@@ -163,8 +152,8 @@ def test_a_type_checker_finds_users_mistakes_and_nothing_else(tmp_path: Path) ->
     found = re.findall(r"program.py:(\d+): error: .*\[([a-z-]+)\]$", report, re.MULTILINE)
     mistakes = dict(enumerate(MISTAKES.values(), first))
     assert {int(line): code for line, code in found} == mistakes, report
-    assert blocks
-    assert "shown_" not in report
+    assert shown
+    assert "shown" not in report
 
 
 def test_a_mock_of_the_client_knows_its_attributes() -> None:

@@ -65,8 +65,8 @@ class Panel:
         sent = self.result.granted + self.result.refused
         took = self.result.finished / SCENARIO.ideal
         return (
-            f"{sent:,} requests for {self.result.granted:,} items; "
-            f"{self.result.refused:,} refused; {took:.2f} times the least time"
+            f"{sent:,} requests for {self.result.granted:,} items, "
+            f"{self.result.refused:,} throttled; {took:.2f} times the ideal time"
         )
 
     def _grid(self) -> Iterable[str]:
@@ -109,17 +109,17 @@ def draw() -> str:
     """Run both clients and draw what they sent."""
     second = TOP + PANEL + GAP
     panels = [
-        Panel("This client: one pace for all requests, learned", run(Paced(1)), TOP),
-        Panel("Backoff for each request by itself", run(Unpaced(1)), second),
+        Panel("This client: one rate for all requests", run(Paced(1)), TOP),
+        Panel("Exponential backoff in each request", run(Unpaced(1)), second),
     ]
     bottom = second + PANEL
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-            "<title>Requests a second against a limit that nobody tells</title>",
+            "<title>Requests per second against an undocumented limit</title>",
             f"<style>{STYLE}</style>",
             f'<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-            text(LEFT, 28, "Requests a second, against a limit that nobody tells", "title"),
+            text(LEFT, 28, "Requests per second against an undocumented limit", "title"),
             *legend(),
             *(line for panel in panels for line in panel.lines()),
             *(text(x(at), bottom + 20, f"{at} s", anchor="middle") for at in range(0, SECONDS, 60)),
@@ -130,13 +130,13 @@ def draw() -> str:
 
 def legend() -> Iterable[str]:
     """What the colours say, at the upper right."""
-    left = WIDTH - RIGHT - 262
+    left = WIDTH - RIGHT - 282
     yield f'<rect class="good" x="{left}" y="17" width="13" height="13"/>'
-    yield text(left + 19, 28, "granted")
-    yield f'<rect class="bad" x="{left + 82}" y="17" width="13" height="13"/>'
-    yield text(left + 101, 28, "refused")
-    yield f'<path class="limit" d="M{left + 168} 24h36"/>'
-    yield text(left + 210, 28, "the limit")
+    yield text(left + 19, 28, "answered")
+    yield f'<rect class="bad" x="{left + 92}" y="17" width="13" height="13"/>'
+    yield text(left + 111, 28, "throttled")
+    yield f'<path class="limit" d="M{left + 188} 24h36"/>'
+    yield text(left + 230, 28, "the limit")
 
 
 def run(client: Client) -> Result:

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.console import flush, hold_descriptors
-from siteassist_async.cli.parser import parse
+import click
+
+from siteassist_async.cli.commands import parse, siteassist
+from siteassist_async.cli.console import Console, flush, hold_descriptors
+from siteassist_async.cli.redaction import escape, redact_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_RUN_AGAIN, _ACT, _BROKEN_PIPE = 3, 4, 128 + 13
+_USAGE, _RUN_AGAIN, _ACT, _BROKEN_PIPE = 2, 3, 4, 128 + 13
+
+_NO_TOKEN = (
+    "the token cannot be passed as an argument, which would expose it in the process list and the "  # noqa: S105 - a message
+    "shell's history: set SITEASSIST_TOKEN, or use --token-file"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; help, version and usage errors raise SystemExit."""
+    """Run one command and return its exit code."""
     hold_descriptors()
     try:
-        arguments = sys.argv[1:] if argv is None else list(argv)
-        options = parse(arguments)
-        options.command_line = ["siteassist", *arguments]
+        if "_SITEASSIST_COMPLETE" in os.environ:
+            siteassist.main([], "siteassist")  # answers the shell, and exits
+        options = parse(sys.argv[1:] if argv is None else argv)
+        console = Console.of_process(quiet=getattr(options, "quiet", False))
         # Imported late: `--help` should not wait for aiohttp, the codec or the emulator.
         # A module `list` would hide the built-in function here.
         module = "listing" if options.command == "list" else options.command
         command = import_module(f"siteassist_async.cli.{module}")
-        return int(command.run(options))
+        log = nullcontext()
+        if getattr(options, "verbose", 0) or getattr(options, "log_file", None):
+            logs = import_module("siteassist_async.cli.logs")
+            log = logs.logged(console, verbose=options.verbose, log_file=options.log_file)
+        with log:
+            return int(command.run(options, console))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as error:
+        return _report(error)
     except KeyboardInterrupt:
         print("\nsiteassist: interrupted", file=sys.stderr)
         return _RUN_AGAIN
@@ -38,3 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _ACT
     finally:
         flush()
+
+
+def _report(error: click.UsageError) -> int:
+    """Print what is wrong in a line, and where there is more to read."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.message, file=sys.stderr)
+        return _USAGE
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        if error.option_name == "--token":
+            message = _NO_TOKEN
+        elif error.ctx and error.ctx.parent is None:
+            message += " Options of a command follow its name."
+    command = error.ctx.command_path if error.ctx else "siteassist"
+    print(f"{command}: {escape(redact_words(message))}\nsee {command} --help", file=sys.stderr)
+    return _USAGE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -15,7 +14,7 @@ from siteassist_async.client import BASE_URL
 from siteassist_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.parser import ConnectionOptions
+    from siteassist_async.cli.commands import Options
 
 
 @frozen
@@ -28,7 +27,7 @@ class Connection:
     proxy: str | None = field(default=None, repr=False)
 
 
-def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Connection:
+def connection(options: Options, *, stdin_has_ids: bool = False) -> Connection:
     """Read it from the options and the environment; the token may be prompted for.
 
     Raises:
@@ -43,21 +42,18 @@ def connection(options: ConnectionOptions, *, stdin_has_ids: bool = False) -> Co
             raise ConfigurationError(f"--ca {options.ca}: expected PEM certificates") from error
         except OSError as error:
             raise ConfigurationError(f"--ca {options.ca}: {error.strerror}") from error
-    base_url = options.base_url or os.environ.get("SITEASSIST_BASE_URL") or BASE_URL
+    base_url = options.base_url or BASE_URL
     return Connection(
         base_url=base_url,
         tls=tls,
         proxy=_proxy(options.proxy, base_url),
-        token=read_token(options.token_file, stdin_has_ids=stdin_has_ids),
+        token=read_token(options.token_place, stdin_has_ids=stdin_has_ids),
     )
 
 
 def _proxy(option: str | None, base_url: str) -> str | None:
     """Return the URL of the proxy, if one is to be used; its password will not be printed."""
-    if option == "env":
-        proxy = _of_environment(base_url)
-    else:
-        proxy = option or os.environ.get("SITEASSIST_PROXY") or None
+    proxy = _of_environment(base_url) if option == "env" else option
     before, mark, _ = (proxy or "").rpartition("@")
     if mark:
         login = before.rpartition("/")[2]

@@ -49,6 +49,11 @@ class Console:
         self.erase()
         self._out = _write(self._out, f"{text}\n")
 
+    def log(self, text: str) -> None:
+        """Write a line of the log to standard error."""
+        self.erase()
+        self._err = _write(self._err, f"{text}\n")
+
     def info(self, text: str) -> None:
         """Write a line about the command's work to standard error, unless quiet."""
         if not self._quiet:
@@ -56,8 +61,7 @@ class Console:
 
     def error(self, text: str) -> None:
         """Write a line about a failure to standard error."""
-        self.erase()
-        self._err = _write(self._err, f"siteassist: {redact(text)}\n")
+        self.log(f"siteassist: {redact(text)}")
 
     def redraw(self, text: str) -> None:
         """Write a status line that the next line of any kind replaces."""

@@ -7,19 +7,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.summary import error_event
 from siteassist_async.errors import SiteAssistError, printable
 from siteassist_async.export import ExitCode, exit_code
 from siteassist_async.formats import convert
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.parser import ConvertOptions
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
 
 
-def run(options: ConvertOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Convert a log, and print what was done."""
-    console = Console.of_process(quiet=options.quiet)
     try:
         log = Path(options.log)
         if log.is_dir():

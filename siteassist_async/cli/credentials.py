@@ -6,22 +6,28 @@ import getpass
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 from siteassist_async.cli.redaction import redact, remember
-from siteassist_async.errors import ConfigurationError
+from siteassist_async.errors import ConfigurationError, printable
 
 
-def read_token(token_file: str | None, *, stdin_has_ids: bool = False) -> str:
-    """Return the token of `token_file`, else of $SITEASSIST_TOKEN, else prompt for it.
+def read_token(place: tuple[str, str] | None, *, stdin_has_ids: bool = False) -> str:
+    """Return the token that is at a place (see `token_place`), or without one prompt for it.
 
     Raises:
         ConfigurationError: There is no token.
     """
-    if token_file is not None:
-        token = _from_file(token_file, stdin_has_ids=stdin_has_ids)
+    kind, name = place or (None, "")
+    if kind == "token_file":
+        token = _from_file(name, stdin_has_ids=stdin_has_ids)
+    elif kind == "token_env":
+        token = os.environ.get(name, "").strip()
+        if not token:
+            raise ConfigurationError(f"--token-env {name}: it is not set")
     else:
-        token = os.environ.get("SITEASSIST_TOKEN", "").strip() or _from_prompt()
+        token = _from_keyring(name) if kind else _from_prompt()
     if not token:
         raise ConfigurationError(
             "no token: set SITEASSIST_TOKEN, or pass a file that contains it with --token-file"
@@ -49,6 +55,22 @@ def _from_file(name: str, *, stdin_has_ids: bool) -> str:
     if not token or not all(0x21 <= byte <= 0x7E for byte in token):
         raise ConfigurationError(f"--token-file {name}: expected a token and nothing else")
     return token.decode()
+
+
+def _from_keyring(name: str) -> str:
+    try:
+        keyring = import_module("keyring")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("--keyring needs keyring: pip install keyring") from error
+    try:
+        token: str | None = keyring.get_password("siteassist", name)
+    except keyring.errors.KeyringError as error:
+        raise ConfigurationError(f"--keyring {name}: {printable(str(error), 500)}") from error
+    if not token:
+        raise ConfigurationError(
+            f"--keyring {name}: has no token; store it with: keyring set siteassist {name}"
+        )
+    return token.strip()
 
 
 def _from_prompt() -> str:

@@ -22,8 +22,8 @@ from siteassist_async.export import Ending, ExitCode, Summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from siteassist_async.cli.commands import Options
     from siteassist_async.cli.console import Console
-    from siteassist_async.cli.parser import ExportOptions
     from siteassist_async.export import Source
 
 _NOT_HERE = (
@@ -32,7 +32,7 @@ _NOT_HERE = (
 _SHOWN = 5
 
 
-def run(options: ExportOptions, source: Source, console: Console) -> int:
+def run(options: Options, source: Source, console: Console) -> int:
     """Export, and print the summary.
 
     Raises:
@@ -45,9 +45,13 @@ def run(options: ExportOptions, source: Source, console: Console) -> int:
                 f"--{name.replace('_', '-')} cannot be used with --dask; each partition in OUTPUT "
                 "is an export of its own"
             )
+    place, name = options.token_place or (None, "")
+    if place == "keyring":
+        raise ConfigurationError("--keyring cannot be used with --dask: workers have none")
     project = Project(
         source,
-        token_file=None if options.token_file is None else Path(options.token_file).absolute(),
+        token_file=Path(name).absolute() if place == "token_file" else None,
+        token_env=name if place == "token_env" else None,
         base_url=options.base_url,
         ca=None if options.ca is None else Path(options.ca).absolute(),
         concurrency=options.concurrency,
@@ -100,7 +104,7 @@ def run(options: ExportOptions, source: Source, console: Console) -> int:
     return report.exit_code
 
 
-def _closing(report: Report, result: Result, options: ExportOptions) -> str:
+def _closing(report: Report, result: Result, options: Options) -> str:
     """Say how the export ended, and what ended partitions of it."""
     if report.ending in {Ending.BLOCKED, Ending.UNREACHABLE} or not report.errors:
         return closing(result, options.command_line)

@@ -14,7 +14,6 @@ from attrs import define, field, frozen
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.export import Wanted, export
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.summary import Result, code_of, seconds, table
@@ -38,7 +37,9 @@ from siteassist_async.export import Ending, ExitCode, Source, Summary, exit_code
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from siteassist_async.cli.parser import DemoOptions
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
+
 
 _SEED = 15  # of a thousand IDs one gets a 503, in the middle of the export
 _RATE, _BURST = 200.0, 50.0
@@ -90,9 +91,8 @@ class Seen:
     identical: int
 
 
-def run(options: DemoOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Export from an emulator with faults, and report what happened."""
-    console = Console.of_process()
     try:
         return runtime.run(_demo(options.conversations, _folder(options.output), console))
     except SiteAssistError as error:

@@ -8,19 +8,17 @@ import shlex
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli import runtime
-from siteassist_async.cli.console import Console
 from siteassist_async.emulator import Counters, Emulator, TokenBucket
 from siteassist_async.export import ExitCode
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.parser import EmulatorOptions
-
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
 _SOME_ID = "123e4567-e89b-12d3-a456-426614174000"
 
 
-def run(options: EmulatorOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Serve until a signal comes."""
-    console = Console.of_process()
     api = Emulator(
         port=options.port,
         token=options.token,

@@ -16,7 +16,6 @@ from attrs import asdict, evolve, frozen
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.progress import reporter_for
 from siteassist_async.cli.redaction import redact_words
 from siteassist_async.cli.status import Attempts, Meter
@@ -49,8 +48,9 @@ from siteassist_async.outage import WAIT
 from siteassist_async.pacing import pacer_for
 
 if TYPE_CHECKING:
+    from siteassist_async.cli.commands import Options
     from siteassist_async.cli.connection import Connection
-    from siteassist_async.cli.parser import ExportOptions
+    from siteassist_async.cli.console import Console
     from siteassist_async.cli.progress import Reporter
 
 GRACE = 8.0
@@ -87,9 +87,8 @@ class Wanted:
     wait: float = WAIT
 
 
-def run(options: ExportOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Export, and print the summary."""
-    console = Console.of_process(quiet=options.quiet)
     try:
         if options.dask is not None:
             return _on_dask(options, console)
@@ -199,7 +198,7 @@ async def _run(
     return None if running.cancelled() else running.result()
 
 
-def _on_dask(options: ExportOptions, console: Console) -> int:
+def _on_dask(options: Options, console: Console) -> int:
     try:
         command = import_module("siteassist_async.cli.dask")
     except ModuleNotFoundError as error:
@@ -209,7 +208,7 @@ def _on_dask(options: ExportOptions, console: Console) -> int:
     return int(command.run(options, source_of(options), console))
 
 
-def source_of(options: ExportOptions) -> Source:
+def source_of(options: Options) -> Source:
     """Return the source of the IDs.
 
     Raises:
@@ -224,7 +223,7 @@ def source_of(options: ExportOptions) -> Source:
     )
 
 
-def _export(options: ExportOptions, console: Console) -> Result:
+def _export(options: Options, console: Console) -> Result:
     if options.partitions is not None:
         raise ConfigurationError("--partitions is an option of --dask")
     from_stdin = _STDIN in options.inputs
@@ -286,9 +285,7 @@ def _is_file(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _broken_off(
-    result: Result, error: SiteAssistError, options: ExportOptions, console: Console
-) -> int:
+def _broken_off(result: Result, error: SiteAssistError, options: Options, console: Console) -> int:
     """Report what was done before a file could no longer be read or written."""
     if options.json:
         console.result(json.dumps(summary_record(result) | {"event": "error"}))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.redaction import redact_words
 from siteassist_async.cli.terminal import safe
 from siteassist_async.client import SiteAssist
@@ -34,18 +33,17 @@ from siteassist_async.ids import parse_id
 from siteassist_async.logs import NOTICEABLE, REASONS
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.parser import GetOptions
-
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
 _JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\{\s*\}|\[\s*\]|[{}\[\],:]|[^\s"{}\[\],:]+')
 
 
-def run(options: GetOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Print the conversation."""
-    console = Console.of_process()
     try:
         conversation_id = parse_id(options.id)
         target = connection(options)
-        body = runtime.run(_fetch(conversation_id, target, options, reporting(console)))
+        body = runtime.run(_fetch(conversation_id, target, options, reporting(console, options)))
     except SiteAssistError as error:
         console.error(redact_words(str(error)))
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
@@ -72,7 +70,7 @@ def code_of(error: SiteAssistError) -> ExitCode:
 
 
 async def _fetch(
-    conversation_id: str, target: Connection, options: GetOptions, on_event: Listener
+    conversation_id: str, target: Connection, options: Options, on_event: Listener | None
 ) -> bytes:
     async with SiteAssist(
         target.token,
@@ -87,8 +85,10 @@ async def _fetch(
         return await client.conversations.get_record(conversation_id)
 
 
-def reporting(console: Console) -> Listener:
-    """Show a user why there is no response yet."""
+def reporting(console: Console, options: Options) -> Listener | None:
+    """Show a user why there is no response yet, if the log does not."""
+    if options.verbose and not options.log_file:
+        return None
 
     def report(event: Event) -> None:
         match event:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.summary import error_event
 from siteassist_async.errors import SiteAssistError, printable
 from siteassist_async.export import ExitCode, InputError, exit_code
@@ -21,7 +20,9 @@ from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, NotAConversat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from siteassist_async.cli.parser import InspectOptions
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
+
 
 MOST = 20
 """The maximum number of values of a kind that are printed; with --json there are all."""
@@ -61,9 +62,8 @@ class Found:
         self.characters.update(len(row[_TEXT] or "") for row in rows.messages)
 
 
-def run(options: InspectOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Count, and print the counts."""
-    console = Console.of_process()
     path = Path(options.file)
     try:
         found = _inspect(path, options.format)

@@ -11,7 +11,6 @@ from attrs import define
 
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import Connection, connection
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.get import code_of, for_terminal, reporting
 from siteassist_async.cli.redaction import redact, redact_words
 from siteassist_async.client import SiteAssist
@@ -22,13 +21,13 @@ from siteassist_async.middleware.retry_policy import PATIENT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from siteassist_async.cli.parser import ListOptions
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
     from siteassist_async.models import ConversationSummary
 
 
-def run(options: ListOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Print the ids, or the conversations as they are listed."""
-    console = Console.of_process()
     place = _Place(options.offset)
     try:
         target = connection(options)
@@ -57,7 +56,7 @@ class _Place:
     lines: int = 0
 
 
-async def _list(options: ListOptions, target: Connection, console: Console, place: _Place) -> bool:
+async def _list(options: Options, target: Connection, console: Console, place: _Place) -> bool:
     """Print page by page; returns whether the end was reached, and not interrupted."""
     running = asyncio.ensure_future(_print_pages(options, target, console, place))
     with runtime.interrupts(running.cancel, running.cancel):
@@ -69,7 +68,7 @@ async def _list(options: ListOptions, target: Connection, console: Console, plac
 
 
 async def _print_pages(
-    options: ListOptions, target: Connection, console: Console, place: _Place
+    options: Options, target: Connection, console: Console, place: _Place
 ) -> None:
     async with SiteAssist(
         target.token,
@@ -78,7 +77,7 @@ async def _print_pages(
         proxy=target.proxy,
         retry=PATIENT,
         max_rate=options.max_rate,
-        on_event=reporting(console),
+        on_event=reporting(console, options),
     ) as client:
         listing = client.conversations.every(
             status=options.status, since=options.since, until=options.until
@@ -104,7 +103,7 @@ def _write(summaries: Iterable[ConversationSummary], *, as_json: bool) -> None:
     stdout.flush()
 
 
-def _continuing(options: ListOptions, place: _Place) -> str:
+def _continuing(options: Options, place: _Place) -> str:
     words = [word for word in options.command_line if not word.startswith("--offset=")]
     if "--offset" in words:
         at = words.index("--offset")

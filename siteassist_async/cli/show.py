@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.terminal import safe
 from siteassist_async.errors import InvalidIdError, SiteAssistError, printable
 from siteassist_async.export import ExitCode, exit_code
@@ -20,12 +19,12 @@ from siteassist_async.ids import parse_id
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from siteassist_async.cli.parser import ShowOptions
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
 
 
-def run(options: ShowOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Print the conversation."""
-    console = Console.of_process()
     path = Path(options.file)
     try:
         conversation_id = parse_id(options.id)

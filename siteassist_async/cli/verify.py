@@ -6,19 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.console import Console
 from siteassist_async.cli.summary import error_event
 from siteassist_async.errors import SiteAssistError, printable
 from siteassist_async.export import ExitCode, Verified, exit_code, verify
 from siteassist_async.export.disk import plural
 
 if TYPE_CHECKING:
-    from siteassist_async.cli.parser import VerifyOptions
+    from siteassist_async.cli.commands import Options
+    from siteassist_async.cli.console import Console
 
 
-def run(options: VerifyOptions) -> int:
+def run(options: Options, console: Console) -> int:
     """Verify an export, and print what was found."""
-    console = Console.of_process()
     try:
         found = verify(Path(options.output))
     except SiteAssistError as error:

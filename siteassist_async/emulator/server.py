@@ -50,7 +50,24 @@ class _Running:
 
 @define(eq=False, repr=False, kw_only=True)
 class Emulator(Service):
-    """The SiteAssist API on a socket: `async with Emulator(limit=TokenBucket(50)) as api`.
+    """The SiteAssist API on a socket.
+
+    ```python
+    import asyncio
+
+    from siteassist_async import SiteAssist
+    from siteassist_async.emulator import Emulator, TokenBucket
+
+
+    async def main() -> None:
+        async with Emulator(limit=TokenBucket(50)) as api:
+            async with SiteAssist(api.token, base_url=api.url) as client:
+                await client.conversations.get("123e4567-e89b-12d3-a456-426614174000")
+            assert api.counters.requests == 1
+
+
+    asyncio.run(main())
+    ```
 
     It listens on loopback only, unless `allow_remote` is set. Port 0 is any free port; an
     emulator that is started again keeps its port.

@@ -143,17 +143,27 @@ class Pacer(ABC):
     `succeeded`, `throttled` and `abandoned` if it depends on outcomes. Your `__init__` must call
     `super().__init__()`.
 
-        class Shared(Pacer):
-            async def acquire(self, start: Start) -> Permit:
-                await start.slots.acquire()
-                try:
-                    await take_a_token_from_redis()
-                except BaseException:
-                    start.slots.release()
-                    raise
-                return Permit(time.monotonic(), start.subject, start.bulk, 1, self)
+    ```python
+    import asyncio
+    import time
 
-        client = SiteAssist(pacer=Shared())
+    from siteassist_async import SiteAssist
+    from siteassist_async.pacing import Pacer, Permit, Start
+
+
+    class Shared(Pacer):
+        async def acquire(self, start: Start) -> Permit:
+            await start.slots.acquire()
+            try:
+                await asyncio.sleep(0.02)  # take a token from a store that the machines share
+            except BaseException:
+                start.slots.release()
+                raise
+            return Permit(time.monotonic(), start.subject, start.bulk, 1, self)
+
+
+    client = SiteAssist(pacer=Shared())
+    ```
 
     Attributes:
         events: The stream of its events: GateClosed, RateChanged, WindowChanged.

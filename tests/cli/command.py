@@ -33,7 +33,9 @@ def siteassist(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=kept | {"PYTHONWARNINGS": "error", "TERM": "xterm"} | (environ or {}),
+        env=kept
+        | {"PYTHONWARNINGS": "error", "TERM": "xterm", "SITEASSIST_CONFIG": os.devnull}
+        | (environ or {}),
         text=True,
     )
     watchdog = Timer(_LONGEST, process.kill)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siteassist_async.cli import main
+from siteassist_async.cli.commands import parse
 from siteassist_async.cli.credentials import crash_report, read_token
 from siteassist_async.cli.redaction import redact
 from siteassist_async.errors import ConfigurationError
@@ -26,6 +27,12 @@ def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of somebody who set nothing."""
     monkeypatch.delenv("SITEASSIST_TOKEN", raising=False)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+
+
+def place(*arguments: str) -> tuple[str, str] | None:
+    """Where the command line says that the token is."""
+    found: tuple[str, str] | None = parse(["get", SOME_ID, *arguments]).token_place
+    return found
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, given: str | BaseException) -> None:
@@ -45,18 +52,18 @@ def answer(monkeypatch: pytest.MonkeyPatch, given: str | BaseException) -> None:
 def test_file_before_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that was named wins; white space around the token is none of it."""
     monkeypatch.setenv("SITEASSIST_TOKEN", f" {TOKEN}\n")
-    assert read_token(None) == TOKEN
+    assert read_token(place()) == TOKEN
     file = tmp_path / "token"
     file.write_text("  sk_test_of_the_file\r\n")
-    assert read_token(str(file)) == "sk_test_of_the_file"
+    assert read_token(place("--token-file", str(file))) == "sk_test_of_the_file"
 
 
 def test_token_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` is standard input, unless that has the ids."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{TOKEN}\n".encode())))
-    assert read_token("-") == TOKEN
+    assert read_token(("token_file", "-")) == TOKEN
     with pytest.raises(ConfigurationError, match="standard input is already used"):
-        read_token("-", stdin_has_ids=True)
+        read_token(("token_file", "-"), stdin_has_ids=True)
 
 
 def test_token_from_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,14 +105,14 @@ def test_unusable_file(content: bytes | None, reason: str, tmp_path: Path) -> No
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=reason) as raised:
-        read_token(str(file))
+        read_token(("token_file", str(file)))
     assert str(file) in str(raised.value)
 
 
 def test_a_folder_is_no_token(tmp_path: Path) -> None:
     """A folder in the file's place is one clear line."""
     with pytest.raises(ConfigurationError, match="Is a directory"):
-        read_token(str(tmp_path))
+        read_token(("token_file", str(tmp_path)))
 
 
 def test_ctrl_c_at_the_prompt(
@@ -122,11 +129,11 @@ def test_a_bug_does_not_show_the_token(
 ) -> None:
     """An error that nobody foresaw is shown whole, but for the token."""
 
-    def fail(_: object) -> int:
+    def fail(*_: object) -> int:
         raise RuntimeError(f"Bearer {TOKEN} is not expected here")
 
     monkeypatch.setenv("SITEASSIST_TOKEN", TOKEN)
-    assert read_token(None) == TOKEN
+    assert read_token(("token_env", "SITEASSIST_TOKEN")) == TOKEN
     monkeypatch.setattr("siteassist_async.cli.get.run", fail)
     assert main(["get", SOME_ID]) == 4
     said = capsys.readouterr().err
@@ -139,6 +146,6 @@ def test_reports_hide_what_was_read(tmp_path: Path) -> None:
     """Of all tokens that were read none is in a report."""
     file = tmp_path / "token"
     file.write_text("sk_test_seen_once")
-    read_token(str(file))
+    read_token(("token_file", str(file)))
     assert redact("sk_test_seen_once, sk_test_seen_once") == "***, ***"
     assert "sk_test_seen_once" not in crash_report(ValueError("sk_test_seen_once"))

@@ -15,6 +15,7 @@ from command import siteassist
 
 from siteassist_async import errors
 from siteassist_async.cli import main
+from siteassist_async.cli.commands import parse
 from siteassist_async.cli.console import Console
 from siteassist_async.cli.get import code_of, for_terminal, reporting
 from siteassist_async.emulator import (
@@ -334,6 +335,7 @@ def test_a_wait_that_someone_would_notice_is_shown(
 ) -> None:
     """And no shorter one."""
     about = 1, "conversations.get", ID
-    report = reporting(Console.of_process())
+    report = reporting(Console.of_process(), parse(["get", ID]))
+    assert report is not None
     report(WaitStarted(*about, bulk=False, reason="pace", expected=expected))
     assert capsys.readouterr().err == shown

@@ -87,15 +87,13 @@ def test_filters(api: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
     [
         (["--since", "soon"], "expected a date or time such as 2026-01-31"),
         (["--until", "2026-13-01"], "not '2026-13-01'"),
-        (["--status", "ajar"], "invalid choice: 'ajar'"),
-        (["--offset", "-1"], "expected a whole number from 0"),
+        (["--status", "ajar"], "'ajar' is not one of 'open', 'closed'"),
+        (["--offset", "-1"], "-1 is not in the range"),
     ],
 )
 def test_wrong_options(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They are named before anything is sent."""
-    with pytest.raises(SystemExit) as ended:
-        main(["list", *options])
-    assert ended.value.code == 2
+    assert main(["list", *options]) == 2
     assert said in capsys.readouterr().err
 
 

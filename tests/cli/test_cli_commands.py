@@ -2,102 +2,134 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-from argparse import SUPPRESS, ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
+import click
 import pytest
 
 from siteassist_async import __version__
 from siteassist_async.cli import main
-from siteassist_async.cli.parser import make_parser, parse
+from siteassist_async.cli.commands import parse, siteassist
+from siteassist_async.cli.settings import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SOME_ID = "123e4567-e89b-12d3-a456-426614174000"
 EXPORT = ("export", "ids.txt", "-o", "out.jsonl")
-
-
-def commands() -> dict[str, ArgumentParser]:
-    """Each command's own parser."""
-    for action in make_parser()._actions:
-        if action.dest == "command":
-            return cast("dict[str, ArgumentParser]", action.choices)
-    raise AssertionError("no commands")
+COMMANDS = siteassist.commands
 
 
 def refusal(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What is said to a command line that is refused."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
+    assert main(arguments) == 2
     said = capsys.readouterr()
     assert not said.out
     return said.err
 
 
-@pytest.mark.parametrize("name", commands())
+def options_of(command: click.Command) -> set[str]:
+    """The long options of a command."""
+    return {option for param in command.params for option in param.opts if option[:2] == "--"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A command's help names each of its options with a text of its own."""
-    with pytest.raises(SystemExit):
-        main([name, "--help"])
+    assert main([name, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert "examples:" in shown
-    assert "exit codes:" in shown
-    for action in commands()[name]._actions:
-        if action.help != SUPPRESS:
-            assert action.help
-            assert all(option in shown for option in action.option_strings)
-            assert str(action.metavar or "") in shown
+    assert "Examples:" in shown
+    assert "Exit codes:" in shown
+    for param in COMMANDS[name].params:
+        assert param.help
+        assert (param.metavar or "") in shown
+        if isinstance(param, click.Option):
+            assert all(option in shown for option in param.opts)
 
 
 def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help of all names each command and both variables of the environment."""
-    with pytest.raises(SystemExit) as exit_:
-        main(["--help"])
-    assert exit_.value.code == 0
+    """The help of all names each command and the variables of the environment."""
+    assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert {*commands()} == {
+    assert [*COMMANDS] == [
         *("export", "list", "convert", "verify", "get", "show", "inspect", "emulator", "demo")
-    }
-    assert all(f"    {name} " in shown for name in commands())
+    ]
+    assert re.findall(r"^  ([a-z]+)  ", shown.partition("Commands:")[2], re.MULTILINE) == [
+        *COMMANDS
+    ]
     assert "SITEASSIST_TOKEN" in shown
     assert "SITEASSIST_BASE_URL" in shown
 
 
-def test_the_readme_names_every_command_and_option() -> None:
-    """The README has each command and each option, and none that there is not."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert all(f"siteassist {name}" in readme for name in commands())
-    section = readme.partition("## Command line")[2].partition("\n## ")[0]
-    options = {option for parser in commands().values() for option in parser._option_string_actions}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section))
-    long = {option for option in options if option.startswith("--")}
-    assert named == long - {"--version"}
+def test_the_variable_of_a_setting_is_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its default and its range."""
+    assert main(["export", "-h"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "[env var: SITEASSIST_CONCURRENCY; default: 32; 1<=x<=1000]" in shown
+    assert "[env var: SITEASSIST_MAX_RATE; x>0]" in shown
+    assert "[env var: SITEASSIST_PROFILE]" in shown
 
 
-def test_help_is_shown_by_any_terminal() -> None:
-    """All help is ASCII, so that no encoding fails on it."""
-    for parser in (make_parser(), *commands().values()):
-        assert parser.format_help().isascii()
+def test_the_page_names_every_command_option_and_setting() -> None:
+    """docs/cli.md has each of them, and none that there is not."""
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert set(re.findall(r"^\| `siteassist ([a-z]+)", page, re.MULTILINE)) == {*COMMANDS}
+    params = [param for command in COMMANDS.values() for param in command.params]
+    settings = [param for param in params if isinstance(param, Setting)]
+    assert {setting.envvar for setting in settings} | {
+        "SITEASSIST_PROFILE",
+        "SITEASSIST_CONFIG",
+    } == set(re.findall(r"(?<!_)SITEASSIST_(?!COMPLETE)[A-Z_]+", page))
+    assert all(f"`{setting.name}`" in page for setting in settings)
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page))
+    assert named - {"--help"} == set[str]().union(*map(options_of, COMMANDS.values()))
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_is_shown_by_any_terminal(
+    name: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All help is ASCII, so that no encoding fails on it, and fits but for what is to be copied."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([name, "--help"] if name else ["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    before, _, after = shown.partition("Examples:\n")
+    lines = [*before.splitlines(), *after.partition("\n\n")[2].splitlines()]
+    assert [line for line in lines if len(line) > max(columns, 50)] == []
+
+
+def test_the_width_is_the_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the environment does not say it; without a terminal it is 80."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    widths = list[int]()
+    for size in (Mock(return_value=os.terminal_size((50, 20))), Mock(side_effect=OSError)):
+        monkeypatch.setattr(os, "get_terminal_size", size)
+        assert main(["list", "--help"]) == 0
+        widths.append(max(map(len, capsys.readouterr().out.partition("Examples")[0].split("\n"))))
+    assert 45 < widths[0] <= 50
+    assert 75 < widths[1] <= 80
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """`--version` is the package's."""
-    with pytest.raises(SystemExit) as exit_:
-        main(["--version"])
-    assert exit_.value.code == 0
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"siteassist {__version__}\n"
 
 
 def test_nothing_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a command the help goes to standard error."""
-    assert "examples:" in refusal([], capsys)
+    assert "Examples:" in refusal([], capsys)
 
 
 def test_help_loads_nothing() -> None:
@@ -105,19 +137,29 @@ def test_help_loads_nothing() -> None:
     program = (
         "import sys\n"
         "from siteassist_async.cli import main\n"
-        "try:\n    main(['--help'])\n"
-        "except SystemExit:\n    print(*sorted(sys.modules), file=sys.stderr)\n"
+        "main(['--help'])\n"
+        "print(*sys.modules, file=sys.stderr)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     loaded = set(ended.stderr.decode().split())
-    assert not loaded & {"aiohttp", "asyncio", "attr", "attrs", "cattrs", "msgspec", "tenacity"}
+    assert not loaded & {
+        "aiohttp",
+        "asyncio",
+        "attr",
+        "attrs",
+        "cattrs",
+        "msgspec",
+        "tenacity",
+        "tomllib",
+    }
     assert {name for name in loaded if name.startswith("siteassist_async")} == {
         "siteassist_async",
         "siteassist_async.cli",
+        "siteassist_async.cli.commands",
         "siteassist_async.cli.console",
-        "siteassist_async.cli.parser",
         "siteassist_async.cli.redaction",
-        "siteassist_async.cli.texts",
+        "siteassist_async.cli.settings",
+        "siteassist_async.cli.values",
         "siteassist_async.version",
     }
 
@@ -144,36 +186,40 @@ def test_private_keys_are_not_repeated(
 ) -> None:
     """A private key in a place that is wrong is not shown with the error about it."""
     said = refusal(["get", SOME_ID, *given], capsys)
-    assert "sk_***" in said
+    assert ("sk_***" in said) == (len(given) == 1 and "=" not in given[0])
     assert "sk_test_live_1" not in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["fetch"], "invalid choice: 'fetch'"),
-        (["export", "ids.txt"], "required: -o/--output"),
-        (["export", "", "-o", "out.jsonl"], "INPUT: expected a value, not an empty text"),
+        (["fetch"], "No such command 'fetch'"),
+        (["export", "ids.txt"], "Missing option '-o' / '--output'"),
+        (["export", "", "-o", "out.jsonl"], "expected a name, not an empty text"),
         (["export", "ids.txt", "-o", "-"], "a pipe does not keep"),
-        (["export", "ids.txt", "-o", ""], "expected the name"),
+        (["export", "ids.txt", "-o", ""], "expected a name, not an empty text"),
         (["export", "ids.txt", "-o", "/"], "expected the name of a new file or folder"),
         (["export", "ids.txt", "-o", ".."], "expected the name of a new file or folder"),
-        ([*EXPORT, "--concurrency", "0"], "a whole number from 1 to 1000, not '0'"),
-        ([*EXPORT, "--concurrency", "2.5"], "a whole number from 1 to 1000, not '2.5'"),
-        ([*EXPORT, "--concurrency", "9999"], "a whole number from 1 to 1000, not '9999'"),
-        ([*EXPORT, "--max-rate", "0"], "a number above 0, not '0'"),
-        ([*EXPORT, "--max-rate", "nan"], "a number above 0, not 'nan'"),
-        ([*EXPORT, "--max-rate", "inf"], "a number above 0, not 'inf'"),
-        ([*EXPORT, "--max-rate", "fast"], "a number above 0, not 'fast'"),
-        ([*EXPORT, "--restart", "--retry-failed"], "not allowed with argument --restart"),
-        (["get"], "required: ID"),
-        (["get", SOME_ID, "--deadline", "-1"], "a number above 0, not '-1'"),
-        (["emulator", "--port", "65536"], "a whole number from 0 to 65535, not '65536'"),
-        (["emulator", "--latency", "-1"], "a number of 0 or more, not '-1'"),
-        (["emulator", "--rate", "0"], "a number above 0, not '0'"),
+        ([*EXPORT, "--column", ""], "expected a value, not an empty text"),
+        ([*EXPORT, "--concurrency", "0"], "'--concurrency': 0 is not in the range 1<=x<=1000"),
+        ([*EXPORT, "--concurrency", "2.5"], "'2.5' is not a valid whole number"),
+        ([*EXPORT, "--concurrency", "9999"], "9999 is not in the range 1<=x<=1000"),
+        ([*EXPORT, "--max-rate", "0"], "'--max-rate': 0.0 is not in the range x>0"),
+        ([*EXPORT, "--max-rate", "nan"], "'nan' is not a finite number"),
+        ([*EXPORT, "--max-rate", "inf"], "'inf' is not a finite number"),
+        ([*EXPORT, "--max-rate", "fast"], "'fast' is not a valid number"),
+        (
+            [*EXPORT, "--restart", "--retry-failed"],
+            "--restart and --rebuild-state exclude each other",
+        ),
+        (["get"], "Missing argument 'ID'"),
+        (["get", SOME_ID, "--deadline", "-1"], "-1.0 is not in the range x>0"),
+        (["emulator", "--port", "65536"], "65536 is not in the range 0<=x<=65535"),
+        (["emulator", "--latency", "-1"], "-1.0 is not in the range x>=0"),
+        (["emulator", "--rate", "0"], "'--rate': 0.0 is not in the range x>0"),
         (["emulator", "--token", "two words"], "printable ASCII characters without spaces"),
         (["emulator", "--token", ""], "printable ASCII characters without spaces"),
-        (["demo", "--conversations", "9"], "a whole number from 10 to 1000000, not '9'"),
+        (["demo", "--conversations", "9"], "9 is not in the range 10<=x<=1000000"),
     ],
 )
 def test_wrong_values(
@@ -207,10 +253,8 @@ def test_a_duration_is_seconds_or_has_a_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "m", "-1", "5d", "inf", "nan", "5 m 3", "1e400"])
 def test_what_is_no_duration_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With an example of one."""
-    with pytest.raises(SystemExit) as caught:
-        parse([*EXPORT, f"--wait={text}"])
-    assert caught.value.code == 2
-    assert "expected a duration such as 90, 90s, 5m or 2h" in capsys.readouterr().err
+    said = refusal([*EXPORT, f"--wait={text}"], capsys)
+    assert "expected a duration such as 90, 90s, 5m or 2h" in said
 
 
 @pytest.mark.parametrize(
@@ -235,16 +279,18 @@ def test_all_conversations_of_a_time() -> None:
     """In UTC unless the time says otherwise."""
     words = ["--status", "open", "--since", "2026-01-31", "--until=2026-02-01T01:00+01:00"]
     options = vars(parse(["export", "--all", "-o", "out.jsonl", *words]))
-    assert (options["all"], options["inputs"], options["status"]) == (True, [], "open")
+    assert (options["all"], options["inputs"], options["status"]) == (True, (), "open")
     assert options["since"] == datetime(2026, 1, 31, tzinfo=UTC)
     assert options["until"] == datetime(2026, 2, 1, tzinfo=UTC)
 
 
-def test_defaults() -> None:
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """What holds where nothing is said."""
+    monkeypatch.delenv("SITEASSIST_TOKEN", raising=False)
     assert vars(parse(EXPORT)) == {
         "command": "export",
-        "inputs": ["ids.txt"],
+        "command_line": ["siteassist", *EXPORT],
+        "inputs": ("ids.txt",),
         "all": False,
         "status": None,
         "since": None,
@@ -267,8 +313,13 @@ def test_defaults() -> None:
         "quiet": False,
         "json": False,
         "base_url": None,
+        "profile": None,
+        "verbose": 0,
+        "log_file": None,
         "token_file": None,
+        "token_env": None,
+        "keyring": None,
         "ca": None,
         "proxy": None,
-        "token": None,
+        "token_place": None,
     }
