@@ -548,6 +548,48 @@ _COMMANDS = [
         exit_codes={0: "counted", 2: "invalid options, or FILE cannot be read"},
     ),
     _Command(
+        "plan",
+        "plan an export: its time, memory, disk, and what stops it first",
+        """
+        Print how long the export of IDS conversations takes under a rate limit, how much memory
+        and disk and how many tokens it needs, and how many IDs the deadline, the disk and the
+        rest allow. Nothing is requested. What workers reach together is simulated.
+        """,
+        click.Argument(
+            ["ids"], metavar="IDS", type=Whole(1, 10**12), help="number of conversations"
+        ),
+        Option(
+            "--rate R",
+            "rate limit of the project, in requests per second: an export prints its estimate",
+            Number(min=0, min_open=True),
+            required=True,
+        ),
+        Option("--size BYTES", "bytes of a record", Whole(min=1), default=5000),
+        Option(
+            "--workers N", "workers of a Dask cluster; 1 without Dask", Whole(1, 1000), default=1
+        ),
+        Option(
+            "--partitions P",
+            "partitions of an export with --dask (default: one for ten minutes of a worker)",
+            Whole(1, 99_999),
+        ),
+        Option(
+            "--deadline DURATION", "when it must be done: seconds, or 90s, 5m, 2h, 7d", duration
+        ),
+        Option(
+            "-o --output OUTPUT",
+            "where the conversations are to be written: its free space and inodes and the memory "
+            "of this machine are compared, too",
+            File(),
+        ),
+        _ONE_OBJECT,
+        examples=[
+            "siteassist plan 1000000 --rate 200",
+            "siteassist plan 1000000000 --rate 500 --workers 4 --deadline 30d -o /shared/out",
+        ],
+        exit_codes={0: "nothing known stops it", 1: "something does", 2: "invalid options"},
+    ),
+    _Command(
         "emulator",
         "run an emulator of the API on this machine",
         """

@@ -9,7 +9,7 @@ from math import isfinite
 import click
 from click.core import ParameterSource
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class Whole(click.IntRange):
@@ -70,7 +70,7 @@ class Proxy(click.ParamType[str]):
 
 
 def duration(text: str) -> float:
-    """Accept seconds, or a number followed by s, m or h."""
+    """Accept seconds, or a number followed by s, m, h or d."""
     unit = _UNITS.get(text[-1:], 0.0)
     try:
         value = float(text[:-1] if unit else text) * (unit or 1.0)

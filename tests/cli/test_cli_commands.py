@@ -59,7 +59,18 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert [*COMMANDS] == [
-        *("export", "list", "convert", "verify", "get", "show", "inspect", "emulator", "demo")
+        *(
+            "export",
+            "list",
+            "convert",
+            "verify",
+            "get",
+            "show",
+            "inspect",
+            "plan",
+            "emulator",
+            "demo",
+        )
     ]
     assert re.findall(r"^  ([a-z]+)  ", shown.partition("Commands:")[2], re.MULTILINE) == [
         *COMMANDS
@@ -250,7 +261,7 @@ def test_a_duration_is_seconds_or_has_a_unit(text: str, seconds: float) -> None:
     assert vars(parse([*EXPORT, "--wait", text]))["wait"] == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "-1", "5d", "inf", "nan", "5 m 3", "1e400"])
+@pytest.mark.parametrize("text", ["", "m", "-1", "5w", "inf", "nan", "5 m 3", "1e400"])
 def test_what_is_no_duration_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With an example of one."""
     said = refusal([*EXPORT, f"--wait={text}"], capsys)

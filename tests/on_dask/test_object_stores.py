@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from distributed import Client, LocalCluster
 from export.export_fakes import new_ids
 
@@ -153,8 +154,10 @@ def test_what_was_interrupted_goes_on(project: Project, api: Emulator, client: C
         if api.counters.statuses[200]:
             api.token = "sk_test_new"
 
-    api.latency = 0.02
-    stopped = export(project, url, cluster=client, partitions=1, on_progress=revoke)
+    api.latency = 0.05
+    slow = evolve(project, concurrency=1)
+    stopped = export(slow, url, cluster=client, partitions=1, on_progress=revoke)
+    api.latency = 0.0
     before = stopped.progress.counts.exported
     assert (stopped.ending, records(url)) == (Ending.BLOCKED, [])
     assert 0 < before < len(IDS)
@@ -176,7 +179,7 @@ def test_a_store_that_fails(
 ) -> None:
     """The partitions are reported with the reason, and are put by the next run."""
     url = "memory://bucket/failing"
-    memory: Any = type(fsspec.filesystem("memory"))
+    memory: Any = import_module("fsspec.implementations.memory").MemoryFileSystem
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no quota")
