@@ -7,8 +7,9 @@ import json
 import os
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from fakes import ID, OTHER_ID
@@ -17,6 +18,7 @@ from fastapi.testclient import TestClient
 from siteassist_async import SiteAssist
 from siteassist_async.emulator import Emulator, Status, conversation
 
+pd: Any = import_module("pandas")  # which is without types
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
@@ -26,6 +28,8 @@ import dlt_pipeline  # noqa: E402 - as above
 import evaluation_set  # noqa: E402 - as above
 import fastapi_app  # noqa: E402 - as above
 import lambda_handler  # noqa: E402 - as above
+import ray_data  # noqa: E402 - as above
+import spark_job  # noqa: E402 - as above
 
 
 @pytest.fixture
@@ -107,6 +111,31 @@ async def test_notebook(api: Emulator) -> None:
                 await waiting
     assert len(cast("list[object]", namespace["conversations"])) == 3
     assert sum(api.counters.ids.values()) == 3
+
+
+def test_ray(api: Emulator) -> None:
+    """What Ray Data calls, with NumPy's arrays; tried with Ray itself by hand."""
+    api.missing(OTHER_ID)
+    fetch = ray_data.Fetch()
+    for _ in range(2):
+        found = fetch({"id": pd.Series([ID, OTHER_ID]).to_numpy()})
+        assert sorted(map(str, found["id"])) == sorted([ID, OTHER_ID])
+        (record,), (error,) = (list(filter(None, found[name])) for name in ("record", "error"))
+        assert json.loads(str(record))["id"] == ID
+        assert "404" in str(error)
+    assert api.counters.connections <= 2
+    fetch.runner.run(fetch.client.close())
+    fetch.runner.close()
+
+
+def test_spark(api: Emulator) -> None:
+    """What Spark calls, with its batches; tried with PySpark itself by hand."""
+    api.missing(OTHER_ID)
+    batches = [pd.DataFrame({"id": [ID]}), pd.DataFrame({"id": [OTHER_ID]})]
+    (first, second) = spark_job.fetch(iter(batches))
+    assert [column.split()[0] for column in spark_job.SCHEMA.split(", ")] == list(first.columns)
+    assert json.loads(str(first["record"][0]))["id"] == ID
+    assert "404" in str(second["error"][0])
 
 
 @pytest.mark.siteassist(conversations=3)

@@ -32,7 +32,7 @@ from siteassist_async.export import (
 )
 from siteassist_async.export.checkpointer import outlast, run_in_thread
 from siteassist_async.export.layout import Layout
-from siteassist_async.pacing import AdaptivePacer
+from siteassist_async.pacing import AdaptivePacer, Pacer
 from siteassist_async.pacing.pace import STALE
 from siteassist_async.pacing.rate import SHORTEST_PERIOD, LearnedRate
 
@@ -122,8 +122,13 @@ class Seat:
 
     token: str = field(repr=False)
     client: SiteAssist
-    pacer: AdaptivePacer
+    pacer: Pacer
     retries: int = 0
+
+    @property
+    def adaptive(self) -> AdaptivePacer | None:
+        """The pacer, if it learns the limit here."""
+        return self.pacer if isinstance(self.pacer, AdaptivePacer) else None
 
     def __call__(self, event: Event) -> None:
         """Count what the client's events say."""
@@ -157,9 +162,9 @@ class Clients(WorkerPlugin):
         seat = self._seats.get(access)
         if seat is None or seat.token != token:
             client, pacer = access.client(token)
-            if access.max_rate is None:
-                pacer.restore(_share_of_known(task))
             seat = self._seats[access] = Seat(token, client, pacer)
+            if seat.adaptive is not None and access.max_rate is None:
+                seat.adaptive.restore(_share_of_known(task))
             client.events.subscribe(seat)
             await self._stack.enter_async_context(client)
         return seat
@@ -243,7 +248,7 @@ class Running:
                 limit=task.access.concurrency,
                 retry_failed=task.retry_failed,
                 rebuild_state=is_fetched and layout.output.exists(),
-                pacer=seat.pacer,
+                pacer=seat.adaptive,
                 wait=task.wait,
             )
             if self._stopping:
@@ -252,7 +257,7 @@ class Running:
                 summary = await self._watched(job)
                 if summary is None:
                     return Outcome(job.progress(), Ending.STOPPED)
-                await run_in_thread(partial(self._note, summary, seat.pacer.learned()))
+                await run_in_thread(partial(self._note, summary, seat.adaptive))
             except OutputInUseError as error:
                 # A worker that Dask has lost may still be running it.
                 if SYSTEM_CLOCK.now() - started >= task.wait:
@@ -274,8 +279,9 @@ class Running:
             run.cancel()
             await outlast(run)
 
-    def _note(self, summary: Summary, learned: LearnedRate | None) -> None:
+    def _note(self, summary: Summary, pacer: AdaptivePacer | None) -> None:
         task = self._task
+        learned = pacer.learned() if pacer else None
         if learned is not None:
             write(task.folder.local.pace, evolve(learned, rate=learned.rate * task.workers))
         finished = summary.ending is Ending.FINISHED

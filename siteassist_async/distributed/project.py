@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import field, frozen
@@ -12,7 +13,7 @@ from siteassist_async.client import BASE_URL, SiteAssist
 from siteassist_async.errors import ConfigurationError, printable
 from siteassist_async.export import Source
 from siteassist_async.middleware.retry_policy import PATIENT
-from siteassist_async.pacing import AdaptivePacer, pacer_for
+from siteassist_async.pacing import Pacer, pacer_for
 
 _ENVIRONMENT = "SITEASSIST_TOKEN"
 
@@ -34,6 +35,7 @@ class Access:
     proxy: str | None
     concurrency: int
     max_rate: float | None
+    pacer: Callable[[], Pacer] | None
 
     def read_token(self) -> str:
         """Return the token.
@@ -56,7 +58,7 @@ class Access:
             raise ConfigurationError(f"{where} holds no token on a worker")
         return token.strip()
 
-    def client(self, token: str) -> tuple[SiteAssist, AdaptivePacer]:
+    def client(self, token: str) -> tuple[SiteAssist, Pacer]:
         """Return a client, not entered yet, and its pacer.
 
         Raises:
@@ -71,9 +73,12 @@ class Access:
                     f"the certificates {printable(str(self.ca), 500)} cannot be read on a worker: "
                     f"{error.strerror or error}"
                 ) from error
-        pacer = pacer_for(
-            self.base_url, token, concurrency=self.concurrency, max_rate=self.max_rate
-        )
+        if self.pacer is not None:
+            pacer = self.pacer()
+        else:
+            pacer = pacer_for(
+                self.base_url, token, concurrency=self.concurrency, max_rate=self.max_rate
+            )
         client = SiteAssist(
             token,
             base_url=self.base_url,
@@ -107,6 +112,8 @@ class Project:
         proxy: The URL of an HTTP proxy, without a password: it is sent to the workers.
         concurrency: The maximum number of requests in flight, for each worker.
         max_rate: The maximum requests per second, for each worker.
+        pacer: Called on each worker for a pacer that replaces its own, such as one that all workers
+            share; a function of a module that they can import.
 
     Raises:
         ConfigurationError: Both places of a token are named, the name is not that of a folder, or
@@ -122,6 +129,7 @@ class Project:
     proxy: str | None = field(default=None, kw_only=True, repr=False)
     concurrency: int = field(default=32, kw_only=True)
     max_rate: float | None = field(default=None, kw_only=True)
+    pacer: Callable[[], Pacer] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.token_env is not None and self.token_file is not None:
@@ -146,4 +154,5 @@ class Project:
             proxy=self.proxy,
             concurrency=self.concurrency,
             max_rate=self.max_rate,
+            pacer=self.pacer,
         )

@@ -131,8 +131,9 @@ class Emulator(Service):
         if running is None:
             return
         running.listener.close()
-        # A connection that was accepted in this turn of the loop is made in the next.
-        await asyncio.sleep(0)
+        # A connection that was accepted in this turn of the loop is made two turns later.
+        for _ in range(3):
+            await asyncio.sleep(0)
         transports = [connection.transport for connection in running.server.connections]
         for task in self._tasks:
             task.cancel()
