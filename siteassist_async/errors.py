@@ -1,5 +1,6 @@
 """Every exception of the package.
 
+```text
 SiteAssistError
 ├── APIError                       the API responded with an error
 │   ├── ClientError                any 4xx
@@ -33,6 +34,7 @@ SiteAssistError
 ├── TokenError                     the token callable failed
 ├── InvalidIdError                 an id that is not a UUID (a ValueError)
 └── ConfigurationError             an invalid option (a ValueError)
+```
 """
 
 # pyright: reportIncompatibleVariableOverride=false

@@ -176,9 +176,10 @@ class RetryScheduled:
 
 @immutable
 class GateClosed:
-    """All requests pause for `seconds` from now.
+    """All requests pause.
 
     Attributes:
+        seconds: Length of the pause, from now.
         asked: Whether the API specified the time; otherwise it is the client's own backoff.
     """
 
@@ -188,9 +189,12 @@ class GateClosed:
 
 @immutable
 class RateChanged:
-    """Throttling, or a restored rate, set the rate to `rate` requests per second.
+    """Throttling, or a restored rate, changed the rate.
 
     The growth of the rate without throttling has no events; see `client.pacer.snapshot()`.
+
+    Attributes:
+        rate: Requests per second.
     """
 
     rate: float
@@ -198,7 +202,11 @@ class RateChanged:
 
 @immutable
 class WindowChanged:
-    """The maximum number of requests in flight changed to `limit`."""
+    """The maximum number of requests in flight changed.
+
+    Attributes:
+        limit: The new maximum.
+    """
 
     limit: int
 
@@ -218,7 +226,11 @@ class OutageStarted:
 
 @immutable
 class OutageEnded:
-    """Requests succeed again: the bulk call resumes."""
+    """Requests succeed again: the bulk call resumes.
+
+    Attributes:
+        duration: Length of the outage, in seconds.
+    """
 
     duration: float
 

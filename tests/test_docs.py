@@ -6,16 +6,21 @@ import re
 import runpy
 import shlex
 import subprocess
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from documents import DOCS, PAGES, ROOT, examples
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
+from siteassist_async import SiteAssist, SiteAssistError, errors
 from siteassist_async.cli import main
+from siteassist_async.cli.get import code_of
 from siteassist_async.emulator import Emulator, TokenBucket
+from siteassist_async.events import Event
+from siteassist_async.export import errors as export_errors
 
 if TYPE_CHECKING:
     from sybil import Example
@@ -116,6 +121,30 @@ def test_links_lead_somewhere(page: Path) -> None:
             target = (page.parent / link).resolve()
             assert target.exists(), link
             assert page.parent == ROOT or target.is_relative_to(DOCS), link
+
+
+def test_every_error_is_explained() -> None:
+    """Those of requests in tables, with the exit code of `siteassist get` after it."""
+    page = (DOCS / "errors.md").read_text()
+    codes = dict(re.findall(r"^\| `(\w+)` \|.* \| (\d)[^|]* \|$", page, re.MULTILINE))
+    for module in (errors, export_errors):
+        for name, error in vars(module).items():
+            if isinstance(error, type) and issubclass(error, SiteAssistError):
+                assert f"`{name}`" in page
+                if name in codes:
+                    assert int(codes[name]) == code_of(error())
+    bases = {"SiteAssistError", "APIError", "TransportError"}
+    named = {error.__name__ for error in vars(errors).values() if isinstance(error, type)}
+    assert codes.keys() >= {n for n in named if n.endswith("Error")} - bases - {"OutageError"}
+
+
+def test_every_event_and_every_option_is_explained() -> None:
+    """In the tables of their pages."""
+    page = (DOCS / "events.md").read_text()
+    assert all(f"`{event.__name__}`" in page for event in get_args(Event))
+    page = (DOCS / "fetching.md").read_text()
+    options = signature(SiteAssist).parameters
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(options)
 
 
 def test_the_readme_is_short() -> None:

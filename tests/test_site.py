@@ -30,6 +30,14 @@ MODULES = [
 ]
 """The modules of which everything without an underscore is."""
 
+NOT_SHOWN = {
+    "siteassist_async.__version__",
+    "siteassist_async.errors.error_class",  # used by the package itself
+    "siteassist_async.errors.printable",  # as above
+    "siteassist_async.export.verify",  # shown as verify.verify, its module's
+    "siteassist_async.pytest_plugin.pytest_configure",  # used by pytest
+}
+
 
 def test_every_page_is_in_the_navigation() -> None:
     """Those that are not cannot be found."""
@@ -60,7 +68,4 @@ def test_the_site_is_built_and_names_everything_public(tmp_path: Path) -> None:
         if isinstance(value, type | FunctionType) and value.__module__ == module
         if not name.startswith("_")
     }
-    # A function of the name of its own module is found as that module's.
-    also = {"siteassist_async.__version__", "siteassist_async.export.verify"}
-    assert public - documented == also
-    assert "siteassist_async.export.verify.verify" in documented
+    assert public - documented == NOT_SHOWN

@@ -21,6 +21,7 @@ DOCUMENTED_STATUSES: tuple[int, ...] = (
     502,
     503,
 )
+"""The statuses for which the specification shows a body."""
 
 
 @cache

@@ -36,7 +36,12 @@ class Kind(IntEnum):
 
 @frozen
 class Fault:
-    """What is wrong with a file."""
+    """What is wrong with a file.
+
+    Attributes:
+        path: The file.
+        what: The continuation of a sentence that begins with the file's name.
+    """
 
     path: Path
     what: str

@@ -1,5 +1,6 @@
 """Errors of an export's files, as opposed to its requests.
 
+```text
 ExportError
 ├── InputError              the IDs cannot be read: missing, empty, binary
 │   ├── UnknownColumnError  the input has no such column; names its columns
@@ -9,6 +10,7 @@ ExportError
     ├── OutputInUseError    another run writes to this output now
     ├── OutputChangedError  someone shortened, replaced or edited what an export wrote
     └── StateError          the state folder is damaged, or has another version
+```
 """
 
 from __future__ import annotations

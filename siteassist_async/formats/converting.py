@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from siteassist_async.export.errors import InputError, OutputExistsError
-from siteassist_async.formats.log import Newest, batches, check_place
+from siteassist_async.formats.log import Newest, batches, check_place, has_repeats
 from siteassist_async.formats.rows import NotAConversationError
+from siteassist_async.formats.sink import AppendOnlySink
 from siteassist_async.formats.table import format_of, sink_module
 from siteassist_async.formats.workshop import workshop
 
@@ -69,18 +70,34 @@ def convert(
     module = sink_module(format_of(f"{output}{slash}", format))
     with workshop(output) as place:
         is_new = place.is_new()
-        if rebuild and not is_new:
-            module.prove(output)
-            module.create(place.new)
-            with module.open_sink(place.new) as sink:
-                converted = _follow(log, sink, output, on_progress, Newest.of(log))
-            place.put_in_place()
-            return converted
         if is_new:
             module.create(place.new)
             place.put_in_place()
-        with module.open_sink(output) as sink:
-            return _follow(log, sink, output, on_progress)
+        converted = None
+        if is_new or not rebuild:
+            with module.open_sink(output) as sink:
+                converted = _follow(log, sink, output, on_progress)
+                if _is_settled(log, sink, converted.total):
+                    return converted
+            on_progress = None
+        module.prove(output)
+        module.create(place.new)
+        with module.open_sink(place.new) as sink:
+            rebuilt = _follow(log, sink, output, on_progress, Newest.of(log))
+            if isinstance(sink, AppendOnlySink):
+                sink.settle(rebuilt.total)
+        place.put_in_place()
+        return converted or rebuilt
+
+
+def _is_settled(log: Path, sink: Sink, lines: int) -> bool:
+    """Whether a sink has no rows that should have been replaced."""
+    if not isinstance(sink, AppendOnlySink) or sink.settled == lines:
+        return True
+    if has_repeats(log, sink.settled, lines):
+        return False
+    sink.settle(lines)
+    return True
 
 
 def prepare(
@@ -138,6 +155,7 @@ def _follow(
             try:
                 sink.write(evolve(batch, lines=lines))
             except NotAConversationError as error:
+                sink.finish()
                 number = batch.start.lines + batch.lines.index(lines[error.index]) + 1
                 raise InputError(
                     f"line {number} is not the record of a conversation: {error}", path=str(log)

@@ -4,8 +4,8 @@ Beside it is a hidden file with the place in the log, replaced after the rows ar
 a killed conversion wrote beyond that place are not cut: the next conversion makes the same rows
 again, and only checks that they are there. Anything else is set aside.
 
-Rows cannot be deleted from such a file. So a conversation that was exported again has the rows of
-both records, those of the newer one further down.
+Rows cannot be deleted from such a file. So it is written again as a whole once a conversation was
+exported again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Csv:
         """Open a file."""
         known = check_version(path, read_place(place_file(path), path, self.name), VERSION)
         with closing(_File(path, known.mark)) as file:
-            yield CsvSink(self, file, known.place)
+            yield CsvSink(self, file, known)
 
     def encode(self, rows: Iterable[Row]) -> bytes:
         """Return rows as lines of CSV."""
@@ -84,10 +84,11 @@ class Csv:
 class CsvSink:
     """Adds rows to a file."""
 
-    def __init__(self, format: Csv, file: _File, place: Place) -> None:  # noqa: A002 - what it is
+    def __init__(self, format: Csv, file: _File, known: PlaceFile) -> None:  # noqa: A002 - what it is
         self._format = format
         self._file = file
-        self._place = self._durable = place
+        self._place = self._durable = known.place
+        self.settled = known.settled
 
     def place(self) -> Place:
         """Return how far the log is in the file, durably."""
@@ -110,8 +111,13 @@ class CsvSink:
         if self._place != self._durable:
             self._commit()
 
+    def settle(self, lines: int) -> None:
+        """Keep for how many lines it has been checked that rows need not be deleted."""
+        self.settled = lines
+        self._commit()
+
     def _commit(self) -> None:
-        self._file.commit(PlaceFile(self._format.name, VERSION, self._place))
+        self._file.commit(PlaceFile(self._format.name, VERSION, self._place, settled=self.settled))
         self._durable = self._place
 
 

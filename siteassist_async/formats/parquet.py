@@ -7,6 +7,9 @@
 
 Parts are written in a hidden folder and moved to their place, that of the messages last: with it
 the part counts. A part of conversations without one of messages is what a killed process left.
+
+A conversion ends by writing those parts again of which a newer record has replaced some rows. Where
+it is killed amid that, messages without their conversation may be left; the next one finds them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from itertools import islice
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
@@ -42,6 +46,12 @@ VERSION = 1
 PART = 256 << 20
 """Bytes of the log in a part: what has to be written again after a kill at most."""
 
+GROUP = 8 << 20
+"""Bytes of the log in a row group, which is in memory until it is written."""
+
+_AT_ONCE = 200_000
+"""IDs that are looked for in all parts at once, each of some 150 bytes of memory."""
+
 _MARK = "_siteassist.json"
 _WRITING = ".writing"
 _CONVERSATIONS, _MESSAGES = _TABLES = ("conversations", "messages")
@@ -60,6 +70,16 @@ class _Mark(msgspec.Struct):
 
     format: str
     version: int
+    settled: int = 0  # parts that have no row of a record that a newer one has replaced
+
+    def save(self, path: Path) -> None:
+        new = path / _WRITING / _MARK
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(private(new, flags), "wb") as file:
+            file.write(msgspec.json.encode(self))
+            sync_file(file)
+        new.replace(path / _MARK)
+        sync_folder(path)
 
 
 class _Committed(msgspec.Struct):
@@ -75,10 +95,7 @@ def create(path: Path) -> None:
     with writing(path):
         for folder in (path, *(path / name for name in (*_TABLES, _WRITING))):
             folder.mkdir(mode=0o700)
-        with os.fdopen(private(path / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-            file.write(msgspec.json.encode(_Mark("siteassist", VERSION)))
-            sync_file(file)
-        sync_folder(path)
+        _Mark("siteassist", VERSION).save(path)
 
 
 def prove(path: Path) -> None:
@@ -106,15 +123,16 @@ def read_raw(path: Path, *, latest: bool, ids: Ids | None = None) -> Iterator[by
     newest: dict[str, int] = {}
     if latest:
         for name in parts:
-            with _reading(path / _CONVERSATIONS / name) as file:
-                table = file.read([_RECORD, "id"])
-            newest.update(zip(table["id"].to_pylist(), table[_RECORD].to_pylist(), strict=True))
+            newest.update(_records(path, name))
     for name in parts:
-        messages = _rows(path / _MESSAGES / name, ids)
+        records = groupby(_rows(path / _MESSAGES / name, ids), itemgetter(-1))
+        its = next(records, None)
         for *row, record in _rows(path / _CONVERSATIONS / name, ids):
-            its = [m[:-1] for m in islice(messages, row[-2])]
+            while its is not None and its[0] < record:
+                its = next(records, None)
+            messages = its[1] if its is not None and its[0] == record else ()
             if newest.get(row[0], record) == record:
-                yield encode(tuple(row), its)
+                yield encode(tuple(row), (message[:-1] for message in messages))
 
 
 class ParquetSink:
@@ -128,6 +146,8 @@ class ParquetSink:
         self._thread = stack.enter_context(ThreadPoolExecutor(1))
         self._pending: Future[None] | None = None
         self._part: _Part | None = None
+        self._group: list[tuple[Any, Any]] = []
+        self._grouped = place.end
 
     def place(self) -> Place:
         """Return how far the log is in the parts."""
@@ -135,25 +155,37 @@ class ParquetSink:
 
     def write(self, batch: Batch) -> None:
         """Add rows to a part, which is committed when it is full."""
-        rows = decode(batch.lines)
-        self._wait()
+        self._group.append(_with_record(decode(batch.lines), batch.start.lines + 1))
         if self._part is None:
             with writing(self._path):
                 self._part = _Part(self._path, f"{self._number:06}.parquet", self._stack)
-        self._pending = self._thread.submit(self._part.write, rows, batch.start.lines + 1)
         self._part.place = batch.place
+        if batch.place.end - self._grouped >= GROUP:
+            self._write_group(self._part)
+            self._grouped = batch.place.end
         if batch.place.end - self._place.end >= PART:
-            self.finish()
+            self._commit(self._part)
 
     def finish(self) -> None:
-        """Commit the part."""
-        self._wait()
+        """Commit the part, and remove what newer records have replaced."""
         if self._part is not None:
-            with writing(self._path):
-                self._part.commit()
-            self._place = self._part.place
-            self._part = None
-            self._number += 1
+            self._commit(self._part)
+        with writing(self._path):
+            _settle(self._path)
+
+    def _write_group(self, part: _Part) -> None:
+        group, self._group = self._group, []
+        self._wait()
+        self._pending = self._thread.submit(part.write_groups, group)
+
+    def _commit(self, part: _Part) -> None:
+        self._write_group(part)
+        self._wait()
+        with writing(self._path):
+            part.commit()
+        self._place = part.place
+        self._part = None
+        self._number += 1
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, None
@@ -184,9 +216,21 @@ class _Part:
             )
             self._writers.append(writer)
 
-    def write(self, rows: Rows, first: int) -> None:
-        for writer, table in zip(self._writers, _with_record(rows, first), strict=True):
-            writer.write_table(table, row_group_size=max(1, len(table)))
+    def write_groups(self, tables: Sequence[tuple[Any, Any]]) -> None:
+        """Write a row group of conversations, and one of messages."""
+        for writer, pieces in zip(self._writers, zip(*tables, strict=True), strict=False):
+            self._write_group(writer, pa.concat_tables(pieces))
+
+    def copy(self, sources: Sequence[Any], kept: Any) -> None:  # noqa: ANN401 - see `pa`
+        """Write the rows of other files that are of the kept records."""
+        pc: Any = import_module("pyarrow.compute")  # only here: it takes 0.1 s
+        for writer, source in zip(self._writers, sources, strict=True):
+            for number in range(source.num_row_groups):
+                group = source.read_row_group(number)
+                self._write_group(writer, group.filter(pc.is_in(group[_RECORD], kept)))
+
+    def _write_group(self, writer: Any, table: Any) -> None:  # noqa: ANN401 - see `pa`
+        writer.write_table(table.unify_dictionaries(), row_group_size=max(1, len(table)))
 
     def commit(self) -> None:
         place = _Committed(self.place.end, self.place.tail, self.place.lines)
@@ -196,7 +240,7 @@ class _Part:
             sync_file(file)
             file.close()
         for table in _TABLES:  # the messages last
-            self._temporary(table).rename(self._folder / table / self._name)
+            self._temporary(table).replace(self._folder / table / self._name)
             sync_folder(self._folder / table)
 
     def abandon(self) -> None:
@@ -211,15 +255,57 @@ class _Part:
         return self._folder / _WRITING / table
 
 
+def _settle(path: Path) -> None:
+    """Remove the rows of records that newer ones have replaced, and orphaned messages."""
+    mark, parts = _mark(path), _parts(path)
+    newest: dict[str, int] = {}
+    for number, name in enumerate(parts[mark.settled :], mark.settled + 1):
+        newest.update(_records(path, name))
+        if len(newest) < _AT_ONCE and number < len(parts):
+            continue
+        for older in parts[:number]:
+            records = _records(path, older)
+            kept = [record for i, record in records if newest.get(i, record) <= record]
+            if len(kept) < len(records) or _has_orphans(path, older):
+                _rewrite(path, older, kept)
+        newest.clear()
+    if mark.settled < len(parts):
+        mark.settled = len(parts)
+        mark.save(path)
+
+
+def _rewrite(path: Path, name: str, kept: Sequence[int]) -> None:
+    with ExitStack() as stack:
+        sources = [stack.enter_context(_reading(path / table / name)) for table in _TABLES]
+        part = _Part(path, name, stack)
+        part.place = _place_of(path, name)
+        part.copy(sources, pa.array(kept, pa.int64()))
+        part.commit()
+
+
+def _has_orphans(path: Path, name: str) -> bool:
+    """Whether a part has other messages than its conversations have."""
+    with (
+        _reading(path / _CONVERSATIONS / name) as conversations,
+        _reading(path / _MESSAGES / name) as messages,
+    ):
+        counts: list[int] = conversations.read(["message_count"])["message_count"].to_pylist()
+        return bool(sum(counts) != messages.metadata.num_rows)
+
+
+def _records(path: Path, name: str) -> list[tuple[str, int]]:
+    """Return the ID and the number of each record of a part."""
+    with _reading(path / _CONVERSATIONS / name) as file:
+        table = file.read(["id", _RECORD])
+    return list(zip(table["id"].to_pylist(), table[_RECORD].to_pylist(), strict=True))
+
+
 def _with_record(rows: Rows, first: int) -> tuple[Any, Any]:
     """Return the tables with the number of each row's record, which tells the newest."""
     conversations, messages = tables(rows)
-    numbers = range(first, first + len(rows.conversations))
-    of_messages = [
-        number
-        for number, row in zip(numbers, rows.conversations, strict=True)
-        for _ in range(row[-2])
-    ]
+    counts = conversations["message_count"].to_pylist()
+    numbers = range(first, first + len(counts))
+    of_messages = [n for n, count in zip(numbers, counts, strict=True) for _ in range(count)]
     return (
         conversations.append_column(_RECORD, pa.array(numbers, pa.int64())),
         messages.append_column(_RECORD, pa.array(of_messages, pa.int64())),
@@ -252,20 +338,22 @@ def _swept(path: Path) -> list[str]:
     """Return the names of the parts, and delete what a killed process left."""
     names = _parts(path)
     left = path / _CONVERSATIONS / f"{len(names) + 1:06}.parquet"
-    for unfinished in (left, *(path / _WRITING / table for table in _TABLES)):
+    for unfinished in (left, *(path / _WRITING / name for name in (*_TABLES, _MARK))):
         unfinished.unlink(missing_ok=True)
     return names
 
 
 def _committed(path: Path, parts: Sequence[str]) -> Place:
-    if not parts:
-        return START
-    with _reading(path / _MESSAGES / parts[-1]) as file:
+    return _place_of(path, parts[-1]) if parts else START
+
+
+def _place_of(path: Path, name: str) -> Place:
+    with _reading(path / _MESSAGES / name) as file:
         metadata: dict[bytes, bytes] = file.metadata.metadata or {}
     try:
         place = msgspec.json.decode(metadata.get(_PLACE, b""), type=_Committed)
     except msgspec.MsgspecError as error:
-        raise damaged(path / _MESSAGES / parts[-1], "it does not say its place") from error
+        raise damaged(path / _MESSAGES / name, "it does not say its place") from error
     return Place(place.end, place.tail, place.lines)
 
 

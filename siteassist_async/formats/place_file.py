@@ -24,12 +24,14 @@ class PlaceFile(msgspec.Struct):
         version: That of the output's content.
         place: How far the log is in the output.
         mark: The output, if it is one file.
+        settled: See `AppendOnlySink`.
     """
 
     format: str
     version: int
     place: Place = Place()
     mark: Mark = Mark()
+    settled: int = 0
 
     def save(self, path: Path) -> None:
         """Write the file, durably, in place of an older one."""

@@ -387,11 +387,13 @@ def _named(agent: _Agent) -> _Agent:
 
 def _text_and_parts(raw: msgspec.Raw) -> tuple[str | None, str | None]:
     """Return the text of a message, and its parts as JSON where they are more than that text."""
-    try:
-        (part,) = _TEXT_PARTS.decode(raw)
-        return part.text, None
-    except (msgspec.MsgspecError, ValueError):
-        pass
+    if b"},{" not in bytes(raw):  # one part: with more, an exception would cost the most
+        try:
+            (part,) = _TEXT_PARTS.decode(raw)
+        except (msgspec.MsgspecError, ValueError):
+            pass
+        else:
+            return part.text, None
     try:
         texts = [part.text for part in _PARTS.decode(raw) if part.type == "text"]
         text = "\n".join(texts) if texts else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from siteassist_async.export.errors import OutputExistsError, StateError
 
@@ -42,6 +42,21 @@ class Sink(Protocol):
 
     def finish(self) -> None:
         """Make everything that was written durable."""
+        ...
+
+
+@runtime_checkable
+class AppendOnlySink(Sink, Protocol):
+    """A sink whose rows cannot be deleted: to replace some, all of it is written again.
+
+    Attributes:
+        settled: The number of lines of the log of which the sink has the newest records only.
+    """
+
+    settled: int
+
+    def settle(self, lines: int) -> None:
+        """Keep a new value of `settled`, durably."""
         ...
 
 

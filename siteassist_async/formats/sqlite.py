@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the tables, in the file's `user_version`."""
 
+TRANSACTION = 16 << 20
+"""Bytes of the log that are added in one transaction, the pages of which are in memory."""
+
 APPLICATION = int.from_bytes(b"SAsc", "big")
 """The file's `application_id`, which proves that a conversion wrote it."""
 
@@ -99,44 +102,48 @@ def read_raw(
 
 
 class SqliteSink:
-    """Writes each batch in a transaction."""
+    """Writes some batches in each transaction."""
 
     def __init__(self, path: Path, database: sqlite3.Connection) -> None:
         self._path = path
         self._database = database
+        row = database.execute('SELECT "end", tail, lines FROM siteassist_place').fetchone()
+        if row is None:
+            raise damaged(path, "it does not say its place")
+        self._committed = self._place = Place(*row)
 
     def place(self) -> Place:
         """Return the place of the last transaction."""
-        row = self._database.execute('SELECT "end", tail, lines FROM siteassist_place').fetchone()
-        if row is None:
-            raise damaged(self._path, "it does not say its place")
-        return Place(*row)
+        return self._committed
 
     def write(self, batch: Batch) -> None:
         """Write a batch; older records of the same conversations are replaced."""
         rows = decode(batch.lines).newest()
-        place = batch.place
         execute, executemany = self._database.execute, self._database.executemany
         with _naming(self._path):
-            execute("BEGIN IMMEDIATE")
-            try:
-                find = "SELECT id FROM conversations WHERE id = ?"
-                found = (execute(find, row[:1]).fetchone() for row in rows.conversations)
-                old = [row for row in found if row is not None]
-                executemany("DELETE FROM messages WHERE conversation_id = ?", old)
-                executemany("DELETE FROM conversations WHERE id = ?", old)
-                executemany(_ADD_CONVERSATION, rows.conversations)
-                executemany(_ADD_MESSAGE, rows.messages)
-                at = [place.end, place.tail, place.lines]
-                execute('UPDATE siteassist_place SET "end" = ?, tail = ?, lines = ?', at)
-                execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    execute("ROLLBACK")
-                raise
+            if not self._database.in_transaction:
+                execute("BEGIN IMMEDIATE")
+            find = "SELECT id FROM conversations WHERE id = ?"
+            found = (execute(find, row[:1]).fetchone() for row in rows.conversations)
+            old = [row for row in found if row is not None]
+            executemany("DELETE FROM messages WHERE conversation_id = ?", old)
+            executemany("DELETE FROM conversations WHERE id = ?", old)
+            executemany(_ADD_CONVERSATION, rows.conversations)
+            executemany(_ADD_MESSAGE, rows.messages)
+        self._place = batch.place
+        if batch.place.end - self._committed.end >= TRANSACTION:
+            self.finish()
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Commit the transaction."""
+        place = self._place
+        if place == self._committed:
+            return
+        with _naming(self._path):
+            at = [place.end, place.tail, place.lines]
+            self._database.execute('UPDATE siteassist_place SET "end" = ?, tail = ?, lines = ?', at)
+            self._database.execute("COMMIT")
+        self._committed = place
 
 
 def _version(path: Path) -> int:
@@ -159,7 +166,7 @@ def _checked(path: Path) -> Path:
 def _opened(path: Path) -> Generator[sqlite3.Connection]:
     with _naming(path), closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = -16000")
+        database.execute("PRAGMA cache_size = -40000")
         yield database
 
 

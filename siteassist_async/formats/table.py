@@ -70,6 +70,7 @@ FORMATS = (
     TRANSCRIPTS,
     Format("html", (), "transcripts:HTML", is_source=False),
 )
+"""All formats."""
 
 
 def format_of(path: Path | str, name: str | None = None) -> Format:

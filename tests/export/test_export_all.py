@@ -263,6 +263,28 @@ def test_nothing_to_export_is_an_empty_output(name: str, tmp_path: Path) -> None
         assert [conversation.id for conversation in iter_export(output)] == [NEW]
 
 
+@pytest.mark.parametrize("name", ["out.parquet", "out.sqlite", "out.duckdb"])
+def test_a_table_has_each_conversation_once(name: str, tmp_path: Path) -> None:
+    """Also one that has changed since the last export."""
+    changed, *_ = conversation_ids(30)
+    with (
+        in_thread(Emulator(token=TOKEN, conversations=30, messages=2)) as api,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("SITEASSIST_TOKEN", TOKEN)
+        patched.setenv("SITEASSIST_BASE_URL", api.url)
+        output = tmp_path / name
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+        api.put(changed, {"title": "changed", "messages": [], "updatedAt": LATER})
+        api.put(NEW, {})
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+    found = list(iter_export(output))
+    assert {conversation.id for conversation in found} == {NEW, *conversation_ids(30)}
+    assert len(found) == 31
+    (again,) = (c for c in found if c.id == changed)
+    assert (again.title, list(again.messages or ())) == ("changed", [])
+
+
 PROGRAM = "import sys; from siteassist_async.cli import main; sys.exit(main())"
 
 

@@ -23,13 +23,6 @@ SINKS = ("parquet", "sqlite", "duckdb")
 every_sink = pytest.mark.parametrize("suffix", SINKS)
 """Runs a test with each of them."""
 
-ORDERED = """
-SELECT * EXCLUDE (record) FROM '{path}/{table}/*.parquet'
-QUALIFY record = max(record) OVER (PARTITION BY {id})
-ORDER BY ALL
-"""
-"""The rule of docs/formats.md for the newest record of a conversation in Parquet."""
-
 
 def new_id(number: int) -> str:
     """A UUID."""
@@ -49,7 +42,7 @@ def records(numbers: Iterable[int]) -> bytes:
 
 def tables_of(path: Path) -> tuple[list[Any], list[Any]]:
     """All rows of an output, sorted, as any reader sees them."""
-    found = (_rows(path, "conversations", "id"), _rows(path, "messages", "conversation_id"))
+    found = (_rows(path, "conversations"), _rows(path, "messages"))
     assert {len(row) for row in found[0]} <= {len(CONVERSATIONS)}
     assert {len(row) for row in found[1]} <= {len(MESSAGES)}
     return found
@@ -57,10 +50,10 @@ def tables_of(path: Path) -> tuple[list[Any], list[Any]]:
 
 def ids_of(path: Path) -> list[str]:
     """The ids of all conversations in an output, each as often as it occurs."""
-    return [row[0] for row in _rows(path, "conversations", "id")]
+    return [row[0] for row in _rows(path, "conversations")]
 
 
-def _rows(path: Path, table: str, key: str) -> list[Any]:
+def _rows(path: Path, table: str) -> list[Any]:
     if path.suffix == ".sqlite":
         with closing(sqlite3.connect(path)) as database:
             rows = database.execute(f"SELECT * FROM {table}").fetchall()
@@ -71,5 +64,5 @@ def _rows(path: Path, table: str, key: str) -> list[Any]:
     if not [*(path / table).glob("*.parquet")]:
         return []
     with closing(duckdb.connect()) as database:
-        query = ORDERED.format(path=path, table=table, id=key)
+        query = f"SELECT * EXCLUDE (record) FROM '{path}/{table}/*.parquet' ORDER BY ALL"
         return database.execute(query).fetchall()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import closing
+from concurrent.futures import Future
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 import msgspec
 import pytest
+from export.volatile_disk import undying, volatile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import SINKS, every_sink, ids_of, new_id, record, records, tables_of
@@ -38,6 +41,7 @@ from siteassist_async.export import (
 )
 from siteassist_async.formats import Converted, convert, iter_export, log, parquet, prepare
 from siteassist_async.formats import duckdb as duckdb_format
+from siteassist_async.formats import sqlite as sqlite_format
 from siteassist_async.formats.workshop import workshop
 
 if TYPE_CHECKING:
@@ -97,7 +101,7 @@ def test_the_newest_record_wins(source: Path, output: Path) -> None:
     expected = models(source, latest=True)
     assert len(expected) == 10
     assert expected[new_id(3)].title == "c"
-    assert models(output, latest=True) == expected
+    assert models(output) == models(output, latest=True) == expected
     assert ids_of(output) == [new_id(number) for number in range(10)]
     assert len(tables_of(output)[1]) == sum(number % 4 for number in range(10))
     convert(source, output, rebuild=True)
@@ -105,7 +109,85 @@ def test_the_newest_record_wins(source: Path, output: Path) -> None:
     with source.open("ab") as file:
         file.write(record(3, title="d") + record(11))
     assert convert(source, output) == Converted(output, 2, 15)
-    assert models(output, latest=True) == models(source, latest=True)
+    assert models(output) == models(source, latest=True)
+
+
+@pytest.mark.parametrize("renames", range(12))
+def test_parts_that_are_written_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    """A conversion that ends between any two renames: what is read is whole, the next goes on."""
+    output = tmp_path / "c.parquet"
+    monkeypatch.setattr(log, "BATCH", 1)
+    monkeypatch.setattr(parquet, "PART", 1)
+    convert(source, output)
+    before = models(output)
+    with source.open("ab") as file:
+        file.write(record(1, title="a") + record(9, title="b") + record(10))
+    after = models(source, latest=True)
+    left = iter(range(renames))
+    replace = Path.replace
+
+    def until(path: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise OSError("ends here")
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", until)
+        with suppress(OutputError):
+            convert(source, output)
+    assert next(left, None) is None, "each of the renames is tried"
+    found = models(output, latest=True)
+    assert before.keys() <= found.keys()
+    assert all(c in (before.get(i), after[i]) for i, c in found.items())
+    convert(source, output)
+    assert models(output) == after
+    assert len(tables_of(output)[1]) == sum(number % 4 for number in range(11))
+
+
+class AtOnce:
+    """An executor that does all in the thread that asks for it."""
+
+    def __init__(self, _: int) -> None:
+        """Nothing is started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left to do."""
+
+    def submit(self, call: Callable[..., None], *args: object) -> Future[None]:
+        """Call it."""
+        call(*args)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+
+def test_the_power_may_go_while_parquet_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while parts are written again: the next conversion ends with each newest row once."""
+    monkeypatch.setattr(log, "BATCH", 1)
+    monkeypatch.setattr(parquet, "PART", 1)
+    monkeypatch.setattr(parquet, "ThreadPoolExecutor", AtOnce)
+    output = tmp_path / "at" / "c.parquet"
+    output.parent.mkdir()
+    convert(source, output)
+    with source.open("ab") as file:
+        file.write(record(1, title="a") + record(10))
+    convert(source, whole := tmp_path / "whole.parquet")
+    expected = tables_of(whole)
+    with undying(tmp_path / "attic"):
+        with volatile(output.parent) as disk:
+            convert(source, output)
+        for seed, moment in enumerate(disk.moments):
+            moment.restore(output.parent, tmp_path / "attic", random.Random(seed))
+            convert(source, output)
+            assert tables_of(output) == expected
+    assert len(disk.moments) > 10
 
 
 def test_the_newest_of_odd_records(tmp_path: Path) -> None:
@@ -392,7 +474,10 @@ def test_any_log_in_any_increments(suffix: str, data: st.DataObject) -> None:
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(log, "BATCH", data.draw(st.sampled_from([1, 3000, 1 << 20])))
         patch.setattr(parquet, "PART", 4000)
+        patch.setattr(parquet, "GROUP", 3000)
+        patch.setattr(parquet, "_AT_ONCE", data.draw(st.integers(1, 10)))
         patch.setattr(duckdb_format, "TRANSACTION", 4000)
+        patch.setattr(sqlite_format, "TRANSACTION", 4000)
         source, output, whole = (Path(name, f"{n}.{suffix}") for n in ("log", "parts", "whole"))
         for cut in [*cuts, len(content)]:
             source.write_bytes(content[:cut])
@@ -401,7 +486,7 @@ def test_any_log_in_any_increments(suffix: str, data: st.DataObject) -> None:
         assert tables_of(output) == tables_of(whole)
         assert Counter(ids_of(output)) == Counter({new_id(number) for number in numbers})
         expected = {c.id: c for c in map(Conversation.from_json, content.splitlines())}
-        assert models(output, latest=True) == expected
+        assert models(output) == expected
 
 
 @pytest.fixture

@@ -59,6 +59,10 @@ def content_of(output: Path) -> dict[str, bytes]:
     }
 
 
+NEWER = RECORDS[2].replace(b'"status":"', b'"status":"re-')
+"""A newer record of one of them."""
+
+
 def whole(tmp_path: Path, records: list[bytes], name: str) -> dict[str, bytes]:
     """What a conversion of all records at once gives."""
     folder = tmp_path / "whole"
@@ -141,17 +145,43 @@ def test_only_the_growth_is_converted(
     assert convert(log, output, format=name).records == 0
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_newest_record_of_a_conversation_counts(log: Path, name: str, tmp_path: Path) -> None:
+    """Whether the older one was converted before, or is converted with it."""
+    output, newer = tmp_path / "out", [NEWER, RECORDS[7], RECORDS[8], RECORDS[7]]
+    convert(log, output, format=name)
+    with log.open("ab") as file:
+        file.writelines(newer)
+    assert convert(log, output, format=name).records == 4
+    kept = [*RECORDS[:2], *RECORDS[3:5], NEWER, *RECORDS[8:6:-1]]
+    assert content_of(output) == whole(tmp_path, kept, name)
+    with log.open("ab") as file:
+        file.write(RECORDS[9])
+    assert convert(log, output, format=name).records == 1
+    assert content_of(output) == whole(tmp_path, [*kept, RECORDS[9]], name)
+
+
 @pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize(("name", "rebuild"), [("csv", False), ("csv", True), ("html", False)])
+@pytest.mark.parametrize(
+    ("name", "rebuild", "records"),
+    [
+        ("csv", False, RECORDS[:5]),
+        ("csv", True, RECORDS[:5]),
+        ("csv", True, [RECORDS[2], NEWER]),
+        ("html", False, RECORDS[:5]),
+    ],
+)
 def test_a_conversion_may_be_killed_at_any_change(
     log: Path,
     tmp_path: Path,
     name: str,
     rebuild: bool,  # noqa: FBT001 - a parameter of the table
+    records: list[bytes],
 ) -> None:
     """The next one ends with each row once; a rebuild may have to be said again."""
+    log.write_bytes(b"".join(records))
     output = tmp_path / "at" / "out"
-    expected = whole(tmp_path, RECORDS[:5], name)
+    expected = whole(tmp_path, records, name)
     steps = step = 1
     while step <= steps:
         shutil.rmtree(tmp_path / "at", ignore_errors=True)
