@@ -443,8 +443,9 @@ class Pool(Generic[K, V]):
         outage = self.outage
         if outage is None:
             return await self._probe(self._candidates())
+        limit = asyncio.timeout(end - self._options.clock.now())
         try:
-            async with asyncio.timeout(end - self._options.clock.now()) as limit:
+            async with limit:
                 return await self._probe(self._candidates())
         except TimeoutError:
             if not limit.expired():
