@@ -97,7 +97,8 @@ class Retrying:
     ) -> Coroutine[Any, Any, V]:
         """Send until an attempt succeeds or no retry is allowed."""
         # Without listeners and debug logs, calls do not pay for events.
-        if self._events.listeners or HTTP.isEnabledFor(logging.DEBUG):
+        events = self._events
+        if (events.listeners and events.is_heard()) or HTTP.isEnabledFor(logging.DEBUG):
             return self._observed(request, send)
         return self._call(request, send)
 
