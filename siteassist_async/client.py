@@ -338,15 +338,13 @@ class ClientEvents(EventStream[Event]):
         self._pacer = pacer
         self._end: Callable[[], None] | None = None
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each event from now on; returns a function that unsubscribes it.
-
-        It is called synchronously, in the thread and task that caused the event, so it must be
-        quick. An exception that it raises is logged and does not affect the request.
-        """
+    def subscribe(
+        self, listener: Listener, *, when: Callable[[], bool] | None = None
+    ) -> Callable[[], None]:
+        """As in the base class, including the events of the pacer from now on."""
         if self._end is None:
             self._end = self._pacer.events.subscribe(self.emit)
-        return super().subscribe(listener)
+        return super().subscribe(listener, when=when)
 
     def close(self) -> None:
         """Unsubscribe from the pacer, which may outlive the client."""

@@ -10,7 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 COMPRESSED = (".gz", ".zst")
 """The suffixes of compressed files."""
-
-_BACKPORT = "backports.zstd"
 
 _GZIP = 31  # zlib's number for the gzip format with the largest window
 
@@ -143,10 +141,18 @@ def _gunzip() -> Decompressor:
     return zlib.decompressobj(wbits=_GZIP)
 
 
+def zstd_module() -> Any:  # noqa: ANN401 - it is another before Python 3.14
+    """Import the module for Zstandard: late, as it is of no use to most.
+
+    Raises:
+        ImportError: The extra is not installed, which Python before 3.14 needs.
+    """
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+
+
 def _zstandard() -> Compression:
     try:
-        # Late: it is an extra of Python before 3.14, and of no use to most.
-        zstd = import_module("compression.zstd" if sys.version_info >= (3, 14) else _BACKPORT)
+        zstd = zstd_module()
     except ImportError as error:
         raise ConfigurationError(
             "a file that ends in .zst needs the extra zstd: pip install 'siteassist_async[zstd]'"

@@ -274,20 +274,39 @@ class EventStream(Generic[E]):
         # Adding and removing is one atomic operation each: clients in several threads may share a
         # pacer, and so its stream.
         self.listeners: dict[object, Callable[[E], object]] = {}
+        self._conditions: dict[object, Callable[[], bool]] = {}
 
-    def subscribe(self, listener: Callable[[E], object]) -> Callable[[], None]:
+    def subscribe(
+        self, listener: Callable[[E], object], *, when: Callable[[], bool] | None = None
+    ) -> Callable[[], None]:
         """Call `listener` with each event from now on; returns a function that unsubscribes it.
 
         It is called synchronously, in the thread and task that caused the event, so it must be
         quick. An exception that it raises is logged and does not affect the request.
+
+        Args:
+            listener: It.
+            when: Asked at the start of each call whether the listener needs its events now. While
+                no listener does, calls have no events, which saves their time.
         """
         key = object()
+        if when is not None:
+            self._conditions[key] = when
         self.listeners[key] = listener
 
         def unsubscribe() -> None:
             self.listeners.pop(key, None)
+            self._conditions.pop(key, None)
 
         return unsubscribe
+
+    def is_heard(self) -> bool:
+        """Whether any listener needs the events of a call that starts now."""
+        for key in tuple(self.listeners):
+            when = self._conditions.get(key)
+            if when is None or when():
+                return True
+        return False
 
     def emit(self, event: E) -> None:
         """Log an event and pass it to all listeners."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REMEMBERED = 100_000
-"""Ids that a full listing remembers, which take about 20 MB."""
+"""Ids that a full listing remembers, which take about 13 MB."""
 
 MOST_AHEAD = 4
 """Pages in flight or waiting for the caller, at most.
@@ -48,17 +48,11 @@ class Page(Generic[T]):
 
 @frozen
 class Sent(Generic[T]):
-    """A page as it was sent, with its total and offset if the API names them.
-
-    Attributes:
-        ids: Those of the items, for a full listing. They are collected as the page is decoded,
-            while it is in the processor's cache.
-    """
+    """A page as it was sent, with its total and offset if the API names them."""
 
     items: Sequence[T]
     total: int | None = None
     offset: int | None = None
-    ids: frozenset[str] = frozenset()
 
 
 class Watch(Protocol[T]):
@@ -70,7 +64,7 @@ class Watch(Protocol[T]):
 
     is_complete: bool
 
-    def keep(self, items: Sequence[T], ids: frozenset[str]) -> Sequence[T]:
+    def keep(self, items: Sequence[T]) -> Sequence[T]:
         """Return those items of the next page that the caller gets.
 
         Raises:
@@ -96,9 +90,8 @@ class Anything(Generic[T]):
 
     is_complete = False
 
-    def keep(self, items: Sequence[T], ids: frozenset[str]) -> Sequence[T]:
+    def keep(self, items: Sequence[T]) -> Sequence[T]:
         """Keep all."""
-        del ids
         return items
 
 
@@ -110,7 +103,7 @@ class Growing(Generic[ItemT]):
     def __init__(self) -> None:
         self._last: frozenset[str] = frozenset()
 
-    def keep(self, items: Sequence[ItemT], ids: frozenset[str]) -> Sequence[ItemT]:
+    def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
         """Keep all."""
         ids = frozenset([item.id for item in items])
         _refuse_repetition(items, ids <= self._last)
@@ -126,20 +119,21 @@ class Complete(Generic[ItemT]):
     def __init__(self, wanted: Callable[[ItemT], bool] | None) -> None:
         self._wanted = wanted
         self._seen: set[str] = set()
-        self._pages: deque[frozenset[str]] = deque()
+        self._pages: deque[tuple[str, ...]] = deque()
 
-    def keep(self, items: Sequence[ItemT], ids: frozenset[str]) -> Sequence[ItemT]:
+    def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
         """Keep those that are wanted and were not there before."""
-        seen = self._seen
-        fresh = items
-        if len(ids) < len(items) or not seen.isdisjoint(ids):  # seldom
-            first = {item.id: item for item in reversed(items) if item.id not in seen}
+        seen, fresh = self._seen, items
+        ids = tuple([item.id for item in items])
+        before, again = len(seen), seen.intersection(ids)
+        seen.update(ids)
+        if again or len(seen) < before + len(ids):  # seldom
+            first = {item.id: item for item in reversed(items) if item.id not in again}
             fresh = [item for item in items if first.get(item.id) is item]
         _refuse_repetition(items, not fresh)
-        seen |= ids
         self._pages.append(ids)
         while len(seen) > REMEMBERED:
-            seen -= self._pages.popleft()
+            seen.difference_update(self._pages.popleft())
         return fresh if self._wanted is None else list(filter(self._wanted, fresh))
 
 
@@ -246,7 +240,7 @@ class Listing(Generic[T]):
                 f"asked for the page at offset {at}, got the one at {sent.offset}", path="offset"
             )
         items = sent.items if end is None else sent.items[: end - at]
-        kept = tuple(watch.keep(items, sent.ids))
+        kept = tuple(watch.keep(items))
         following = at + len(items)
         is_last = following == end or await self._is_last(sent, at, watch)
         return Page(kept, sent.total, at, None if is_last else following)

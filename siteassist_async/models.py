@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from types import MemberDescriptorType
 
 # `| str`: unknown values are kept, and editors still complete the known ones.
 ConversationStatus = Literal["open", "closed"] | str
@@ -171,30 +174,15 @@ class Conversation:
         return decode_conversation(_encoded(text))
 
 
-class _WithLastMessage:
-    """Has a last message that is built when it is first looked at.
-
-    Few readers of a list look at it, and building it takes longer than all else of a summary.
-    """
+class _Listed:
+    """Has a slot for what the codec builds the last message of, known to be valid."""
 
     __slots__ = ("_last",)
-    _last: object  # what the codec made of it, which is known to be valid
-
-    if not TYPE_CHECKING:  # pragma: no branch - type checkers would believe in any attribute
-
-        def __getattr__(self, name: str) -> object:
-            # Only called for a slot that is empty.
-            if name != "last_message":
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            from siteassist_async.codec import build_message  # noqa: PLC0415 - see `_to_dict`
-
-            message = build_message(self._last)
-            object.__setattr__(self, "last_message", message)
-            return message
+    _last: Any
 
 
 @frozen(weakref_slot=False)
-class ConversationSummary(_WithLastMessage):
+class ConversationSummary(_Listed):
     """A conversation as it is listed: with its last message instead of all of them."""
 
     id: str
@@ -229,6 +217,28 @@ class ConversationSummary(_WithLastMessage):
         from siteassist_async.codec import decode_summary  # noqa: PLC0415 - see `_to_dict`
 
         return decode_summary(_encoded(text))
+
+
+_LAST_MESSAGE = cast("MemberDescriptorType", ConversationSummary.last_message)
+
+
+def _last_message(summary: ConversationSummary) -> Message | None:
+    """Build the last message when it is first looked at.
+
+    Few readers of a list look at it, and building it takes longer than all else of a summary.
+    """
+    try:
+        message: Message | None = _LAST_MESSAGE.__get__(summary)
+    except AttributeError:
+        from siteassist_async.codec import build_message  # noqa: PLC0415 - see `_to_dict`
+
+        message = build_message(getattr(summary, "_last"))  # noqa: B009 - of this module
+        _LAST_MESSAGE.__set__(summary, message)
+    return message
+
+
+# Not `__getattr__`, which would slow the access to every attribute.
+setattr(ConversationSummary, "last_message", property(_last_message, _LAST_MESSAGE.__set__))  # noqa: B010 - type checkers see the attribute
 
 
 def _encoded(text: bytes | str) -> bytes:

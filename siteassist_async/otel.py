@@ -36,7 +36,7 @@ try:
     from opentelemetry import context, metrics, propagate, trace
     from opentelemetry.context import Context
     from opentelemetry.metrics import Observation
-    from opentelemetry.trace import Link, ProxyTracerProvider, Span, SpanKind, Status, StatusCode
+    from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 except ImportError as error:
     raise ImportError("needs opentelemetry-api: pip install 'siteassist_async[otel]'") from error
 
@@ -88,15 +88,8 @@ def instrument(
         calls: Whether to make spans of calls. Without them, the spans of attempts are children of
             the span that is current when the call starts.
     """
-    return client.events.subscribe(
-        _Telemetry(
-            client.pacer,
-            trace.get_tracer(_NAME, __version__, tracer_provider),
-            is_global=tracer_provider is None,
-            meter=metrics.get_meter(_NAME, __version__, meter_provider),
-            calls=calls,
-        )
-    )
+    telemetry = _Telemetry(client.pacer, tracer_provider, meter_provider, calls=calls)
+    return client.events.subscribe(telemetry, when=telemetry.records)
 
 
 async def propagate_context(request: Request, send: Send) -> Response:
@@ -135,14 +128,15 @@ class _Telemetry:
     def __init__(
         self,
         pacer: Pacer,
-        tracer: trace.Tracer,
+        tracers: TracerProvider | None,
+        meters: MeterProvider | None,
         *,
-        is_global: bool,
-        meter: metrics.Meter,
         calls: bool,
     ) -> None:
-        self._tracer = tracer
-        self._is_global = is_global
+        self._tracers = tracers
+        self._meters = meters
+        self._tracer = trace.get_tracer(_NAME, __version__, tracers)
+        meter = metrics.get_meter(_NAME, __version__, meters)
         self._has_calls = calls
         self._calls: dict[int, _Call] = {}
         self._request_duration = meter.create_histogram(
@@ -181,6 +175,13 @@ class _Telemetry:
             WaitEnded: self._wait_ended,
         }
 
+    def records(self) -> bool:
+        """Whether there is an SDK, which the application may set at any time."""
+        return self._makes_spans() or _is_sdk(self._meters or metrics.get_meter_provider())
+
+    def _makes_spans(self) -> bool:
+        return _is_sdk(self._tracers or trace.get_tracer_provider())
+
     def __call__(self, event: Event) -> None:
         """Handle an event."""
         handle = self._handlers.get(type(event))
@@ -188,8 +189,8 @@ class _Telemetry:
             handle(event)
 
     def _call_started(self, event: CallStarted) -> None:
-        if self._is_global and isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
-            return  # the application has no SDK, at least not yet
+        if not self._makes_spans():
+            return
         before = context.get_current()
         within = before
         links: tuple[Link, ...] = ()
@@ -293,6 +294,13 @@ class _Telemetry:
         call = self._calls.get(event.call)
         if call is not None:
             call.waited += event.duration
+
+
+def _is_sdk(provider: TracerProvider | MeterProvider) -> bool:
+    """Whether a provider is not of the API itself: those record nothing until another is set."""
+    return not type(provider).__module__.startswith(
+        ("opentelemetry.trace", "opentelemetry.metrics")
+    )
 
 
 def _observe(pacer: Pacer, meter: metrics.Meter) -> None:

@@ -432,7 +432,7 @@ def test_the_ids_that_are_remembered_are_limited(monkeypatch: pytest.MonkeyPatch
     watch = Complete[Numbered](None)
 
     def keep(*ids: str) -> list[str]:
-        return [item.id for item in watch.keep([Numbered(id_) for id_ in ids], frozenset(ids))]
+        return [item.id for item in watch.keep([Numbered(id_) for id_ in ids])]
 
     for number in range(100):
         found = keep(str(number), str(number + 1), str(number + 1))

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import importlib
 import logging
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -314,6 +316,50 @@ async def test_without_an_sdk_nothing_is_recorded(client: SiteAssist) -> None:
     end()
     assert len(telemetry) == 4
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+_SET_LATER = """
+import asyncio
+from opentelemetry import metrics, trace
+from test_otel import Collector
+from fakes import ID
+from siteassist_async import Response, SiteAssist
+from siteassist_async.contract import documented_body
+from siteassist_async.otel import instrument
+
+async def main():
+    collector, numbers = Collector(), []
+
+    async def answer(request, send):
+        numbers.append(request.tally.call)
+        return Response(200, {}, documented_body(200))
+
+    async with SiteAssist("sk_test_later", middleware=[answer]) as client:
+        instrument(client)
+        await client.conversations.get(ID)
+        metrics.set_meter_provider(collector.meters)
+        await client.conversations.get(ID)
+        assert collector.spans() == []
+        trace.set_tracer_provider(collector.tracers)
+        await client.conversations.get(ID)
+    assert [span.name for span in collector.spans()] == ["conversations.get"]
+    assert sum(p.count for p in collector.metrics()["siteassist.client.call.duration"]) == 2
+    assert numbers == [0, 1, 2]
+
+asyncio.run(main())
+"""
+
+
+def test_an_sdk_that_is_set_later_records_from_then_on() -> None:
+    """Until then, calls have no events. In a process of its own: it can be set only once."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SET_LATER],
+        cwd=Path(__file__).parent,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_call_in_progress_may_be_met_in_its_middle(

@@ -6,17 +6,16 @@ import codecs
 import os
 import re
 import stat
-import sys
 import zlib
 from contextlib import ExitStack, contextmanager
 from gzip import GzipFile
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from attrs import field, frozen
 
+from siteassist_async.compression import zstd_module
 from siteassist_async.errors import ConfigurationError, printable
 from siteassist_async.export.errors import InputError
 from siteassist_async.export.id_forms import is_id
@@ -247,11 +246,9 @@ def _is_array(head: bytes) -> bool:
     return head.lstrip().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
-def _zstd(name: str) -> Any:  # noqa: ANN401 - the module is another before Python 3.14
+def _zstd(name: str) -> Any:  # noqa: ANN401 - see `zstd_module`
     try:
-        return import_module(
-            "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-        )
+        return zstd_module()
     except ImportError as error:
         raise InputError(
             "is compressed with zstd; pip install 'siteassist_async[zstd]' to read it", path=name

@@ -73,6 +73,7 @@ def convert(
         if is_new:
             module.create(place.new)
             place.put_in_place()
+        converted = None
         if is_new or not rebuild:
             with module.open_sink(output) as sink:
                 converted = _follow(log, sink, output, on_progress)
@@ -86,7 +87,7 @@ def convert(
             if isinstance(sink, AppendOnlySink):
                 sink.settle(rebuilt.total)
         place.put_in_place()
-        return rebuilt if rebuild else converted
+        return converted or rebuilt
 
 
 def _is_settled(log: Path, sink: Sink, lines: int) -> bool:

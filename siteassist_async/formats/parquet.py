@@ -240,7 +240,7 @@ class _Part:
             sync_file(file)
             file.close()
         for table in _TABLES:  # the messages last
-            self._temporary(table).rename(self._folder / table / self._name)
+            self._temporary(table).replace(self._folder / table / self._name)
             sync_folder(self._folder / table)
 
     def abandon(self) -> None:

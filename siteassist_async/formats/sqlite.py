@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the tables, in the file's `user_version`."""
 
-TRANSACTION = 8 << 20
+TRANSACTION = 16 << 20
 """Bytes of the log that are added in one transaction, the pages of which are in memory."""
 
 APPLICATION = int.from_bytes(b"SAsc", "big")
@@ -166,7 +166,7 @@ def _checked(path: Path) -> Path:
 def _opened(path: Path) -> Generator[sqlite3.Connection]:
     with _naming(path), closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = -16000")
+        database.execute("PRAGMA cache_size = -40000")
         yield database
 
 

@@ -211,6 +211,27 @@ async def test_a_run_may_be_stopped_while_it_waits(
     assert job.clock.time - before <= 1
 
 
+async def test_progress_is_told_while_the_list_is_read(
+    job: Job, api: Emulator, clock: FakeClock
+) -> None:
+    """How many there are so far, and for how long; an export of a million lists for minutes."""
+    seen: list[tuple[int | None, float]] = []
+
+    def look(response: StubResponse) -> StubResponse:
+        assert job.job is not None
+        clock.time += 1.0
+        progress = job.job.progress()
+        assert (progress.total, progress.asked) == (None, 0)
+        seen.append((progress.listed, progress.elapsed))
+        return response
+
+    api.script_pages(*[look] * 3)
+    assert (await job.run()).ending is Ending.FINISHED
+    assert seen == [(0, 1.0), (50, 2.0), (100, 3.0)]
+    assert job.job is not None
+    assert (job.job.progress().listed, job.job.progress().total) == (None, 120)
+
+
 async def test_a_closed_client_ends_the_run(job: Job) -> None:
     """As everywhere."""
     await job.client.close()
@@ -240,6 +261,28 @@ def test_nothing_to_export_is_an_empty_output(name: str, tmp_path: Path) -> None
         api.put(NEW, {})
         assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
         assert [conversation.id for conversation in iter_export(output)] == [NEW]
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.sqlite", "out.duckdb"])
+def test_a_table_has_each_conversation_once(name: str, tmp_path: Path) -> None:
+    """Also one that has changed since the last export."""
+    changed, *_ = conversation_ids(30)
+    with (
+        in_thread(Emulator(token=TOKEN, conversations=30, messages=2)) as api,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("SITEASSIST_TOKEN", TOKEN)
+        patched.setenv("SITEASSIST_BASE_URL", api.url)
+        output = tmp_path / name
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+        api.put(changed, {"title": "changed", "messages": [], "updatedAt": LATER})
+        api.put(NEW, {})
+        assert main(["export", "--all", "--quiet", "-o", str(output)]) == 0
+    found = list(iter_export(output))
+    assert {conversation.id for conversation in found} == {NEW, *conversation_ids(30)}
+    assert len(found) == 31
+    (again,) = (c for c in found if c.id == changed)
+    assert (again.title, list(again.messages or ())) == ("changed", [])
 
 
 PROGRAM = "import sys; from siteassist_async.cli import main; sys.exit(main())"

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 import msgspec
 import pytest
+from export.volatile_disk import undying, volatile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import SINKS, every_sink, ids_of, new_id, record, records, tables_of
@@ -109,7 +112,7 @@ def test_the_newest_record_wins(source: Path, output: Path) -> None:
     assert models(output) == models(source, latest=True)
 
 
-@pytest.mark.parametrize("renames", range(11))
+@pytest.mark.parametrize("renames", range(12))
 def test_parts_that_are_written_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
@@ -123,15 +126,15 @@ def test_parts_that_are_written_again(
         file.write(record(1, title="a") + record(9, title="b") + record(10))
     after = models(source, latest=True)
     left = iter(range(renames))
-    rename = Path.rename
+    replace = Path.replace
 
     def until(path: Path, target: Path) -> Path:
         if next(left, None) is None:
             raise OSError("ends here")
-        return rename(path, target)
+        return replace(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", until)
+        patch.setattr(Path, "replace", until)
         with suppress(OutputError):
             convert(source, output)
     assert next(left, None) is None, "each of the renames is tried"
@@ -141,6 +144,50 @@ def test_parts_that_are_written_again(
     convert(source, output)
     assert models(output) == after
     assert len(tables_of(output)[1]) == sum(number % 4 for number in range(11))
+
+
+class AtOnce:
+    """An executor that does all in the thread that asks for it."""
+
+    def __init__(self, _: int) -> None:
+        """Nothing is started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left to do."""
+
+    def submit(self, call: Callable[..., None], *args: object) -> Future[None]:
+        """Call it."""
+        call(*args)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+
+def test_the_power_may_go_while_parquet_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while parts are written again: the next conversion ends with each newest row once."""
+    monkeypatch.setattr(log, "BATCH", 1)
+    monkeypatch.setattr(parquet, "PART", 1)
+    monkeypatch.setattr(parquet, "ThreadPoolExecutor", AtOnce)
+    output = tmp_path / "at" / "c.parquet"
+    output.parent.mkdir()
+    convert(source, output)
+    with source.open("ab") as file:
+        file.write(record(1, title="a") + record(10))
+    convert(source, whole := tmp_path / "whole.parquet")
+    expected = tables_of(whole)
+    with undying(tmp_path / "attic"):
+        with volatile(output.parent) as disk:
+            convert(source, output)
+        for seed, moment in enumerate(disk.moments):
+            moment.restore(output.parent, tmp_path / "attic", random.Random(seed))
+            convert(source, output)
+            assert tables_of(output) == expected
+    assert len(disk.moments) > 10
 
 
 def test_the_newest_of_odd_records(tmp_path: Path) -> None:
