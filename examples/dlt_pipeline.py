@@ -20,7 +20,7 @@ def conversations(export: Path) -> Iterator[dict[str, object]]:
 def main(export: Path) -> None:
     dlt: Any = import_module("dlt")  # here, so that the function above needs no dlt
 
-    pipeline = dlt.pipeline("siteassist", destination="duckdb", dataset_name="siteassist")
+    pipeline = dlt.pipeline("siteassist", destination="duckdb", dataset_name="exported")
     rows = dlt.resource(
         conversations(export),
         name="conversations",

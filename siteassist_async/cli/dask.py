@@ -77,7 +77,9 @@ async def _listed(options: Options, file: BinaryIO) -> Source:
             status=options.status, since=options.since, until=options.until
         )
         ids = pages_of(listing, wait=options.wait, clock=SYSTEM_CLOCK, stopped=lambda: False)
-        return await write_ids(ids, file, Path(options.output), stopped=lambda: False)
+        return await write_ids(
+            ids, file, Path(options.output), stopped=lambda: False, written=lambda: None
+        )
 
 
 def _run(options: Options, source: Source, console: Console) -> int:

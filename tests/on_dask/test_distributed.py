@@ -420,6 +420,10 @@ def test_jobs_that_do_not_end(
     run = Exporting([project], tmp_path / "out", cluster=client, partitions=1)
     report = run.execute(run.stop)
     assert report.ending in {Ending.STOPPED, Ending.FINISHED}
+    while any(
+        client.run(lambda dask_worker: dask_worker.plugins[partition.PLUGIN].running).values()
+    ):
+        pass  # before the API ends
 
 
 def test_a_partitions_exit_code(tmp_path: Path) -> None:
