@@ -14,6 +14,7 @@ from siteassist_async.events import Event, OutageEnded, OutageStarted
 from siteassist_async.immutable import define, frozen
 from siteassist_async.logs import log_call
 from siteassist_async.outage import (
+    FIRST_PROBE,
     WAIT,
     WINDOW,
     Guard,
@@ -398,27 +399,32 @@ class Pool(Generic[K, V]):
         """Probe until a request succeeds; returns the failures from before that probe was sent."""
         options, clock = self._options, self._options.clock
         began = self._guard.since if self._guard.held else clock.now()
+        end = began + options.wait
         delays = probe_delays()
         while True:
             before = list(self._guard.held)
-            error = await self._probe(self._candidates())
+            error = await self._probe_until(end)
             if error is None:
                 break
-            self._give_up_if_hopeless(error, waited=clock.now() - began)
+            self._give_up_if_hopeless(error, began)
             if self.outage is None:
                 self.outage = Outage(began, error)
                 options.emit(OutageStarted(error, options.wait))
             self.outage.error = error
-            if not await self._pause(min(next(delays), began + options.wait - clock.now())):
+            # Sooner towards the end, so that a server that is back just before it is found. A probe
+            # is cut off there, and none starts then.
+            left = end - clock.now()
+            pause = min(next(delays), left / 2)
+            if not await self._pause(clock.now() + pause if left > FIRST_PROBE else end):
                 return []
+            self._give_up_if_hopeless(error, began)
         if self.outage is not None:
             options.emit(OutageEnded(clock.now() - self.outage.since))
         return before
 
-    async def _pause(self, seconds: float) -> bool:
+    async def _pause(self, until: float) -> bool:
         """Wait before the next probe; False if the work is stopped or there are new keys."""
         clock = self._options.clock
-        until = clock.now() + seconds
         while not (self._options.stopped() or self._is_more_to_try()):
             left = until - clock.now()
             if left <= 0:
@@ -430,6 +436,20 @@ class Pool(Generic[K, V]):
         """Whether new keys have arrived while too few have failed to assume an outage."""
         guard = self._guard
         return self._woken and not guard.any_succeeded and len(guard.held) < guard.window
+
+    async def _probe_until(self, end: float) -> SiteAssistError | None:
+        """As `_probe`, but one in an outage is cut off at `end`, and has failed as the last one."""
+        outage = self.outage
+        if outage is None:
+            return await self._probe(self._candidates())
+        limit = asyncio.timeout(end - self._options.clock.now())
+        try:
+            async with limit:
+                return await self._probe(self._candidates())
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return outage.error
 
     async def _probe(self, keys: Sequence[K]) -> SiteAssistError | None:
         """Fetch keys until one succeeds; returns None then, else the last error."""
@@ -458,16 +478,16 @@ class Pool(Generic[K, V]):
         failed = [held.job.key for held in guard.held[-1:]]
         return failed if self.outage or elsewhere is None else [*failed, *elsewhere()]
 
-    def _give_up_if_hopeless(self, error: SiteAssistError, *, waited: float) -> None:
-        guard, options = self._guard, self._options
+    def _give_up_if_hopeless(self, error: SiteAssistError, began: float) -> None:
+        guard, options, now = self._guard, self._options, self._options.clock.now()
         if is_refusal_of_all(error):
             raise error
         if not guard.any_succeeded and (
             isinstance(error, CertificateError) or (options.strict and needs_a_person(error))
         ):
             raise error
-        if waited >= options.wait:
-            raise OutageError(error, waited) from error
+        if now >= began + options.wait:
+            raise OutageError(error, now - began) from error
 
 
 def input_of(keys: Iterable[K] | AsyncIterable[K]) -> Input[K]:

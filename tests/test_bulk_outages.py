@@ -40,6 +40,7 @@ from siteassist_async import (
     UnexpectedStatusError,
     UnusableResponseError,
     ValidationError,
+    bulk,
 )
 from siteassist_async.bulk import MOST_PARKED, UNPROVEN, Options, each
 from siteassist_async.outage import WINDOW, is_final, is_specific_to_id, needs_a_person
@@ -271,14 +272,39 @@ async def test_others_are_asked_for_once_where_none_was_answered() -> None:
 
 
 async def test_the_last_pause_is_no_longer_than_the_wait_is() -> None:
-    """There is a probe when it is over, and none after it."""
+    """There is a probe in its last second, and none after it."""
     api = Api()
     api.breaks(1, TimedOutError("silent"), until=1e9)
     began = api.clock.now()
     with pytest.raises(OutageError, match="for 20 s"):
         await api.collect(range(500), limit=1, wait=20.0)
     assert api.clock.now() - began == 20.0
-    assert len(api.asked) == WINDOW * UNPROVEN + 6  # after 0, 1, 3, 7, 15 and 20 s
+    assert len(api.asked) == WINDOW * UNPROVEN + 8  # after 0, 1, 3, 7, 13.5, …, 19.2 s
+
+
+@pytest.mark.parametrize("is_bug", [False, True])
+async def test_a_probe_without_an_answer_ends_with_the_wait(
+    is_bug: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last failure before it counts; what is no failure of a request is raised."""
+    monkeypatch.setattr(bulk, "FIRST_PROBE", 0.001)
+    api = Api()
+    silent, fault = TimedOutError("silent"), TimeoutError("a bug")
+    api.breaks(1, silent, until=1e9)
+
+    async def fetch(key: int) -> int:
+        if len(api.asked) > WINDOW * UNPROVEN:  # the second probe
+            if is_bug:
+                raise fault
+            await asyncio.Event().wait()
+        return await api(key)
+
+    options = Options[int](wait=0.01, clock=api.clock)
+    with pytest.raises(TimeoutError if is_bug else OutageError) as caught:
+        await take(each(range(500), fetch, limit=1, options=options), [])
+    assert caught.value is fault or caught.value.__cause__ is silent
+    assert len(api.asked) == WINDOW * UNPROVEN + 1
 
 
 async def test_who_waits_for_nothing_is_told_at_once() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from siteassist_async.cli.commands import parse, siteassist
+from siteassist_async.cli.commands import Options, parse, siteassist
 from siteassist_async.cli.console import Console, flush, hold_descriptors
 from siteassist_async.cli.redaction import escape, redact_words
 
@@ -31,18 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if "_SITEASSIST_COMPLETE" in os.environ:
             siteassist.main([], "siteassist")  # answers the shell, and exits
-        options = parse(sys.argv[1:] if argv is None else argv)
-        console = Console.of_process(quiet=getattr(options, "quiet", False))
-        # Imported late: `--help` should not wait for aiohttp, the codec or the emulator.
-        # A module `list` would hide the built-in function here.
-        module = "listing" if options.command == "list" else options.command
-        command = import_module(f"siteassist_async.cli.{module}")
-        log = nullcontext()
-        if getattr(options, "verbose", 0) or getattr(options, "log_file", None):
-            logs = import_module("siteassist_async.cli.logs")
-            log = logs.logged(console, verbose=options.verbose, log_file=options.log_file)
-        with log:
-            return int(command.run(options, console))
+        return _run(parse(sys.argv[1:] if argv is None else argv))
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.UsageError as error:
@@ -58,6 +47,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _ACT
     finally:
         flush()
+
+
+def _run(options: Options) -> int:
+    console = Console.of_process(quiet=getattr(options, "quiet", False))
+    # Imported late: `--help` should not wait for aiohttp, the codec or the emulator.
+    # A module `list` would hide the built-in function here.
+    module = "listing" if options.command == "list" else options.command
+    command = import_module(f"siteassist_async.cli.{module}")
+    log = nullcontext()
+    if getattr(options, "verbose", 0) or getattr(options, "log_file", None):
+        logs = import_module("siteassist_async.cli.logs")
+        log = logs.logged(console, verbose=options.verbose, log_file=options.log_file)
+    try:
+        with log:
+            return int(command.run(options, console))
+    except import_module("siteassist_async.errors").SiteAssistError as error:
+        report = import_module("siteassist_async.cli.summary").report_error
+        return int(report(error, console, json=getattr(options, "json", False)))
 
 
 def _report(error: click.UsageError) -> int:

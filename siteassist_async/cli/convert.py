@@ -7,9 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.summary import error_event
-from siteassist_async.errors import SiteAssistError, printable
-from siteassist_async.export import ExitCode, exit_code
+from siteassist_async.errors import printable
+from siteassist_async.export import ExitCode
 from siteassist_async.formats import convert
 
 if TYPE_CHECKING:
@@ -19,16 +18,10 @@ if TYPE_CHECKING:
 
 def run(options: Options, console: Console) -> int:
     """Convert a log, and print what was done."""
-    try:
-        log = Path(options.log)
-        if log.is_dir():
-            log = import_module("siteassist_async.distributed.joining").join(log)
-        done = convert(log, options.output, format=options.format, rebuild=options.rebuild)
-    except SiteAssistError as error:
-        if options.json:
-            console.result(json.dumps(error_event(error)))
-        console.error(str(error))
-        return exit_code(error)
+    log = Path(options.log)
+    if log.is_dir():
+        log = import_module("siteassist_async.distributed.joining").join(log)
+    done = convert(log, options.output, format=options.format, rebuild=options.rebuild)
     if options.json:
         found = {"output": str(done.output), "records": done.records, "total": done.total}
         event = {"event": "converted", "exit_code": int(ExitCode.DONE)}

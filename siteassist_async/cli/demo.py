@@ -31,8 +31,8 @@ from siteassist_async.emulator import (
     conversation,
     conversation_ids,
 )
-from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
-from siteassist_async.export import Ending, ExitCode, Source, Summary, exit_code
+from siteassist_async.errors import ConfigurationError, printable
+from siteassist_async.export import Ending, ExitCode, Source, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,11 +93,7 @@ class Seen:
 
 def run(options: Options, console: Console) -> int:
     """Export from an emulator with faults, and report what happened."""
-    try:
-        return runtime.run(_demo(options.conversations, _folder(options.output), console))
-    except SiteAssistError as error:
-        console.error(str(error))
-        return exit_code(error)
+    return runtime.run(_demo(options.conversations, _folder(options.output), console))
 
 
 async def _demo(count: int, folder: Path, console: Console) -> int:

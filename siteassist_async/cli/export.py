@@ -17,13 +17,11 @@ from attrs import asdict, evolve, frozen
 from siteassist_async.cli import runtime
 from siteassist_async.cli.connection import connection
 from siteassist_async.cli.progress import reporter_for
-from siteassist_async.cli.redaction import redact_words
 from siteassist_async.cli.status import Attempts, Meter
 from siteassist_async.cli.summary import (
     Result,
     closing,
     code_of,
-    error_event,
     summary_record,
     table,
 )
@@ -39,7 +37,6 @@ from siteassist_async.export import (
     OutputExistsError,
     Source,
     Summary,
-    exit_code,
 )
 from siteassist_async.export.layout import Layout
 from siteassist_async.formats import convert, format_of, prepare
@@ -89,16 +86,9 @@ class Wanted:
 
 def run(options: Options, console: Console) -> int:
     """Export, and print the summary."""
-    try:
-        if options.dask is not None:
-            return _on_dask(options, console)
-        result = _export(options, console)
-    except SiteAssistError as error:
-        if options.json:
-            console.result(json.dumps(error_event(error)))
-        is_usage = isinstance(error, ConfigurationError)
-        console.error(redact_words(str(error)) if is_usage else str(error))
-        return exit_code(error)
+    if options.dask is not None:
+        return _on_dask(options, console)
+    result = _export(options, console)
     if result.error is not None:
         return _broken_off(result, result.error, options, console)
     if options.json:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from siteassist_async.cli.summary import error_event
-from siteassist_async.errors import SiteAssistError, printable
-from siteassist_async.export import ExitCode, InputError, exit_code
+from siteassist_async.errors import printable
+from siteassist_async.export import ExitCode, InputError
 from siteassist_async.formats import iter_export
 from siteassist_async.formats.letters import dead_letters
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, NotAConversationError, decode
@@ -65,13 +64,7 @@ class Found:
 def run(options: Options, console: Console) -> int:
     """Count, and print the counts."""
     path = Path(options.file)
-    try:
-        found = _inspect(path, options.format)
-    except SiteAssistError as error:
-        if options.json:
-            console.result(json.dumps(error_event(error)))
-        console.error(str(error))
-        return exit_code(error)
+    found = _inspect(path, options.format)
     console.result(json.dumps(_record(path, found)) if options.json else _text(path, found))
     return ExitCode.DONE
 

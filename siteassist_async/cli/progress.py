@@ -139,6 +139,7 @@ def progress_record(status: Status) -> dict[str, object]:
         "event": "progress",
         "asked": progress.asked,
         "total": progress.total,
+        "listed": progress.listed,
         "exported": progress.exported,
         "already_there": progress.already_there,
         "failed": counts.failed,
@@ -173,7 +174,8 @@ def duration(seconds: float) -> str:
 def _counts(status: Status) -> str:
     progress = status.progress
     if progress.total is None:
-        return "reading the IDs"
+        so_far = f", {progress.listed:,} so far" if progress.listed else ""
+        return "reading the IDs" if progress.listed is None else f"listing{so_far}"
     counts = f"{progress.asked:,}/{progress.total:,}"
     return counts if status.share is None else f"{status.share:3.0%} {counts}"
 

@@ -32,8 +32,15 @@ class Option(click.Option):
         names = declared.split()
         metavar = None if names[-1].startswith("-") else names.pop()
         is_flag = True if type is None and metavar is None and "count" not in more else None
-        more = {"show_default": True} | more
-        super().__init__(names, help=text, metavar=metavar, type=type, is_flag=is_flag, **more)
+        super().__init__(
+            names,
+            help=text,
+            metavar=metavar,
+            type=type,
+            is_flag=is_flag,
+            show_default="count" not in more,
+            **more,
+        )
 
 
 class Setting(Option):
@@ -44,10 +51,10 @@ class Setting(Option):
     there may be of another project.
     """
 
-    def __init__(self, declared: str, text: str, *more: Any, **others: Any) -> None:  # noqa: ANN401 - click's
-        name = declared.split(maxsplit=1)[0][2:].replace("-", "_")
-        by_name = dict[str, Any](envvar=f"SITEASSIST_{name.upper()}", show_envvar=True)
-        super().__init__(declared, text, *more, **by_name | others)
+    def __init__(self, *declared: Any, **more: Any) -> None:  # noqa: ANN401 - as `Option`
+        super().__init__(*declared, **more)
+        self.envvar = f"SITEASSIST_{self.name.upper()}"
+        self.show_envvar = True
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Pass over the environment where the profile that the command line names has a value."""
@@ -68,6 +75,10 @@ class Setting(Option):
 
 class TokenEnv(Setting):
     """The variable with the token; in the environment that is `SITEASSIST_TOKEN`, if it is set."""
+
+    def __init__(self, *declared: Any, **more: Any) -> None:  # noqa: ANN401 - as `Option`
+        super().__init__(*declared, **more)
+        self.envvar, self.show_envvar = "SITEASSIST_TOKEN", False
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Return the name of the variable, so that no option's value is a token."""

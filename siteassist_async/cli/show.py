@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli.terminal import safe
-from siteassist_async.errors import InvalidIdError, SiteAssistError, printable
-from siteassist_async.export import ExitCode, exit_code
+from siteassist_async.errors import printable
+from siteassist_async.export import ExitCode
 from siteassist_async.export.lines import record_id
 from siteassist_async.formats.letters import dead_letters
 from siteassist_async.formats.rows import decode
@@ -26,16 +26,12 @@ if TYPE_CHECKING:
 def run(options: Options, console: Console) -> int:
     """Print the conversation."""
     path = Path(options.file)
-    try:
-        conversation_id = parse_id(options.id)
-        record = _find(path, conversation_id, options.format)
-        if record is None:
-            _explain(path, conversation_id, console)
-            return ExitCode.SOME_FAILED
-        rows = decode([record])
-    except SiteAssistError as error:
-        console.error(str(error))
-        return ExitCode.WRONG_USAGE if isinstance(error, InvalidIdError) else exit_code(error)
+    conversation_id = parse_id(options.id)
+    record = _find(path, conversation_id, options.format)
+    if record is None:
+        _explain(path, conversation_id, console)
+        return ExitCode.SOME_FAILED
+    rows = decode([record])
     transcript = Transcript.of(rows.conversations[0], rows.messages)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     console.result(safe("\n".join(_lines(transcript)), encoding))

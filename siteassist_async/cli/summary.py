@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from json import dumps
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from siteassist_async.cli.progress import duration
-from siteassist_async.cli.redaction import redact
+from siteassist_async.cli.redaction import redact, redact_words
 from siteassist_async.cli.status import Status
 from siteassist_async.errors import (
     AuthenticationError,
+    ConfigurationError,
+    InvalidIdError,
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
@@ -23,6 +26,8 @@ from siteassist_async.export import Ending, ExitCode, Progress, Summary, exit_co
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from siteassist_async.cli.console import Console
 
 _ONCE = {"--restart", "--retry-failed", "--rebuild-state", "--refresh=open"}
 
@@ -149,9 +154,15 @@ def summary_record(result: Result) -> dict[str, object]:
     }
 
 
-def error_event(error: SiteAssistError) -> dict[str, object]:
-    """Return the JSON event of a command that ended with an error."""
-    return {"event": "error", "exit_code": int(exit_code(error)), "error": error_record(error)}
+def report_error(error: SiteAssistError, console: Console, *, json: bool) -> ExitCode:
+    """Report what ended a command, to programs too with `json`; returns the exit code."""
+    is_usage = isinstance(error, ConfigurationError | InvalidIdError)
+    code = ExitCode.WRONG_USAGE if is_usage else exit_code(error)
+    if json:
+        event = {"event": "error", "exit_code": int(code), "error": error_record(error)}
+        console.result(dumps(event))
+    console.error(redact_words(str(error)) if is_usage else str(error))
+    return code
 
 
 def error_record(error: SiteAssistError) -> dict[str, str]:

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.summary import error_event
-from siteassist_async.errors import SiteAssistError, printable
-from siteassist_async.export import ExitCode, Verified, exit_code, verify
+from siteassist_async.errors import printable
+from siteassist_async.export import ExitCode, Verified, verify
 from siteassist_async.export.disk import plural
 
 if TYPE_CHECKING:
@@ -18,13 +17,7 @@ if TYPE_CHECKING:
 
 def run(options: Options, console: Console) -> int:
     """Verify an export, and print what was found."""
-    try:
-        found = verify(Path(options.output))
-    except SiteAssistError as error:
-        if options.json:
-            console.result(json.dumps(error_event(error)))
-        console.error(str(error))
-        return exit_code(error)
+    found = verify(Path(options.output))
     for fault in found.faults:
         console.error(f"{printable(str(fault.path), 1000)}: {printable(fault.what, 1000)}")
     console.result(json.dumps(_record(found)) if options.json else _text(found))

@@ -132,6 +132,7 @@ class ExportJob:
         self._ledger: Ledger | None = None
         self._run: Run | None = None
         self._exported_before = self._updated_before = 0
+        self._listed: int | None = None
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:
@@ -173,16 +174,19 @@ class ExportJob:
         return self._summary(conclusion)
 
     async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
-        output, stopped = self._layout.output, self._is_stopped
+        stopped, self._listed = self._is_stopped, 0
+        write = partial(
+            write_ids, file=file, output=self._layout.output, stopped=stopped, written=self._count
+        )
         if not isinstance(ids, Listing):
-            return await write_ids(ids, file, output, stopped=stopped)
+            return await write(ids)
         # Before what may be hours of listing; all is checked again after it.
         self._layout.refuse_other_exports()
         self._layout.refuse_foreign_data(known=self._is_rebuilt or self._layout.has_state())
         items = listed(ids, wait=self._wait, clock=self._clock, stopped=stopped)
         try:
             async with aclosing(items):
-                source = await write_ids(items, file, output, stopped=stopped)
+                source = await write(items)
         except SiteAssistError as error:
             if isinstance(error, ExportError) or ends_bulk_work(error):
                 raise
@@ -204,7 +208,14 @@ class ExportJob:
 
     def progress(self) -> Progress:
         """Return how far the job is; cheap, and safe to call from the event loop at any time."""
-        return self._last if self._ledger is None else self._measure(self._ledger)
+        if self._ledger is not None:
+            return self._measure(self._ledger)
+        if self._last.total is not None:  # of a run that has ended
+            return self._last
+        return evolve(self._last, listed=self._listed, elapsed=self._clock.now() - self._started)
+
+    def _count(self) -> None:
+        self._listed = (self._listed or 0) + 1
 
     def _is_stopped(self) -> bool:
         return self._stopping

@@ -52,9 +52,14 @@ def spool(output: Path) -> Generator[BinaryIO]:
 
 
 async def write_ids(
-    ids: GivenIds, file: BinaryIO, output: Path, *, stopped: Callable[[], bool]
+    ids: GivenIds,
+    file: BinaryIO,
+    output: Path,
+    *,
+    stopped: Callable[[], bool],
+    written: Callable[[], object],
 ) -> Source:
-    """Write IDs to a spool, and return the source that reads them.
+    """Write IDs to a spool, call `written` for each, and return the source that reads them.
 
     They are read in this thread, because a database cursor may be bound to it.
 
@@ -67,6 +72,7 @@ async def write_ids(
             raise StoppedError
         with writing(output):
             file.write(_line(given))
+        written()
     with writing(output):
         file.flush()
         file.seek(0)

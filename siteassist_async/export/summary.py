@@ -42,6 +42,7 @@ class Progress:
         updated: Of the records that this run wrote, those of an ID that had an older one.
         in_flight: IDs that were read and have no outcome yet.
         total: IDs in the input, estimated from its size until it is read; None before it is open.
+        listed: IDs that a listing, or another iterable, has given so far; None for files.
         bytes_written: Bytes of the records that this run wrote.
         elapsed: Seconds that this run has taken.
         outage: Seconds without a usable response, while the run waits for the end of an outage.
@@ -53,6 +54,7 @@ class Progress:
     updated: int = 0
     in_flight: int = 0
     total: int | None = None
+    listed: int | None = None
     bytes_written: int = 0
     elapsed: float = 0.0
     outage: float = 0.0

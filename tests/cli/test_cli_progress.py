@@ -74,6 +74,9 @@ def test_log_line_tells_everything() -> None:
 def test_what_is_not_known_is_not_told() -> None:
     """Before the input is open there is nothing to tell; an empty one has no share."""
     assert log_line(Status(evolve(START, total=None), CALM)) == "reading the IDs"
+    assert log_line(Status(evolve(START, total=None, listed=0), CALM)) == "listing"
+    listing = Status(evolve(START, total=None, listed=1200), CALM)
+    assert log_line(listing) == "listing, 1,200 so far"
     assert log_line(Status(evolve(START, total=0), CALM)) == "0/0"
     assert log_line(Status(START, CALM)) == " 0% 0/1,000"
 
@@ -158,6 +161,7 @@ def test_record_is_json() -> None:
         "event": "progress",
         "asked": 500,
         "total": 1000,
+        "listed": None,
         "exported": 495,
         "already_there": 0,
         "failed": 3,

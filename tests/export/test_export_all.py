@@ -211,6 +211,27 @@ async def test_a_run_may_be_stopped_while_it_waits(
     assert job.clock.time - before <= 1
 
 
+async def test_progress_is_told_while_the_list_is_read(
+    job: Job, api: Emulator, clock: FakeClock
+) -> None:
+    """How many there are so far, and for how long; an export of a million lists for minutes."""
+    seen: list[tuple[int | None, float]] = []
+
+    def look(response: StubResponse) -> StubResponse:
+        assert job.job is not None
+        clock.time += 1.0
+        progress = job.job.progress()
+        assert (progress.total, progress.asked) == (None, 0)
+        seen.append((progress.listed, progress.elapsed))
+        return response
+
+    api.script_pages(*[look] * 3)
+    assert (await job.run()).ending is Ending.FINISHED
+    assert seen == [(0, 1.0), (50, 2.0), (100, 3.0)]
+    assert job.job is not None
+    assert (job.job.progress().listed, job.job.progress().total) == (None, 120)
+
+
 async def test_a_closed_client_ends_the_run(job: Job) -> None:
     """As everywhere."""
     await job.client.close()
