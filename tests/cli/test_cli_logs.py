@@ -72,6 +72,19 @@ def test_a_file_of_something_else_is_refused(
     assert file.read_text() == content
 
 
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.failed.jsonl"])
+def test_a_file_of_the_export_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is not there yet too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text(ID)
+    assert main(["export", "ids.txt", "-o", "out.jsonl", "--log-file", name]) == 2
+    said = capsys.readouterr().err
+    assert said == f"siteassist: --log-file {name}: is a file of the export\n"
+
+
 def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     """It is named before anything is done."""
     assert main(["get", ID, "--log-file", "/nowhere/log"]) == 2
