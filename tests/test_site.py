@@ -50,7 +50,7 @@ def test_the_site_is_built_and_names_everything_public(tmp_path: Path) -> None:
     pytest.importorskip("zensical")
     for name in ("docs", "examples", "siteassist_async"):
         copytree(ROOT / name, tmp_path / name, ignore=ignore_patterns("__pycache__"))
-    for name in ("mkdocs.yml", "CHANGELOG.md"):
+    for name in ("mkdocs.yml", "CHANGELOG.md", "PROMISES.md"):
         copy(ROOT / name, tmp_path)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
     built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, field, frozen
 
 from pacing.servers import Refusal, Server
-from siteassist_async.middleware.retry_policy import Progress, Retry
+from siteassist_async.middleware.retry_policy import Retry, RetryState
 from siteassist_async.outage import Job
 from siteassist_async.pacing import Permit, Waiter
 
@@ -62,7 +62,7 @@ class Item:
     over: bool = False
     waiter: Waiter | None = None
     permit: Permit | None = None
-    progress: Progress = field(factory=lambda: Progress(math.inf))
+    progress: RetryState = field(factory=lambda: RetryState(math.inf))
 
 
 class Client(Protocol):

@@ -27,9 +27,9 @@ from siteassist_async.events import (
 )
 from siteassist_async.logs import HTTP
 from siteassist_async.middleware.retry_policy import (
-    Progress,
     Retry,
     RetryPolicy,
+    RetryState,
     decide,
     is_outcome_unknown,
     may_repeat,
@@ -126,7 +126,7 @@ class Retrying:
                 try:
                     value = await send(request)
                 except SiteAssistError as error:
-                    progress = Progress(request.patience)
+                    progress = RetryState(request.patience)
                     # Also keeps the frames of tenacity out of most tracebacks.
                     if not self._plan(request, progress, error):
                         raise
@@ -144,7 +144,7 @@ class Retrying:
     async def _run_within(
         self, seconds: float, request: Request, send: Callable[[Request], Awaitable[V]]
     ) -> V:
-        progress = Progress(request.patience)
+        progress = RetryState(request.patience)
         ending = asyncio.timeout(seconds)
         try:
             async with ending:
@@ -166,7 +166,7 @@ class Retrying:
         self,
         request: Request,
         send: Callable[[Request], Awaitable[V]],
-        progress: Progress,
+        progress: RetryState,
         first: SiteAssistError,
     ) -> V:
         # Setting up tenacity costs a fifth of a request, so it is done after the first failure. The
@@ -204,7 +204,7 @@ class Retrying:
         with self._closing.interrupting(), parking(seconds) if parked else nullcontext():
             await self._clock.sleep(seconds)
 
-    def _plan(self, request: Request, progress: Progress, error: SiteAssistError) -> bool:
+    def _plan(self, request: Request, progress: RetryState, error: SiteAssistError) -> bool:
         progress.last_error = error
         progress.throttled_alone = request.tally.throttled_alone
         if not request.operation.repeatable and not may_repeat(error):

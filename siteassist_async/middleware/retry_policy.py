@@ -95,7 +95,7 @@ class Retry:
 
 
 @define
-class Progress:
+class RetryState:
     """The retry state of one call."""
 
     patience: float
@@ -123,7 +123,7 @@ MOST_429S = 8
 def decide(
     policy: RetryPolicy,
     error: SiteAssistError,
-    progress: Progress,
+    progress: RetryState,
     jitter: float,
     *,
     bulk: bool = False,
@@ -151,7 +151,7 @@ def decide(
 
 
 def _is_throttled_too_often(
-    policy: RetryPolicy, error: SiteAssistError, progress: Progress, *, bulk: bool
+    policy: RetryPolicy, error: SiteAssistError, progress: RetryState, *, bulk: bool
 ) -> bool:
     if 0 < progress.throttled_alone >= policy.refusals - 1:
         return True

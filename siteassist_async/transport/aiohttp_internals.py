@@ -111,7 +111,7 @@ def announce(reason: str) -> None:
     if parses_in_python():
         warnings.warn(
             f"{PURE_PYTHON}: requests are slower, and some malformed responses are read differently"
-            ' (docs/promises.md, "Without aiohttp\'s compiled parser")',
+            ' (PROMISES.md, "Without aiohttp\'s compiled parser")',
             RuntimeWarning,
             stacklevel=4,  # the caller of SiteAssist()
         )

@@ -17,7 +17,7 @@ from siteassist_async import (
     SiteAssist,
     ThrottledError,
 )
-from siteassist_async.middleware.retry_policy import Progress, decide
+from siteassist_async.middleware.retry_policy import RetryState, decide
 from siteassist_async.pacing import AdaptivePacer
 
 from .waits import refusal
@@ -61,7 +61,7 @@ def test_a_thousand_do_not_come_back_in_step(error: APIError, within: tuple[floa
     first, last = within
     delays: list[float] = []
     for _ in range(1000):
-        retry = decide(RetryPolicy(), error, Progress(patience=600, spent=4), draw())
+        retry = decide(RetryPolicy(), error, RetryState(patience=600, spent=4), draw())
         assert retry is not None
         delays.append(retry.delay)
     assert first <= min(delays) <= max(delays) <= last

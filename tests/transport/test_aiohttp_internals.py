@@ -123,7 +123,7 @@ def test_the_pure_python_parser_is_one_warning(monkeypatch: pytest.MonkeyPatch) 
             SiteAssist(TOKEN)
     (warning,) = caught
     assert warning.category is RuntimeWarning
-    assert "promises.md" in str(warning.message)
+    assert "PROMISES.md" in str(warning.message)
     assert warning.filename == __file__
 
 
