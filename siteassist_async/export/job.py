@@ -174,7 +174,7 @@ class ExportJob:
         return self._summary(conclusion)
 
     async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
-        stopped = self._is_stopped
+        stopped, self._listed = self._is_stopped, 0
         write = partial(
             write_ids, file=file, output=self._layout.output, stopped=stopped, written=self._count
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,7 @@ def test_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(rf"{TIME} INFO siteassist_async\.retry: .*\n", file.read_text())
     assert main(["list", "--log-file", str(file), "-vv"]) == 0
     assert [line.split()[1] for line in file.read_text().splitlines()] == ["INFO", "DEBUG"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("content", ["my IDs\n", '{"id":'])
