@@ -134,7 +134,7 @@ def test_the_place_of_a_token_replaces_another(
         ("max_rate = 5\ndefault = 3", [], "default: expected a table of settings"),
         ("[default]\nmaxrate = 5", [], "default.maxrate: unknown; known are: log_file, token_"),
         (
-            '[default]\ntoken = "sk_in_the_clear"',
+            '[default]\ntoken = "secret_in_the_clear"',
             [],
             "token: unknown; a token is named by one of: token",
         ),
@@ -162,7 +162,7 @@ def test_a_wrong_profile_is_one_line(
     assert str(tmp_path / "config.toml") in first or "SITEASSIST_PROXY" in first
     assert reason in first
     assert second == "see siteassist export --help"
-    assert "sk_in_the_clear" not in first
+    assert "secret_in_the_clear" not in first
     assert "p4ssword" not in first
 
 
