@@ -8,11 +8,10 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
-from attrs import define, frozen
-
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import CertificateError, OutageError, SiteAssistError
 from siteassist_async.events import Event, OutageEnded, OutageStarted
+from siteassist_async.immutable import define, frozen
 from siteassist_async.logs import log_call
 from siteassist_async.outage import (
     FIRST_PROBE,

@@ -11,8 +11,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from attrs import frozen
-
 from siteassist_async.bulk import Options, each
 from siteassist_async.codec import (
     check_requested,
@@ -23,6 +21,7 @@ from siteassist_async.codec import (
 )
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.ids import parse_id
+from siteassist_async.immutable import frozen
 from siteassist_async.listing import Anything, Complete, Listing, Sent, one_of, whole
 from siteassist_async.models import Conversation, ConversationSummary
 from siteassist_async.outage import WAIT

@@ -45,7 +45,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from attrs import frozen
+from siteassist_async.immutable import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

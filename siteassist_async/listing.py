@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args
 
-from attrs import frozen
-
 from siteassist_async.errors import ConfigurationError, SiteAssistError, UnusablePageError
+from siteassist_async.immutable import frozen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

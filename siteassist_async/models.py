@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
-from attrs import field, frozen
+from attrs import field
+
+from siteassist_async.immutable import frozen
 
 if TYPE_CHECKING:
     from types import MemberDescriptorType

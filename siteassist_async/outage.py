@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from siteassist_async.errors import (
     APIError,
@@ -25,6 +25,7 @@ from siteassist_async.errors import (
     ServiceUnavailableError,
     SiteAssistError,
 )
+from siteassist_async.immutable import define
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from attrs import define, field, fields, frozen
+from attrs import field, fields
 
 from siteassist_async.errors import ConfigurationError
-from siteassist_async.immutable import immutable
+from siteassist_async.immutable import define, frozen, immutable
 
 
 @frozen

@@ -34,7 +34,6 @@ FLOORS = (
         "contract",
         "errors",
         "forks",
-        "immutable",
         "models",
         "parking",
         "retry_after",
@@ -42,6 +41,7 @@ FLOORS = (
         "tracebacks",
         "version",
     ),
+    ("immutable",),
 )
 """The highest first. A module imports from lower floors and from its own package only."""
 

@@ -113,7 +113,7 @@ def test_the_tutorial(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[s
     assert len(Path("conversations.jsonl").read_text().splitlines()) == 300
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", sorted({*PAGES, *ROOT.glob("*.md")}), ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Those to files, from where the page is; those of the site to files that it has."""
     for link in re.findall(r"\]\(([^)#]+)", page.read_text()):

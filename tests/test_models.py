@@ -14,6 +14,7 @@ from contract_bodies import wire, wire_message
 from hypothesis import given
 from strategies import PROPERTY, conversations
 
+from siteassist_async import Response
 from siteassist_async.codec import decode_conversation
 from siteassist_async.contract import documented_body
 from siteassist_async.models import (
@@ -162,3 +163,19 @@ def test_nothing_stays_one_object() -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(message, protocol)).extra is NOTHING
     assert copy.copy(NOTHING) is copy.deepcopy(NOTHING) is copy.deepcopy(message).extra is NOTHING
+
+
+def test_models_are_shown_as_attrs_shows_them() -> None:
+    """With the number of messages in place of the messages, and without what is hidden."""
+    part = TextPart("Hi")
+    assert repr(part) == "TextPart(text='Hi', extra={})"
+    message = Message("m", NOON, "c", "user", parts=(part,))
+    assert repr(message) == (
+        f"Message(id='m', created_at={NOON!r}, chat_id='c', role='user', parts=({part!r},), "
+        "status=None, error=None, feedback=None, feedback_at=None, metadata=None, "
+        "human_agent=None, page_url=None, page_title=None, text_selection=None, extra={})"
+    )
+    conversation = Conversation("c", NOON, NOON, "open", NOON, messages=(message, message))
+    assert "title=None, messages=<2 messages>, extra={})" in repr(conversation)
+    response = Response(200, {"Set-Cookie": "secret"}, b"{}")
+    assert repr(response) == "Response(status=200)"

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from siteassist_async.codec.text import Json, parse
+from siteassist_async.immutable import frozen
 from siteassist_async.models import (
     NOTHING,
     Conversation,
@@ -40,7 +41,7 @@ _Slots = dict[str, str]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-@attrs.frozen
+@frozen
 class Head:
     """The part of a conversation that is decoded if only its id matters."""
 
@@ -122,14 +123,14 @@ _SUMMARY = _Summary.__struct_encode_fields__
 _MESSAGE = _Message.__struct_encode_fields__
 
 
-@attrs.frozen
+@frozen
 class MessageList:
     """A decoded list of messages."""
 
     data: tuple[Message, ...]
 
 
-@attrs.frozen
+@frozen
 class SummaryList:
     """A decoded page of conversations: how many there are in all, and the offset of the first."""
 

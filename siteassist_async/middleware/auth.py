@@ -7,9 +7,10 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
-from attrs import field, frozen
+from attrs import field
 
 from siteassist_async.errors import AuthenticationError, ConfigurationError, TokenError
+from siteassist_async.immutable import frozen
 
 if TYPE_CHECKING:
     from siteassist_async.wire import Request, Response, Send

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from attrs import define, frozen
-
 from siteassist_async.errors import (
     APIError,
     CertificateError,
@@ -22,6 +20,7 @@ from siteassist_async.errors import (
     UnusableResponseError,
     WrongConversationError,
 )
+from siteassist_async.immutable import define, frozen
 
 RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
 """Retryable statuses: those that the API documents, and those of gateways in front of it.

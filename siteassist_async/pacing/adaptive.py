@@ -10,10 +10,11 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.forks import renew_in_children
+from siteassist_async.immutable import define
 from siteassist_async.pacing.pace import URGENT_FOR, Pace
 from siteassist_async.pacing.pacer import Pacer, PaceSnapshot, Permit, Start, StartTooLateError
 from siteassist_async.pacing.queue import Waiter, WaitQueue, has_room

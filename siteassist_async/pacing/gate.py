@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from attrs import define, field
+from attrs import field
+
+from siteassist_async.immutable import define
 
 # Seconds of backoff without a Retry-After, doubled each time that requests are throttled in a row.
 # The limit is lower for 503s: an outage may end at any moment, while a quota per minute does not

@@ -6,7 +6,9 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
+
+from siteassist_async.immutable import define, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

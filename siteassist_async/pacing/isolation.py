@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
+
+from siteassist_async.immutable import define, frozen
 
 if TYPE_CHECKING:
     from siteassist_async.pacing.pacer import Permit

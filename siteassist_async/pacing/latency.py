@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from siteassist_async.immutable import define
 
 # `high` estimates this quantile. It grows by about a tenth after a longer response and shrinks a
 # little after a shorter one, so an outlier of 20 s moves it no further than one of 1 s.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 
-from attrs import define, field, frozen
+from attrs import field
 
+from siteassist_async.immutable import define, frozen
 from siteassist_async.pacing.rate import PERIOD_PER_PAUSE, SHORTEST_PERIOD, SLOWEST, Rate, within
 
 # The share of the measured limit to continue with, so that the server's token bucket refills a bit.

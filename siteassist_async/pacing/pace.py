@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from siteassist_async.events import GateClosed, PaceEvent, RateChanged, WindowChanged
+from siteassist_async.immutable import frozen
 from siteassist_async.pacing.gate import LONGEST_PAUSE, Backoff, Gate, is_usable, pause_after
 from siteassist_async.pacing.hints import HeaderHints
 from siteassist_async.pacing.isolation import Isolation

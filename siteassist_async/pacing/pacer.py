@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
 from siteassist_async.events import EventStream, PaceEvent, WaitReason
+from siteassist_async.immutable import define, frozen
 from siteassist_async.logs import log_pace
 from siteassist_async.slots import Slots
 

@@ -9,8 +9,9 @@ from heapq import heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from siteassist_async.immutable import define
 from siteassist_async.pacing.pace import RESERVED, URGENT_FOR
 from siteassist_async.pacing.pacer import Permit, StartTooLateError
 from siteassist_async.slots import Slots

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from siteassist_async.immutable import frozen
 
 # Requests per second: the bounds of plausible limits, whatever was measured.
 SLOWEST, FASTEST = 1e-3, 1e5

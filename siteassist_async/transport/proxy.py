@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from attrs import field, frozen
+from attrs import field
 from yarl import URL
+
+from siteassist_async.immutable import frozen
 
 
 @frozen
