@@ -28,25 +28,30 @@ _NO_TOKEN = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     hold_descriptors()
+    options, code = None, _ACT
     try:
-        if "_SITEASSIST_COMPLETE" in os.environ:
+        if os.environ.get("_SITEASSIST_COMPLETE"):
             siteassist.main([], "siteassist")  # answers the shell, and exits
-        return _run(parse(sys.argv[1:] if argv is None else argv))
+        options = parse(sys.argv[1:] if argv is None else argv)
+        code = _run(options)
     except click.exceptions.Exit as ended:
-        return ended.exit_code
+        code = ended.exit_code
     except click.UsageError as error:
-        return _report(error)
+        code = _report(error)
     except KeyboardInterrupt:
         print("\nsiteassist: interrupted", file=sys.stderr)
-        return _RUN_AGAIN
+        code = _RUN_AGAIN
     except BrokenPipeError:
-        return _BROKEN_PIPE
+        code = _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a bug in this package, reported without the token
-        credentials = import_module("siteassist_async.cli.credentials")
-        print(credentials.crash_report(error), file=sys.stderr)
-        return _ACT
+        if options is None and isinstance(error, OSError):  # of help, or the version
+            print(f"siteassist: standard output: {error.strerror}", file=sys.stderr)
+        else:
+            credentials = import_module("siteassist_async.cli.credentials")
+            print(credentials.crash_report(error), file=sys.stderr)
     finally:
         flush()
+    return code
 
 
 def _run(options: Options) -> int:

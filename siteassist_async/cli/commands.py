@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import augment_usage_errors
 
 from siteassist_async.cli.settings import (
     Option,
@@ -66,15 +67,18 @@ class _Formatter(click.HelpFormatter):
 class _Context(click.Context):
     def make_formatter(self) -> click.HelpFormatter:
         """Fit the terminal, a narrow one too."""
-        columns = os.environ.get("COLUMNS", "")
-        width = int(columns) if columns.isdecimal() else 0
-        with suppress(OSError):
-            width = width or os.get_terminal_size(1).columns
-        return _Formatter(width=max(20, min(width or 80, 80)))
+        columns = 80
+        with suppress(OSError, ValueError):
+            columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
+        return _Formatter(width=max(20, min(columns, 80)))
 
 
 class _Help(click.Command):
     context_class = _Context
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with augment_usage_errors(ctx):  # click leaves out whose option it is
+            return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Wrap lists of terms; leave examples as they are, because they are there to be copied."""

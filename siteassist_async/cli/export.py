@@ -218,7 +218,7 @@ def _export(options: Options, console: Console) -> Result:
         raise ConfigurationError("--partitions is an option of --dask")
     from_stdin = _STDIN in options.inputs
     output = Path(options.output)
-    _refuse_streams(output)
+    _refuse_streams(output, options.log_file)
     form = format_of(options.output, options.format)
     layout = Layout.of(output, hidden=form.is_sink)
     wanted = Wanted(
@@ -254,10 +254,12 @@ def _export(options: Options, console: Console) -> Result:
     return result
 
 
-def _refuse_streams(output: Path) -> None:
+def _refuse_streams(output: Path, log_file: str | None) -> None:
     """Raise where this command prints to a file of the export, as with `-o /dev/stdout`."""
     layouts = [Layout.of(output, hidden=hidden) for hidden in (False, True)]
     for path in (output, *(layout.dead_letters for layout in layouts)):
+        if log_file is not None and path.exists() and path.samefile(log_file):
+            raise ConfigurationError(f"--log-file {log_file}: is a file of the export")
         for stream, name in ((1, "output"), (2, "error")):
             if _is_file(path, stream):
                 raise OutputExistsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from contextlib import ExitStack, contextmanager
@@ -59,6 +60,8 @@ def _opened(path: Path) -> TextIO:
                 begin = file.read(11)
             if begin and not re.fullmatch(rb"\d{4}-\d\d-\d\dT", begin):
                 raise click.UsageError(f"--log-file {path}: exists, and is not a log of siteassist")
-        return path.open("a", encoding="utf-8", errors="backslashreplace")
+        # A new one is readable by its owner only, as the files of an export are.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise click.UsageError(f"--log-file {path}: {error.strerror}") from error

@@ -91,14 +91,15 @@ def token_place(ctx: click.Context) -> tuple[str, str] | None:
     Raises:
         UsageError: The command line or the profile names two.
     """
-    found = sorted(
-        (cast("ParameterSource", ctx.get_parameter_source(name)), name)
-        for name in TOKEN_PLACES
-        if ctx.params.get(name) is not None
-    )
-    if len(found) > 1 and found[0][0] is found[1][0]:
-        raise click.UsageError(f"{found[0][1]} and {found[1][1]}: name one place of the token", ctx)
-    return (found[0][1], ctx.params[found[0][1]]) if found else None
+    found = [p for p in ctx.command.params if p.name in TOKEN_PLACES and ctx.params[p.name]]
+    if not found:
+        return None
+    sources = [cast("ParameterSource", ctx.get_parameter_source(p.name)) for p in found]
+    if sources.count(min(sources)) > 1:
+        places = " and ".join(place.get_error_hint(ctx) for place in found)
+        raise click.UsageError(f"{places}: name one place of the token", ctx)
+    name = found[sources.index(min(sources))].name
+    return name, ctx.params[name]
 
 
 def config_file() -> str:

@@ -132,7 +132,7 @@ class ExportJob:
         self._ledger: Ledger | None = None
         self._run: Run | None = None
         self._exported_before = self._updated_before = 0
-        self._listed: int | None = None
+        self._listed = None if isinstance(source, Source) else 0
         self._last = Progress(Counts(), already_there=0)
 
     async def run(self) -> Summary:

@@ -200,6 +200,7 @@ def test_private_keys_are_not_repeated(
         (["export", "ids.txt", "-o", ""], "expected a name, not an empty text"),
         (["export", "ids.txt", "-o", "/"], "expected the name of a new file or folder"),
         (["export", "ids.txt", "-o", ".."], "expected the name of a new file or folder"),
+        ([*EXPORT, "--column"], "siteassist export: Option '--column' requires an argument"),
         ([*EXPORT, "--column", ""], "expected a value, not an empty text"),
         ([*EXPORT, "--concurrency", "0"], "'--concurrency': 0 is not in the range 1<=x<=1000"),
         ([*EXPORT, "--concurrency", "2.5"], "'2.5' is not a valid whole number"),

@@ -213,6 +213,16 @@ def test_nothing_is_left_for_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert (tmp_path / "file").read_text() == ""
 
 
+def test_help_on_a_full_disk() -> None:
+    """It is one line, and no bug."""
+    with (
+        open("/dev/full", "w") as full,  # noqa: PTH123 - a device
+        siteassist("--help", stdout=full) as command,
+    ):
+        assert command.communicate()[1] == "siteassist: standard output: No space left on device\n"
+        assert command.returncode == 4
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_for_nobody(arguments: list[str]) -> None:
     """Help whose reader is gone ends as other commands do: without a complaint, with 141."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,7 @@ def test_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(rf"{TIME} INFO siteassist_async\.retry: .*\n", file.read_text())
     assert main(["list", "--log-file", str(file), "-vv"]) == 0
     assert [line.split()[1] for line in file.read_text().splitlines()] == ["INFO", "DEBUG"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("content", ["my IDs\n", '{"id":'])
@@ -70,6 +72,19 @@ def test_a_file_of_something_else_is_refused(
     assert main(["export", "ids.txt", "-o", "out.jsonl", "--log-file", str(file)]) == 2
     assert "mine: exists, and is not a log of siteassist" in capsys.readouterr().err
     assert file.read_text() == content
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.failed.jsonl"])
+def test_a_file_of_the_export_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is not there yet too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text(ID)
+    assert main(["export", "ids.txt", "-o", "out.jsonl", "--log-file", name]) == 2
+    said = capsys.readouterr().err
+    assert said == f"siteassist: --log-file {name}: is a file of the export\n"
 
 
 def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,10 +116,10 @@ def test_the_place_of_a_token_replaces_another(
     assert get().token_place == ("keyring", "me")
     assert get("--token-file", "token").token_place == ("token_file", "token")
     assert get("--token-env", "MINE").token_place == ("token_env", "MINE")
-    with pytest.raises(click.UsageError, match="keyring and token_env: name one"):
+    with pytest.raises(click.UsageError, match="'--token-env' and '--keyring': name one"):
         get("--token-env", "MINE", "--keyring", "me")
     config('[default]\nkeyring = "me"\ntoken_file = "token"')
-    with pytest.raises(click.UsageError, match="keyring and token_file: name one"):
+    with pytest.raises(click.UsageError, match=r"token_file in the profile default .* and keyring"):
         get()
     assert tmp_path
 
