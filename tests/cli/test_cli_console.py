@@ -13,6 +13,7 @@ from attrs import evolve
 from command import siteassist
 from test_cli_progress import CALM, HALF, LOST
 
+from siteassist_async.cli import main
 from siteassist_async.cli.console import Console, flush
 from siteassist_async.cli.progress import Bar, JsonLines, LogLines, Silent, reporter_for
 
@@ -213,14 +214,15 @@ def test_nothing_is_left_for_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_help_on_a_full_disk() -> None:
+def test_help_on_a_full_disk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is one line, and no bug."""
-    with (
-        open("/dev/full", "w") as full,  # noqa: PTH123 - a device
-        siteassist("--help", stdout=full) as command,
-    ):
-        assert command.communicate()[1] == "siteassist: standard output: No space left on device\n"
-        assert command.returncode == 4
+    full = Terminal()
+    monkeypatch.setattr(full, "write", Mock(side_effect=OSError(28, "No space left")))
+    monkeypatch.setattr(sys, "stdout", full)
+    assert main(["--help"]) == 4
+    assert capsys.readouterr().err == "siteassist: standard output: No space left\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
