@@ -460,7 +460,7 @@ def test_one_dataset(
     with log.open("a") as file:
         file.write("left by a killed process")
     assert main(convert) == 0
-    assert "2 added, 62 of the log in all" in capsys.readouterr().out
+    assert "2 records read, 62 of the log in all" in capsys.readouterr().out
     assert sorted(conversation.id for conversation in iter_export(dataset)) == sorted(IDS + more)
     part.write_bytes(whole[:-200])
     assert main(convert) == 2
