@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
+from msgspec import UNSET, UnsetType
+
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.closing import Closing
 from siteassist_async.codec import encode_body
@@ -244,20 +246,20 @@ class SiteAssist:
         *,
         timeout: Timeout | float | None = None,
         retry: RetryPolicy | None = None,
-        deadline: float | None = None,
+        deadline: float | UnsetType | None = UNSET,
         middleware: Sequence[Middleware] | None = None,
     ) -> Self:
         """Return a view of this client with other options, for one call or a group of calls.
 
         The view shares the connections, the slots, the pacer and, unless `retry` has a different
         budget, the retry budget; closing either closes both. Options that are not given keep their
-        values; `deadline=math.inf` removes a deadline.
+        values; `deadline=None` removes a deadline.
         """
         given = self._options
         options = _checked_options(
             given.timeout if timeout is None else timeout,
             given.retry if retry is None else retry,
-            given.deadline if deadline is None else deadline,
+            given.deadline if deadline is UNSET else deadline,
             given.middleware if middleware is None else middleware,
         )
         view = copy.copy(self)

@@ -442,13 +442,13 @@ class OutageError(SiteAssistError):
 
     Attributes:
         error: The last error.
-        seconds: The length of the outage so far.
+        seconds: The length of the outage so far, which is `elapsed` as well.
     """
 
     def __init__(self, error: SiteAssistError, seconds: float) -> None:
         super().__init__(error, seconds)
         self.error = error
-        self.seconds = seconds
+        self.seconds = self.elapsed = seconds
 
     def _summary(self) -> str:
         return f"no usable response for {self.seconds:.0f} s; last error: {self.error}"

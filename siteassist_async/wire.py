@@ -31,8 +31,8 @@ class Timeout:
     def __attrs_post_init__(self) -> None:
         for name in (part.name for part in fields(Timeout)):
             seconds = getattr(self, name)
-            if not seconds > 0:
-                raise ConfigurationError(f"Timeout.{name} must be above 0 seconds, not {seconds}")
+            if not (isinstance(seconds, int | float) and seconds > 0):
+                raise ConfigurationError(f"Timeout.{name} must be above 0 seconds, not {seconds!r}")
 
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
@@ -87,9 +87,9 @@ def test_with_headers_sets_headers_beside_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["connect", "read", "total"])
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_a_timeout_that_is_none_is_refused(name: str, seconds: float) -> None:
-    """No timeout can be zero, negative or no number: aiohttp takes zero for no limit."""
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), None, "3"])
+def test_a_timeout_that_is_none_is_refused(name: str, seconds: Any) -> None:  # noqa: ANN401 - wrong
+    """No timeout can be zero, negative or no number: aiohttp takes zero and None for no limit."""
     with pytest.raises(ConfigurationError, match=f"Timeout.{name} must be above 0"):
         Timeout(**{name: seconds})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import pytest
 from fakes import (
@@ -35,7 +34,7 @@ async def test_a_view_has_its_own_options(clock: FakeClock) -> None:
     client = SiteAssist(TOKEN, middleware=[record], deadline=5, clock=clock)
     await client.with_options(timeout=timeout).conversations.get(ID)
     await client.with_options(deadline=8).conversations.get(ID)
-    await client.with_options(deadline=math.inf).conversations.get(ID)
+    await client.with_options(deadline=None).conversations.get(ID)
     await client.with_options(retry=RetryPolicy(patience=1)).conversations.get(ID)
     await client.with_options(middleware=[other, record]).with_options().conversations.get(ID)
     await client.with_options(middleware=[record]).conversations.get(ID)

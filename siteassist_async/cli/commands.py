@@ -274,8 +274,9 @@ _COMMANDS = [
             ),
             Option(
                 "--dask CLUSTER",
-                "export on a Dask cluster, to the folder OUTPUT that all its workers see: the "
-                "address of its scheduler; or `local` for processes on this machine",
+                "export on a Dask cluster, to the folder OUTPUT that all its workers see, or to a "
+                "URL such as s3://bucket/folder: the address of its scheduler; or `local` for "
+                "processes on this machine",
                 not_empty,
             ),
             Option(

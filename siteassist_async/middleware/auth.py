@@ -40,7 +40,8 @@ class Auth:
     def __init__(self, token: HiddenToken, base_url: str) -> None:
         if isinstance(token.value, str) and not _SENDABLE.fullmatch(token.value):
             raise ConfigurationError(
-                "the token is empty or has characters that a header must not contain"
+                "the token is empty, or has spaces or other characters that no token has; "
+                'leave out "Bearer"'
             )
         self._token = token.value
         self._within = f"{base_url}/"

@@ -71,12 +71,14 @@ class RetryPolicy:
     def __attrs_post_init__(self) -> None:
         for name in ("attempts", "refusals"):
             count = getattr(self, name)
-            if count < 1:
-                raise ConfigurationError(f"RetryPolicy.{name} must be at least 1, not {count}")
+            if not (isinstance(count, int) and count >= 1):
+                raise ConfigurationError(f"RetryPolicy.{name} must be at least 1, not {count!r}")
         for name in ("first_delay", "longest_delay", "patience", "budget"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ConfigurationError(f"RetryPolicy.{name} must be 0 or more, not {value}")
+            if value is None and name == "budget":
+                continue
+            if not (isinstance(value, int | float) and value >= 0):
+                raise ConfigurationError(f"RetryPolicy.{name} must be 0 or more, not {value!r}")
 
 
 # Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for

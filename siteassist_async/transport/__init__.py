@@ -91,20 +91,23 @@ class Transport:
             # When a session is closed, aiohttp cancels the requests that wait for a connection.
             if not home.session.closed or task.cancelling():
                 raise
-            raise _closed() from error
+            raise self._why_closed() from error
         except SiteAssistError as error:
             cut(error, handled)
             raise
         except Exception as error:
             chosen = failure(error, request.timeout)
             if home.session.closed:
-                chosen = _closed()
+                chosen = self._why_closed()
             if isinstance(chosen, DisconnectedError) and not home.is_the_users:
                 close_idle(home.session)
             scrub(error, handled)
             raise chosen from error
         finally:
             home.timer.end(task)
+
+    def _why_closed(self) -> SiteAssistError:
+        return _closed("client" if self._closed else "session that the client was given")
 
     async def close(self) -> None:
         """Close the pool, unless the session is the user's; later requests fail."""
@@ -187,8 +190,8 @@ class Transport:
         return converted
 
 
-def _closed() -> SiteAssistError:
-    return ClientClosedError("the client is closed")
+def _closed(what: str = "client") -> SiteAssistError:
+    return ClientClosedError(f"the {what} is closed")
 
 
 def _in_use() -> SiteAssistError:

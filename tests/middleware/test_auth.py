@@ -71,7 +71,7 @@ async def test_a_token_goes_out_as_a_bearer_token() -> None:
 @pytest.mark.parametrize("token", UNSENDABLE)
 def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
     """Empty, with spaces, controls or beyond ASCII: refused at once, and not shown."""
-    with pytest.raises(ConfigurationError, match="the token is empty or has characters") as caught:
+    with pytest.raises(ConfigurationError, match="the token is empty, or has spaces") as caught:
         SiteAssist(token)
     assert not token.strip() or token not in str(caught.value)
 

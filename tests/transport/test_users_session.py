@@ -85,13 +85,13 @@ async def test_a_session_that_raises_for_a_status_changes_nothing(
     assert caught.value.code == "CONVERSATION_NOT_FOUND"
 
 
-async def test_a_users_session_that_is_closed_is_a_closed_client(
+async def test_a_users_session_that_is_closed_is_named(
     emulator: Emulator, clock: FakeClock
 ) -> None:
     """It is told at once, and not tried again."""
     async with aiohttp.ClientSession() as users:
         client = client_of(emulator, clock, session=users, retry=RetryPolicy())
-    with pytest.raises(SiteAssistError, match="the client is closed"):
+    with pytest.raises(SiteAssistError, match="the session that the client was given is closed"):
         await client.conversations.get(ID)
     assert clock.slept == []
 
@@ -113,7 +113,9 @@ async def test_who_waits_for_a_users_pool_that_is_closed_is_told(
     cancelled.cancel()
     await closing
     for call in (first, waiting):
-        with pytest.raises(SiteAssistError, match="the client is closed"):
+        with pytest.raises(
+            SiteAssistError, match="the session that the client was given is closed"
+        ):
             await call
     with pytest.raises(asyncio.CancelledError):
         await cancelled
