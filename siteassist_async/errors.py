@@ -86,6 +86,7 @@ class SiteAssistError(Exception):
     outcome_unknown: bool = False
     next_offset: int | None = None
     budget_spent: bool = False
+    _lasts: ClassVar[bool] = False
 
     @property
     def retryable(self) -> bool:
@@ -94,7 +95,7 @@ class SiteAssistError(Exception):
         False if the API has said that it fails for this ID (400, 403, 404, 409 and 422 with their
         documented codes) or for this plan (402), and if an argument or option is invalid.
         """
-        return True
+        return not self._lasts
 
     def __str__(self) -> str:
         line = printable(self._summary())
@@ -242,7 +243,7 @@ class APIError(SiteAssistError):
     @property
     def retryable(self) -> bool:
         """As in the base class."""
-        return self.code != OWN_CODES.get(self.status, "")
+        return not self._lasts and self.code != OWN_CODES.get(self.status, "")
 
     def _summary(self) -> str:
         head = f"{self.status} {printable(self.code, 60)}" if self.code else str(self.status)
@@ -281,7 +282,7 @@ class PaymentRequiredError(ClientError):
     status = 402
     details_class = PlanDetails
     details: PlanDetails | None
-    retryable = False
+    _lasts = True
 
 
 class PermissionDeniedError(ClientError):
@@ -504,13 +505,13 @@ class TokenError(SiteAssistError):
 class InvalidIdError(SiteAssistError, ValueError):
     """A conversation id is not a UUID; nothing was sent."""
 
-    retryable = False
+    _lasts = True
 
 
 class ConfigurationError(SiteAssistError, ValueError):
     """An option, argument or combination of them is invalid; nothing was sent."""
 
-    retryable = False
+    _lasts = True
 
 
 DOCUMENTED: dict[int, type[APIError]] = {
