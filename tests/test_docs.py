@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
-from documents import DOCS, PAGES, ROOT, examples
+from documents import DOCS, IN_PYTEST, PAGES, ROOT, examples
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 TUTORIAL = DOCS / "tutorial.md"
-
-IN_PYTEST = (
-    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist"),
-    *("-o", "asyncio_default_fixture_loop_scope=function"),
-)
-"""Options of a run within a test."""
 
 
 def _name(page: Path) -> str:
@@ -66,7 +60,7 @@ def test_the_tests_that_are_shown_pass(pytester: pytest.Pytester) -> None:
     for example in examples():
         if example.path == str(DOCS / "testing.md"):
             pytester.makepyfile(**{f"test_{example.line}": str(example.parsed)})
-    pytester.runpytest(*IN_PYTEST, "-o", "asyncio_mode=auto").assert_outcomes(passed=4)
+    pytester.runpytest(*IN_PYTEST, "-o", "asyncio_mode=auto").assert_outcomes(passed=6)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

@@ -21,6 +21,7 @@ class Received:
     target: str
     headers: Mapping[str, str]
     authorized: bool
+    body: bytes = b""
 
 
 @define(eq=False)
