@@ -297,8 +297,8 @@ _COMMANDS = [
             _MAX_RATE,
             Setting(
                 "--wait DURATION",
-                "how long to wait during an outage before stopping: seconds, or 90s, 5m, 2h; 0 to "
-                "stop at once",
+                "how long to wait during an outage before stopping: seconds, or 90s, 5m, 2h; "
+                "recognizing one takes a minute or two of retries",
                 duration,
                 default="5m",
             ),
