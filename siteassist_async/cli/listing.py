@@ -41,7 +41,7 @@ def run(options: Options, console: Console) -> int:
         return ExitCode.ACT
     except SiteAssistError as error:
         console.error(redact_words(str(error)))
-        if error.next_offset is not None:
+        if error.next_offset and place.lines:
             console.error(_continuing(options, place))
         return code_of(error)
     console.error(f"interrupted; {_continuing(options, place)}")
