@@ -21,6 +21,7 @@ from siteassist_async.cli.settings import (
     TokenEnv,
     profile_names,
     token_place,
+    token_source,
     use_profile,
 )
 from siteassist_async.cli.values import (
@@ -97,7 +98,8 @@ class _Command(_Help):
         """Return the options: the command runs after click, which has its own way with Ctrl-C."""
         if self.callback is not None:
             self.callback(ctx)
-        return {"command": self.name, **ctx.params, "token_place": token_place(ctx)}
+        token = {"token_place": token_place(ctx), "token_source": token_source(ctx)}
+        return {"command": self.name, **ctx.params, **token}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]

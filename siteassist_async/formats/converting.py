@@ -158,8 +158,8 @@ def prepare(
             check_place(log, at)
         elif at.end:
             raise OutputExistsError(
-                f"exists, but the log that it was converted from does not: {printable(str(log))}; "
-                "put that back, move this output away or choose another one",
+                f"exists, but this export's log does not: {printable(str(log))}; restore it, move "
+                "this output away, or choose another one",
                 path=str(output),
             )
         if not restart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sqlite3
@@ -184,7 +185,7 @@ def execute_duckdb(path: Path, statement: str) -> None:
 TABLES: dict[str, tuple[str, Callable[[Path], object], str, int]] = {
     # the output, what happens to it, what is told, and the exit code of the next export
     "no folder": ("t.parquet", shutil.rmtree, "is missing; run the export again", 0),
-    "no file": ("t.sqlite", Path.unlink, "is missing; run the export again", 0),
+    "no file": ("t.sqlite", os.unlink, "is missing; run the export again", 0),
     "no part": (
         "t.parquet",
         lambda path: shutil.rmtree(path / "conversations"),
@@ -228,7 +229,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], object], str, int]] = {
     ),
     "another table": (
         "t.sqlite",
-        lambda path: (execute(path, "PRAGMA application_id = 0"),),
+        lambda path: execute(path, "PRAGMA application_id = 0"),
         "already exists and is not an SQLite database",
         2,
     ),
