@@ -108,12 +108,15 @@ class Bench:
             client.run(_warm)
             begun = time.perf_counter()
             disturbed = case != "killed"
+            written: set[str] = set()
 
             def tick(_: object) -> None:
                 nonlocal disturbed
                 if not disturbed and time.perf_counter() - begun > options.kill_at:
                     disturbed = True
                     os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+                    written.update(self.records())
+                    api.count(set())
 
             report = export(
                 Project(
@@ -124,7 +127,7 @@ class Bench:
                 on_progress=tick,
             )
             took = time.perf_counter() - begun
-            api.count(set())
+            api.count(written)
         assert report.progress.counts.exported == options.ids
         self.print(case, took, api)
 

@@ -3,6 +3,7 @@
 SITEASSIST_TOKEN=sk_… uvicorn fastapi_app:app
 """
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -18,9 +19,11 @@ from siteassist_async import (
     InvalidIdError,
     NotFoundError,
     RateLimitError,
+    ServerError,
     SiteAssist,
     SiteAssistError,
     ThrottledError,
+    TransportError,
 )
 
 
@@ -74,13 +77,19 @@ async def full(
 @app.exception_handler(SiteAssistError)
 async def on_error(request: Request, error: SiteAssistError) -> JSONResponse:
     """Map errors to statuses; the messages of the API are for our log, not for our users."""
+    wait = 0.0
     match error:
         case InvalidIdError():
             status, detail = 422, "not a conversation id"
-        case NotFoundError():
+        case NotFoundError(code=str()):  # without a code, it is not from the API
             status, detail = 404, "no such conversation"
-        case ThrottledError() | RateLimitError() | DeadlineExceededError():
+        case ThrottledError(wait=seconds):
+            status, detail, wait = 503, "try again later", seconds
+        case RateLimitError(retry_after=seconds) | ServerError(retry_after=seconds):
+            status, detail, wait = 503, "try again later", seconds or 0.0
+        case DeadlineExceededError() | TransportError():
             status, detail = 503, "try again later"
         case _:
             status, detail = 502, "the conversation service failed"
-    return JSONResponse({"detail": detail}, status)
+    headers = {"Retry-After": str(math.ceil(wait))} if wait else None
+    return JSONResponse({"detail": detail}, status, headers)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         Conversations,
         Failed,
         Fetched,
+        ListedStatus,
+        OrderBy,
     )
     from siteassist_async.errors import (
         APIError,
@@ -110,12 +112,14 @@ __all__ = [
     "HumanAgent",
     "InternalServerError",
     "InvalidIdError",
+    "ListedStatus",
     "Listing",
     "Message",
     "Messages",
     "Middleware",
     "NotFoundError",
     "Operation",
+    "OrderBy",
     "OtherPart",
     "OutageError",
     "Page",
@@ -166,6 +170,8 @@ _HOMES = {
         "Conversations",
         "Failed",
         "Fetched",
+        "ListedStatus",
+        "OrderBy",
     ),
     "errors": (
         "APIError",

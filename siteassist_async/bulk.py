@@ -9,7 +9,12 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
-from siteassist_async.errors import CertificateError, OutageError, SiteAssistError
+from siteassist_async.errors import (
+    CertificateError,
+    OutageError,
+    SiteAssistError,
+    TransportError,
+)
 from siteassist_async.events import Event, OutageEnded, OutageStarted
 from siteassist_async.immutable import define, frozen
 from siteassist_async.logs import log_call
@@ -455,23 +460,26 @@ class Pool(Generic[K, V]):
             return outage.error
 
     async def _probe(self, keys: Sequence[K]) -> SiteAssistError | None:
-        """Fetch keys until one succeeds; returns None then, else the last error."""
+        """Fetch a key, and the others if it fails; returns None if one succeeds, else an error."""
+        first, *others = keys
+        error = await self._probe_key(first)
+        if not others or error is None or (isinstance(error, TransportError) and not error.sent):
+            return error  # without a connection, others would fail as well
+        errors = await asyncio.gather(*map(self._probe_key, others))
+        return None if None in errors else errors[-1]
+
+    async def _probe_key(self, key: K) -> SiteAssistError | None:
         guard, options = self._guard, self._options
-        last: SiteAssistError | None = None
-        for key in keys:
-            try:
-                await self._fetch(key)
-            except SiteAssistError as error:
-                if ends_bulk_work(error):
-                    raise
-                lenient = not (options.strict or guard.any_succeeded)
-                if is_final(error) or (lenient and is_specific_to_id(error)):
-                    return None
-                last = error
-            else:
-                guard.proven, guard.any_succeeded, guard.window = key, True, WINDOW
-                return None
-        return last
+        try:
+            await self._fetch(key)
+        except SiteAssistError as error:
+            if ends_bulk_work(error):
+                raise
+            lenient = not (options.strict or guard.any_succeeded)
+            about_it = is_final(error) or (lenient and is_specific_to_id(error))
+            return None if about_it else error
+        guard.proven, guard.any_succeeded, guard.window = key, True, WINDOW
+        return None
 
     def _candidates(self) -> Sequence[K]:
         """The keys to probe: one that succeeded before or, without one, failed and sampled keys."""

@@ -76,6 +76,8 @@ class SiteAssistError(Exception):
             repeated (`Operation.repeatable=False`). Check before you try again.
         next_offset: Where to continue a listing: the offset of the page that failed. None outside
             of listings.
+        budget_spent: Whether it was not retried because the client's retry budget
+            (`RetryPolicy.budget`) is used up.
     """
 
     attempts: int = 0
@@ -83,6 +85,17 @@ class SiteAssistError(Exception):
     isolated: bool = False
     outcome_unknown: bool = False
     next_offset: int | None = None
+    budget_spent: bool = False
+    _lasts: ClassVar[bool] = False
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later, perhaps after somebody has mended something.
+
+        False if the API has said that it fails for this ID (400, 403, 404, 409 and 422 with their
+        documented codes) or for this plan (402), and if an argument or option is invalid.
+        """
+        return not self._lasts
 
     def __str__(self) -> str:
         line = printable(self._summary())
@@ -100,6 +113,8 @@ class SiteAssistError(Exception):
         if self.attempts:
             plural = "" if self.attempts == 1 else "s"
             context.append(f"{self.attempts} attempt{plural} in {self.elapsed:.2f} s")
+        if self.budget_spent:
+            context.append("not retried: the retry budget is spent")
         if self.next_offset is not None:
             context.append(f"continue at offset {self.next_offset}")
         return context
@@ -173,6 +188,16 @@ Details = (
 )
 
 
+OWN_CODES = {
+    400: "INVALID_REQUEST_BODY",
+    403: "FORBIDDEN",
+    404: "CONVERSATION_NOT_FOUND",
+    409: "CONFLICT",
+    422: "VALIDATION_ERROR",
+}
+"""The documented codes of errors that are about the requested ID."""
+
+
 class APIError(SiteAssistError):
     """The API responded with an error status. The status alone decides the class.
 
@@ -215,6 +240,11 @@ class APIError(SiteAssistError):
         self.headers = dict(headers or {})
         self.request_id = self.headers.get("x-request-id") or self.headers.get("request-id")
 
+    @property
+    def retryable(self) -> bool:
+        """As in the base class."""
+        return not self._lasts and self.code != OWN_CODES.get(self.status, "")
+
     def _summary(self) -> str:
         head = f"{self.status} {printable(self.code, 60)}" if self.code else str(self.status)
         return f"{head}: {self.message}" if self.message else head
@@ -252,6 +282,7 @@ class PaymentRequiredError(ClientError):
     status = 402
     details_class = PlanDetails
     details: PlanDetails | None
+    _lasts = True
 
 
 class PermissionDeniedError(ClientError):
@@ -474,9 +505,13 @@ class TokenError(SiteAssistError):
 class InvalidIdError(SiteAssistError, ValueError):
     """A conversation id is not a UUID; nothing was sent."""
 
+    _lasts = True
+
 
 class ConfigurationError(SiteAssistError, ValueError):
     """An option, argument or combination of them is invalid; nothing was sent."""
+
+    _lasts = True
 
 
 DOCUMENTED: dict[int, type[APIError]] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from attrs import field
 
 from siteassist_async.errors import (
+    OWN_CODES,
     APIError,
     AuthenticationError,
     ClientClosedError,
@@ -41,18 +42,10 @@ WAIT = 300.0
 FIRST_PROBE, LONGEST_PROBE = 1.0, 15.0
 """Seconds between two probes in an outage: at first, and at most."""
 
-_OWN_CODES = {
-    400: "INVALID_REQUEST_BODY",
-    403: "FORBIDDEN",
-    404: "CONVERSATION_NOT_FOUND",
-    409: "CONFLICT",
-    422: "VALIDATION_ERROR",
-}
-
 
 def is_specific_to_id(error: SiteAssistError) -> bool:
     """Whether an error is documented as being about the requested id, judging by its code."""
-    return isinstance(error, APIError) and error.code == _OWN_CODES.get(error.status, "")
+    return isinstance(error, APIError) and error.code == OWN_CODES.get(error.status, "")
 
 
 def is_final(error: SiteAssistError) -> bool:

@@ -5,22 +5,50 @@ This module is loaded by every run of pytest, so it imports nothing until a fixt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import functools
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import ssl
+    from collections.abc import Iterator, Sequence
+
+    import aiohttp
 
     from siteassist_async.client import SiteAssist
+    from siteassist_async.clock import Clock
     from siteassist_async.emulator import Emulator
+    from siteassist_async.events import Listener
+    from siteassist_async.middleware.auth import Token
+    from siteassist_async.middleware.retry_policy import RetryPolicy
+    from siteassist_async.pacing import Pacer
     from siteassist_async.testing import InstantClock
+    from siteassist_async.wire import Middleware, Timeout
 
 
 class NewClient(Protocol):
     """Creates clients of the emulator."""
 
-    def __call__(self, **options: Any) -> SiteAssist:  # noqa: ANN401 - those of SiteAssist
+    def __call__(  # noqa: PLR0913 - the options of a client
+        self,
+        token: Token = ...,
+        *,
+        base_url: str = ...,
+        timeout: Timeout | float = ...,
+        retry: RetryPolicy = ...,
+        deadline: float | None = ...,
+        concurrency: int = ...,
+        max_rate: float | None = ...,
+        middleware: Sequence[Middleware] = ...,
+        on_event: Listener | None = ...,
+        session: aiohttp.ClientSession | None = ...,
+        tls: ssl.SSLContext | None = ...,
+        proxy: str | None = ...,
+        max_body: int = ...,
+        pacer: Pacer | None = ...,
+        clock: Clock = ...,
+    ) -> SiteAssist:
         """Create a client; the options are those of `SiteAssist`."""
         ...
 
@@ -78,17 +106,24 @@ def siteassist_client(request: pytest.FixtureRequest, siteassist_emulator: Emula
     if "siteassist_clock" in request.fixturenames:
         defaults["clock"] = request.getfixturevalue("siteassist_clock")
 
-    def new_client(**options: Any) -> SiteAssist:  # noqa: ANN401 - those of SiteAssist
-        return SiteAssist(**{**defaults, **options})
-
-    return new_client
+    return functools.partial(SiteAssist, **defaults)
 
 
 @pytest.fixture
 def siteassist_environment(
-    siteassist_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    siteassist_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Emulator:
-    """The emulator, with the variables set that make it the default of `SiteAssist()`."""
+    """The emulator, with the variables set that make it the default of `SiteAssist()`.
+
+    With `siteassist_clock`, that clock is the default as well.
+    """
+    if "siteassist_clock" in request.fixturenames:
+        from siteassist_async.client import SiteAssist  # noqa: PLC0415 - see above
+
+        clock: InstantClock = request.getfixturevalue("siteassist_clock")
+        monkeypatch.setitem(cast("Any", SiteAssist.__init__).__kwdefaults__, "clock", clock)
     monkeypatch.setenv("SITEASSIST_TOKEN", siteassist_emulator.token)
     monkeypatch.setenv("SITEASSIST_BASE_URL", siteassist_emulator.url)
     return siteassist_emulator

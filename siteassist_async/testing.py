@@ -24,8 +24,9 @@ class InstantClock:
 
     A sleep advances the time by its length and returns, so that a test does not wait for retries
     and for Retry-After. Several clients and an emulator may share one, in any threads:
-    `Emulator(clock=clock.now, sleep=clock.sleep)`. The client's `timeout` and `deadline` limit real
-    time.
+    `Emulator(clock=clock.now, sleep=clock.sleep)`. Whether a wait or a retry would end before the
+    `deadline` is judged by this clock; the time that a request is on the wire is real, as is the
+    `timeout`.
 
     Attributes:
         slept: The lengths of all sleeps, in seconds.

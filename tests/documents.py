@@ -20,6 +20,12 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 MODULES = sorted((ROOT / "siteassist_async").rglob("*.py"))
 
+IN_PYTEST = (
+    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist"),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+)
+"""Options of a run of pytest within a test."""
+
 
 def examples() -> list[Example]:
     """The Python blocks of pages and docstrings, each a whole program.

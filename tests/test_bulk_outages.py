@@ -260,6 +260,38 @@ async def test_an_answer_to_a_question_is_one_to_go_by() -> None:
     assert api.asked[window + 2 : window + WINDOW + 3] == [*range(WINDOW), last]
 
 
+@pytest.mark.parametrize(
+    ("error", "others"),
+    [(InternalServerError(), [300, 400, 500]), (ConnectionFailedError("refused"), [])],
+    ids=repr,
+)
+async def test_keys_from_elsewhere_are_tried_at_once(
+    error: SiteAssistError, others: list[int]
+) -> None:
+    """Each takes half a minute of retries; none is tried where there is no connection at all."""
+    api, together = Api(), list[list[int]]()
+    api.down = error
+    if isinstance(error, ConnectionFailedError):
+        error.sent = False
+    flying: list[int] = []
+
+    async def fetch(key: int) -> int:
+        flying.append(key)
+        together.append(sorted(flying))
+        try:
+            await settle()
+            return await api(key)
+        finally:
+            flying.remove(key)
+
+    options = Options[int](elsewhere=lambda: [300, 400, 500], clock=api.clock, wait=0.0)
+    outcomes = each(range(100), fetch, limit=4, options=options)
+    with pytest.raises(OutageError):
+        await anext(outcomes)
+    assert [keys for keys in together if keys[-1] >= 300][-1:] == [others][: len(others)]
+    assert [key for key in api.asked if key >= 300] == others
+
+
 async def test_others_are_asked_for_once_where_none_was_answered() -> None:
     """After that one that failed will do."""
     api = Api()

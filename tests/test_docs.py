@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import runpy
 import shlex
@@ -11,16 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
-from documents import DOCS, PAGES, ROOT, examples
+from documents import DOCS, IN_PYTEST, PAGES, ROOT, examples
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from siteassist_async import SiteAssist, SiteAssistError, errors
 from siteassist_async.cli import main
+from siteassist_async.cli.console import Console
 from siteassist_async.cli.get import code_of
+from siteassist_async.cli.progress import progress_record
+from siteassist_async.cli.status import Status
+from siteassist_async.cli.summary import Result, report_error, summary_record
 from siteassist_async.emulator import Emulator, TokenBucket
 from siteassist_async.events import Event
+from siteassist_async.export import Counts, Progress, dead_letters
 from siteassist_async.export import errors as export_errors
+from siteassist_async.pacing import AdaptivePacer
 
 if TYPE_CHECKING:
     from sybil import Example
@@ -28,12 +36,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 TUTORIAL = DOCS / "tutorial.md"
-
-IN_PYTEST = (
-    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist"),
-    *("-o", "asyncio_default_fixture_loop_scope=function"),
-)
-"""Options of a run within a test."""
 
 
 def _name(page: Path) -> str:
@@ -58,7 +60,7 @@ def test_the_tests_that_are_shown_pass(pytester: pytest.Pytester) -> None:
     for example in examples():
         if example.path == str(DOCS / "testing.md"):
             pytester.makepyfile(**{f"test_{example.line}": str(example.parsed)})
-    pytester.runpytest(*IN_PYTEST, "-o", "asyncio_mode=auto").assert_outcomes(passed=4)
+    pytester.runpytest(*IN_PYTEST, "-o", "asyncio_mode=auto").assert_outcomes(passed=6)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -136,6 +138,30 @@ def test_every_error_is_explained() -> None:
     bases = {"SiteAssistError", "APIError", "TransportError"}
     named = {error.__name__ for error in vars(errors).values() if isinstance(error, type)}
     assert codes.keys() >= {n for n in named if n.endswith("Error")} - bases - {"OutageError"}
+
+
+def test_a_dead_letter_is_shown_as_it_is_written() -> None:
+    """With all of its keys, in their order."""
+    shown = re.search(r'^\{"at":.*$', (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert shown is not None
+    assert dead_letters.encode(dead_letters.decode(shown[0].encode())).decode() == shown[0]
+
+
+def test_the_fields_of_json_events_are_explained() -> None:
+    """Each of an export's events has those that the table says, and no others."""
+    page = (DOCS / "cli.md").read_text()
+    section = page.partition("## JSON events")[2].partition("\n## ")[0]
+    explained: dict[str, set[str]] = {"progress": set(), "summary": set(), "error": set()}
+    for names, events in re.findall(r"^\| (`.*?`) \| ([a-z, ]+) \|", section, re.MULTILINE):
+        for event in explained if events == "all" else events.split(", "):
+            explained[event].update(re.findall(r"`(\w+)`", names))
+    pace = AdaptivePacer().snapshot()
+    last = Status(Progress(Counts(), already_there=0), pace)
+    assert explained["progress"] == progress_record(last).keys()
+    assert explained["summary"] == summary_record(Result(None, last, requests=0)).keys()
+    shown = io.StringIO()
+    report_error(SiteAssistError("no"), Console(shown, None, {}), json=True)
+    assert explained["error"] == json.loads(shown.getvalue()).keys()
 
 
 def test_every_event_and_every_option_is_explained() -> None:

@@ -269,3 +269,15 @@ def test_what_an_error_was_not_given_has_its_default() -> None:
         "headers": {},
     }
     assert (error.status, error.attempts, error.elapsed) == (404, 0, 0.0)
+
+
+def test_whether_another_time_may_succeed() -> None:
+    """Not if the API says that it fails for this ID or plan, and not with invalid arguments."""
+    lasting = [
+        NotFoundError(code="CONVERSATION_NOT_FOUND"),
+        errors.PaymentRequiredError(),
+        InvalidIdError(),
+        ConfigurationError(),
+    ]
+    assert not any(error.retryable for error in lasting)
+    assert all(error.retryable for error in [NotFoundError(), ServerError(), TimedOutError()])

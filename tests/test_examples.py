@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import sys
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from documents import IN_PYTEST
 from fakes import ID, OTHER_ID
 from fastapi.testclient import TestClient
 
-from siteassist_async import SiteAssist
-from siteassist_async.emulator import Emulator, Status, conversation
+from siteassist_async import ClientError, SiteAssist
+from siteassist_async.emulator import Disconnect, Emulator, Status, conversation
 
 pd: Any = import_module("pandas")  # which is without types
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -31,6 +33,8 @@ import lambda_handler  # noqa: E402 - as above
 import ray_data  # noqa: E402 - as above
 import spark_job  # noqa: E402 - as above
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def api(siteassist_environment: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
@@ -41,20 +45,21 @@ def api(siteassist_environment: Emulator, monkeypatch: pytest.MonkeyPatch) -> Em
 
 
 @pytest.mark.siteassist(messages=3)
+@pytest.mark.usefixtures("siteassist_clock")
 def test_fastapi(api: Emulator) -> None:
     """Typed responses, and a status of its own for each kind of error."""
-    api.missing(OTHER_ID)
     with TestClient(fastapi_app.app) as client:
         assert client.get(f"/conversations/{ID}").json()["messages"] == 3
         assert client.get(f"/conversations/{ID}/full").json()["object"] == "conversation"
         assert client.get("/conversations/7").status_code == 422
-        assert client.get(f"/conversations/{OTHER_ID}").status_code == 404
-        api.script(ID, Status(401))
-        assert client.get(f"/conversations/{ID}").json() == {
-            "detail": "the conversation service failed"
-        }
-        api.script(ID, Status(429, retry_after=60))
+        api.outage = Disconnect()
         assert client.get(f"/conversations/{ID}").status_code == 503
+
+
+def test_the_test_of_fastapi(pytester: pytest.Pytester) -> None:
+    """As the page on testing shows it."""
+    pytester.makepyfile((EXAMPLES / "test_fastapi_app.py").read_text())
+    pytester.runpytest_inprocess(*IN_PYTEST).assert_outcomes(passed=6)
 
 
 def test_lambda(api: Emulator) -> None:
@@ -65,13 +70,19 @@ def test_lambda(api: Emulator) -> None:
     assert json.loads(str(answer["body"]))["id"] == ID
 
 
-def test_workers(api: Emulator) -> None:
-    """Tasks share an event loop, and so the connections."""
+def test_workers(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks share an event loop, and so the connections; one that failed is tried again."""
+    monkeypatch.setattr(celery_tasks, "_runner", cache(asyncio.Runner))
     for _ in range(2):
         titles = celery_tasks.run(celery_tasks.titles_of([ID, OTHER_ID]))
         assert titles.keys() == {ID, OTHER_ID}
     assert api.counters.connections <= 2
-    celery_tasks.run(celery_tasks.client().close())
+    api.missing(ID)
+    assert celery_tasks.run(celery_tasks.titles_of([ID])) == {ID: None}
+    api.script(OTHER_ID, *[Status(418)] * 2)
+    with pytest.raises(ClientError):
+        celery_tasks.run(celery_tasks.titles_of([ID, OTHER_ID]))
+    celery_tasks.close()
 
 
 def test_evaluation_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

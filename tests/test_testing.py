@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
+from inspect import signature
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -13,12 +14,12 @@ from fakes import CONVERSATION_URL, ID, TOKEN
 from siteassist_async import RateLimitError, RetryPolicy, SiteAssist
 from siteassist_async.contract import documented_body
 from siteassist_async.emulator import Delay, Emulator, Status, TokenBucket
+from siteassist_async.pytest_plugin import NewClient
 from siteassist_async.testing import patched_aioresponses
 
 if TYPE_CHECKING:
     from fakes import Mocked
 
-    from siteassist_async.pytest_plugin import NewClient
     from siteassist_async.testing import InstantClock
 
 
@@ -63,6 +64,22 @@ async def test_waits_take_no_time(
     assert 3600 in siteassist_clock.slept
     siteassist_clock.advance(-1)
     assert siteassist_clock.now() - began >= 3660
+
+
+async def test_clients_of_the_environment_go_by_the_clock(
+    siteassist_environment: Emulator, siteassist_clock: InstantClock
+) -> None:
+    """Those that the code under test makes."""
+    siteassist_environment.script(ID, Status(429, retry_after=60))
+    async with SiteAssist() as client:
+        assert (await client.conversations.get(ID)).id == ID
+    assert siteassist_clock.now() > 1060
+
+
+def test_the_options_of_a_new_client_are_those_of_a_client() -> None:
+    """A type checker finds misspelt ones."""
+    _, *options = signature(NewClient.__call__).parameters
+    assert options == list(signature(SiteAssist).parameters)
 
 
 def test_what_fails_where_something_is_wrong(pytester: pytest.Pytester) -> None:

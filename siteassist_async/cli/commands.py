@@ -292,8 +292,9 @@ _COMMANDS = [
             ),
             Option(
                 "--dask CLUSTER",
-                "export on a Dask cluster, to the folder OUTPUT that all its workers see: the "
-                "address of its scheduler; or `local` for processes on this machine",
+                "export on a Dask cluster, to the folder OUTPUT that all its workers see, or to a "
+                "URL such as s3://bucket/folder: the address of its scheduler; or `local` for "
+                "processes on this machine",
                 not_empty,
             ),
             Option(
@@ -314,8 +315,8 @@ _COMMANDS = [
             _MAX_RATE,
             Setting(
                 "--wait DURATION",
-                "how long to wait during an outage before stopping: seconds, or 90s, 5m, 2h; 0 to "
-                "stop at once",
+                "how long to wait during an outage before stopping: seconds, or 90s, 5m, 2h; "
+                "recognizing one takes a minute or two of retries",
                 duration,
                 default="5m",
             ),

@@ -30,5 +30,5 @@ def run(options: Options, console: Console) -> int:
         console.result(json.dumps(event | found))
     elif not options.quiet:
         output = printable(str(done.output), 1000)
-        console.result(f"{output}: {done.records:,} added, {done.total:,} of the log in all")
+        console.result(f"{output}: {done.records:,} records read, {done.total:,} of the log in all")
     return ExitCode.DONE

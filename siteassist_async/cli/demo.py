@@ -181,7 +181,8 @@ def _report(seen: Seen) -> Iterator[str]:
     yield "Result"
     yield f"  {counts} records equal the emulator's conversations"
     if learned:
-        yield f"  estimated rate limit {learned:,.0f}/s, actual {seen.limit.rate:,.0f}/s"
+        actual = f"{seen.limit.rate:,.0f}/s and a burst of {seen.limit.burst:,.0f}"
+        yield f"  estimated rate limit {learned:,.0f}/s, actual {actual}"
     took = seen.summary.progress.elapsed
     yield f"  finished in {seconds(took)}; the limit allows no less than {seconds(least)}"
     yield ""

@@ -172,10 +172,10 @@ async def _run(
         job.stop()
         loop.call_later(grace, running.cancel)
         in_flight = job.progress().in_flight
-        console.info(
-            f"stopping: waiting up to {grace:g} s for {in_flight} requests in flight; "
-            "press Ctrl-C again to end at once"
+        what = (
+            f"waiting up to {grace:g} s for {in_flight} requests in flight; " if in_flight else ""
         )
+        console.info(f"stopping: {what}press Ctrl-C again to end at once")
 
     try:
         with runtime.interrupts(stop, running.cancel) as received:

@@ -190,7 +190,6 @@ def _parts(status: Status) -> list[str]:
         f"{failed:,} failed" if failed else None,
         f"{pace.throttled:,} throttled" if pace.throttled else None,
         f"{status.retries:,} retried" if status.retries else None,
-        f"estimated limit {pace.ceiling:,.0f}/s" if pace.ceiling else None,
     ]
     return [part for part in parts if part]
 

@@ -93,8 +93,6 @@ def table(result: Result) -> str:
     ]
     if progress.updated:
         rows.insert(2, ("updated", f"{progress.updated:,}", "of the exported, which had changed"))
-    if pace.ceiling:
-        rows.append(("rate limit", f"{pace.ceiling:,.0f}/s", "estimated"))
     return "\n".join(f"  {name:<13} {value:>11}  {note}".rstrip() for name, value, note in rows)
 
 

@@ -14,13 +14,15 @@ __all__ = ["Counters", "Received"]
 class Received:
     """A request; `authorized` says whether its token was accepted.
 
-    The token itself is not kept: `headers` has `***` in its place.
+    The token itself is not kept: `headers` has `***` in its place. `target` is the path with the
+    query.
     """
 
     method: str
     target: str
     headers: Mapping[str, str]
     authorized: bool
+    body: bytes = b""
 
 
 @define(eq=False)

@@ -72,6 +72,40 @@ class Emulator(Service):
     It listens on loopback only, unless `allow_remote` is set. Port 0 is any free port; an
     emulator that is started again keeps its port.
 
+    The options are attributes, which may be changed at any time, except for those that say "at
+    start". A request is checked in this order: token, limit, method and path, then the fault that
+    its ID meets (an outage, a scripted one, one of a share).
+
+    Attributes:
+        token: The token that it accepts.
+        seed: At start: decides the generated conversations.
+        conversations: At start: how many conversations the project lists, those of
+            `conversation_ids(n, seed)`. Every other UUID has a conversation too, which is not
+            listed.
+        changing: After each page of the list, a conversation is started, one gets a message, and
+            one is closed.
+        messages: The number of messages of each conversation; the natural 0 to 40 by default.
+        spelling: The names of fields: as documented, or as the service sends them today.
+        limit: The rate limit.
+        retry_after: How a 429 of the limit rounds the seconds that it names.
+        retry_after_header: Whether such a 429 has a Retry-After header too.
+        quota_headers: The style of headers that tell what is left of the limit.
+        latency: Seconds before each response, or a callable that returns them.
+        refusal_latency: The latency of a 401 and of the limit's 429, which a server sends without
+            the real work.
+        faults: At start: the shares of the IDs whose requests meet a fault.
+        outage: A fault that every request meets for as long as it is set, however often the client
+            tries.
+        count_ids: Whether `counters.ids` counts the requests for each ID.
+        clock: The time of the limit.
+        wall_clock: The time of the quota headers.
+        counters: What it received and sent.
+        host: The IP address to listen on.
+        port: The port; 0 for any that is free.
+        allow_remote: Whether `host` may be an address that other machines reach.
+        ssl_context: For https.
+        sleep: Replaces `asyncio.sleep` for latency and delays.
+
     Raises:
         ValueError: `host` is not an IP address, or not a loopback address without `allow_remote`.
     """
@@ -181,7 +215,8 @@ class Emulator(Service):
             authorized = self.authorizes(headers.get("Authorization", ""))
             if "Authorization" in headers:
                 headers["Authorization"] = "***"
-            received = Received(request.method, request.raw_path, headers, authorized)
+            body = await request.read() if request.body_exists else b""
+            received = Received(request.method, request.raw_path, headers, authorized, body)
             self.counters.recent.append(received)
             response = self.respond(request.method, request.raw_path, authorized=authorized)
             return await send(request, response, self.sleep)

@@ -38,22 +38,13 @@ _encode = msgspec.json.Encoder().encode
 
 @define(eq=False, repr=False, kw_only=True)
 class Service:
-    """The API's behavior; all options may be changed at any time, but for those marked "at start".
-
-    A request is checked in this order: token, limit, method and path, then the fault that its
-    id meets (an outage, a scripted one, one of a share).
-    """
+    """The API's behavior, without a socket; the docstring of `Emulator` explains the options."""
 
     token: str = "sk_emulator"  # noqa: S105 - it opens nothing but the emulator
     seed: int = 0
-    """At start: decides the generated conversations."""
     conversations: int = 0
-    """At start: how many conversations the project lists, those of `conversation_ids(n, seed)`.
-    Every other UUID has a conversation too, which is not listed."""
     changing: bool = False
-    """After each page of the list, a conversation is started, one gets a message, one is closed."""
     messages: int | None = None
-    """The messages of each conversation; the natural 0 to 40 by default."""
     spelling: Spelling = "documented"
     limit: Limit | None = None
     retry_after: RetryAfter = "ceil"
@@ -61,11 +52,8 @@ class Service:
     quota_headers: QuotaHeaders = None
     latency: Seconds = 0.0
     refusal_latency: Seconds = 0.0
-    """The latency of a 401 and of the limit's 429, which a server sends without the real work."""
     faults: Sequence[Share] = ()
-    """At start: met by requests for a conversation or its messages."""
     outage: Fault | None = None
-    """Met by every request for as long as it is set."""
     count_ids: bool = False
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -75,6 +63,9 @@ class Service:
         init=False, default=Factory(lambda self: Schedule(self.seed, self.faults), takes_self=True)
     )
     _page_faults: deque[Fault] = field(init=False, factory=deque[Fault])
+    _stubs: dict[tuple[str, str], tuple[StubResponse, deque[Fault]]] = field(
+        init=False, factory=dict[tuple[str, str], tuple[StubResponse, deque[Fault]]]
+    )
     _project: Project = field(
         init=False, default=Factory(lambda self: self._new_project(), takes_self=True)
     )
@@ -91,10 +82,31 @@ class Service:
         """Let the next requests for a page of conversations meet these faults, one each."""
         self._page_faults.extend(faults)
 
+    def stub(self, method: str, path: str, body: object, *faults: Fault) -> None:
+        """Respond to an endpoint that the emulator does not have, from now on.
+
+        `counters.recent` has the requests, with their bodies.
+
+        Args:
+            method: The HTTP method.
+            path: The path below the base URL, such as `/messages/7/rate`, without a query.
+            body: The body of the response, as JSON; a `StubResponse` for another status or headers.
+            faults: What the next requests for it meet, one each.
+
+        Raises:
+            TypeError: The body cannot be represented in JSON.
+        """
+        response = body if isinstance(body, StubResponse) else StubResponse(200, _encode(body))
+        self._stubs[method, f"/v2{path}"] = response, deque(faults)
+
     def unmet_faults(self) -> dict[str, int]:
-        """Return how many scripted faults no request has met, by ID; "pages" for those of pages."""
+        """Return how many scripted faults no request has met.
+
+        By ID; by "POST /v2/…" for those of `stub`; "pages" for those of pages.
+        """
         pages = {"pages": len(self._page_faults)} if self._page_faults else {}
-        return {**self._schedule.unmet(), **pages}
+        stubs = {" ".join(key): len(faults) for key, (_, faults) in self._stubs.items() if faults}
+        return {**self._schedule.unmet(), **stubs, **pages}
 
     def put(self, conversation_id: str, content: Mapping[str, object]) -> None:
         """Store fields of a conversation, in the form of the wire, and list it from now on.
@@ -156,6 +168,10 @@ class Service:
 
     def _route(self, method: str, target: str) -> StubResponse:
         path, _, query = target.partition("?")
+        if stub := self._stubs.get((method, path)):
+            response, faults = stub
+            fault = self.outage or (faults.popleft() if faults else None)
+            return self._met(fault, evolve(response, delay=_seconds(self.latency)))
         if path == _LIST:
             return self._page(query) if method == "GET" else _ONLY_GET
         conversation_id = path.removeprefix(_CONVERSATIONS).removesuffix(_MESSAGES).lower()

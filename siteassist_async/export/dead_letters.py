@@ -14,7 +14,6 @@ from siteassist_async.errors import (
     DeadlineExceededError,
     InvalidIdError,
     NotFoundError,
-    PaymentRequiredError,
     PermissionDeniedError,
     RateLimitError,
     ServerError,
@@ -24,7 +23,6 @@ from siteassist_async.errors import (
     UnusableResponseError,
     printable,
 )
-from siteassist_async.outage import is_specific_to_id
 
 if TYPE_CHECKING:
     from siteassist_async.export.id_list import Entry
@@ -81,10 +79,7 @@ class DeadLetter:
             reason=next((reason for kind, reason in _REASONS if isinstance(error, kind)), "failed"),
             error=type(error).__name__,
             message=printable(str(error), 500),
-            # Not if the API has said that this ID will always fail.
-            retryable=not (
-                is_specific_to_id(error) or isinstance(error, InvalidIdError | PaymentRequiredError)
-            ),
+            retryable=error.retryable,
             attempts=error.attempts,
             at=datetime.now(UTC).replace(microsecond=0),
             line=None if entry.id else entry.line,

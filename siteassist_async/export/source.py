@@ -35,6 +35,8 @@ _ROW = re.compile(
     rb"^\{\s*\"|[,;|\t] ?\"?" + _UUID + rb"|" + _UUID + rb"\"? ?[,;|\t]"
 )  # of JSON, or with an ID among its cells
 
+_CSV_NAME = re.compile(r"\.[ct]sv(\.gz|\.zst)?$", re.IGNORECASE)
+
 _FEW = 1000
 """Values among which there must be an ID."""
 
@@ -178,12 +180,21 @@ class Part:
     def _refuse_rows(self, head: bytes, found: tuple[str, ...]) -> None:
         """Raise if the file has columns and none was chosen.
 
-        Rows are told from plain lines by the first two, of which one may be a header.
+        Rows are told from plain lines by the first two, of which one may be a header. What makes
+        a single column with a header out of a list, one line of which is wrong, is the file's name.
         """
         lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
         rows = filter(None, (line[:4096].partition(b"#")[0].strip() for line in lines))
-        if found and any(map(_ROW.search, islice(rows, 2))):
+        first = list(islice(rows, 2))
+        if found and (any(map(_ROW.search, first)) or self._has_header(first)):
             raise must_choose(found, self.name)
+
+    def _has_header(self, rows: list[bytes]) -> bool:
+        """Whether the file is by its name CSV, of one column, and its first row names that."""
+        if len(rows) < 2 or not _CSV_NAME.search(self.name):
+            return False
+        first, second = (row.decode(errors="replace") for row in rows)
+        return not is_id(first) and is_id(second)
 
 
 @frozen

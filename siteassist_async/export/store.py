@@ -123,6 +123,9 @@ class Store:
         self._log = path.with_name(f"{path.name}-wal")
         self._seal = path.with_name(SEAL)
         self.is_touched = self._stamp() != "" and self._sealed() not in {_BUSY, self._stamp()}
+        if not self._stamp():
+            with writing(path):  # SQLite would let others read it
+                os.close(private(path, os.O_RDWR | os.O_CREAT))
         with self._naming_path():
             self._database = sqlite3.connect(
                 path, timeout=0.5, isolation_level=None, check_same_thread=False

@@ -367,7 +367,7 @@ def must_choose(found: Sequence[str], name: str) -> UnknownColumnError:
     """Return the error for a file with columns of which none was chosen."""
     names = ", ".join(printable(name, 40) for name in found)
     return UnknownColumnError(
-        f"has columns; choose the one that contains the IDs: {names}",
+        f"has columns; choose the one that contains the IDs: {names} (--column)",
         path=name,
         columns=tuple(found),
     )

@@ -29,8 +29,8 @@ class Converted:
 
     Attributes:
         output: The sink.
-        records: Records that were added to it.
-        total: Records of the log that are in it now.
+        records: Records that were read from the log; of those of one ID, the output has the newest.
+        total: Records that were read from the log by all conversions.
     """
 
     output: Path
@@ -58,7 +58,7 @@ def convert(
         format: The name of the format, if the suffix of `output` does not say it.
         rebuild: Convert all of the log again, only the newest record of each conversation. The old
             output stays until the new one is complete. Takes 200 bytes of memory for each ID.
-        on_progress: Called with the number of records added so far.
+        on_progress: Called with the number of records read so far.
 
     Raises:
         ConfigurationError: There is no such format, or its extra is not installed.

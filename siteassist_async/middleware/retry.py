@@ -216,6 +216,7 @@ class Retrying:
             # Bulk work has no budget: it handles outages by itself, and must not use up the budget
             # of interactive calls.
             if not (request.bulk or self._budget.spend()):
+                error.budget_spent = True
                 return False
             progress.spent += 1
         else:

@@ -57,8 +57,9 @@ class RetryPolicy:
         refusals: How often one id may be throttled (429 or 503 with a Retry-After) while others are
             served, before the error is raised. In bulk work, 503s always count.
         budget: Maximum number of retries in hand for a client. Each retry costs one, and each
-            success earns a fifth back, so that retries do not multiply the load in an outage. None
-            for no limit, for example in a batch job.
+            success earns a fifth back, so that retries do not multiply the load in an outage. An
+            error that was not retried for lack of it has `budget_spent` set. None for no limit, for
+            example in a batch job.
     """
 
     attempts: int = 5

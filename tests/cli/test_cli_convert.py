@@ -61,7 +61,7 @@ def test_convert(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What was added is told, for people or as JSON, or not at all."""
     command = ["convert", "log.jsonl", "-o", "log.sqlite"]
     assert main(command) == 0
-    told = "log.sqlite: 2 added, 2 of the log in all\n"
+    told = "log.sqlite: 2 records read, 2 of the log in all\n"
     assert capsys.readouterr().out.endswith(told)
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {

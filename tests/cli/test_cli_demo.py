@@ -51,7 +51,7 @@ def test_the_limit_is_met_and_learned(
     assert main(["demo", "--conversations", "60", "--output", str(tmp_path / "new" / "demo")]) == 0
     shown = capsys.readouterr().out
     assert "estimated rate limit " in shown
-    assert "/s, actual 200/s\n" in shown
+    assert "/s, actual 200/s and a burst of 5\n" in shown
     assert "as requested by the API" in shown
     assert (tmp_path / "new" / "demo" / "conversations.failed.jsonl").exists()
 

@@ -88,6 +88,19 @@ def test_the_first_asks(tmp_path: Path) -> None:
         assert set(export.api.counters.ids.values()) == {1}
 
 
+def test_nothing_in_flight_is_not_waited_for(tmp_path: Path) -> None:
+    """While the project is listed there are no requests to wait for."""
+    with held_export(tmp_path, after=0) as export:
+        arguments = ["--all" if word.endswith("ids.txt") else word for word in export.arguments]
+        with siteassist(*arguments) as command:
+            export.door.wait_for(1)
+            command.send_signal(signal.SIGINT)
+            said = line_with("stopping", command.stderr)
+            assert said == "siteassist: stopping: press Ctrl-C again to end at once\n"
+            command.send_signal(signal.SIGINT)
+            assert command.wait() == 3
+
+
 def test_the_second_ends_it(tmp_path: Path) -> None:
     """A server that never answers holds nobody up who presses Ctrl-C twice."""
     with held_export(tmp_path, after=0) as export, siteassist(*export.arguments) as command:

@@ -281,3 +281,26 @@ def test_the_counters_add_up() -> None:
     assert not counters.ids
     service.reset_counters()
     assert service.counters.requests == 0
+
+
+def test_another_endpoint_has_a_stub() -> None:
+    """Its faults, then its body; an outage concerns it too."""
+    service = Service(latency=0.5)
+
+    def rate(path: str = "/v2/messages/7/rate") -> StubResponse:
+        return service.respond("POST", path, authorized=True)
+
+    assert rate().status == 404
+    service.stub("POST", "/messages/7/rate", {"rating": "like"}, Status(503), Status(500))
+    assert (rate().status, service.unmet_faults()) == (503, {"POST /v2/messages/7/rate": 1})
+    assert (rate().status, service.unmet_faults()) == (500, {})
+    answer = rate("/v2/messages/7/rate?x=1")
+    assert (answer.status, answer.body, answer.delay) == (200, b'{"rating":"like"}', 0.5)
+    assert service.respond("GET", "/v2/messages/7/rate", authorized=True).status == 404
+    service.outage = Status(502)
+    assert rate().status == 502
+    service.outage = None
+    service.stub("POST", "/messages/7/rate", StubResponse(204))
+    assert rate().status == 204
+    with pytest.raises(TypeError):
+        service.stub("GET", "/health", object())

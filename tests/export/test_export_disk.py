@@ -168,7 +168,8 @@ def test_a_limit_on_the_size_of_files_is_met_in_order(tmp_path: Path, size: int)
 
 def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """SQLite's own words come after the path."""
-    path = tmp_path / "missing" / "checkpoint.db"
+    path = tmp_path / "checkpoint.db"
+    path.mkdir()
     with pytest.raises(OutputError, match=r"checkpoint\.db: cannot be written: unable to open"):
         Store(path)
 

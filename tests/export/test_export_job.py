@@ -185,7 +185,9 @@ async def test_new_files_are_their_owners(bench: Workbench) -> None:
     """The records and dead letters, being people's conversations, are not for others to read."""
     bench.write([*new_ids(1), "x"])
     await bench.finish()
-    for path in (bench.output, bench.dead_letters):
+    in_state = [*bench.state.iterdir()]
+    assert bench.state / "checkpoint.db" in in_state
+    for path in (bench.output, bench.dead_letters, *in_state):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(bench.state.stat().st_mode) == 0o700
 

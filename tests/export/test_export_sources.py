@@ -278,6 +278,35 @@ async def test_an_input_that_cannot_be_read_is_named(
     assert through == "pipe" or not bench.state.exists()
 
 
+@pytest.mark.parametrize("name", ["ids.csv", "ids.TSV", "ids.csv.gz"])
+async def test_a_header_of_one_column_is_no_dead_letter(bench: Workbench, name: str) -> None:
+    """Who names a file CSV is asked for the column; in a list the same line is a wrong ID."""
+    content = f"conversation\n{A}\n{B}\n".encode()
+    path = bench.folder / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(UnknownColumnError, match="IDs: conversation \\(--column\\)"):
+        await bench.run(Source(path))
+    assert (await bench.run(Source(path, "conversation"))).exported == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "exported"),
+    [
+        ("ids.csv", [A, B], 2),
+        ("ids.csv", [A], 1),
+        ("ids.csv", [A, "x", B], 2),
+        ("ids.txt", ["conversation", A], 1),
+    ],
+)
+async def test_one_column_without_a_header_is_a_list(
+    bench: Workbench, name: str, lines: list[str], exported: int
+) -> None:
+    """Whatever it is called."""
+    path = bench.folder / name
+    path.write_text("\n".join(lines))
+    assert (await bench.run(Source(path))).exported == exported
+
+
 async def test_an_unknown_column_comes_with_those_there_are(bench: Workbench) -> None:
     """Whoever catches the error has the columns as they are."""
     bench.input.write_bytes(b"a;b\n1;2\n")

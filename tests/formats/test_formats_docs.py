@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 import pytest
 from documents import DOCS
-from logs import SINKS, records
+from logs import SINKS, record, records
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from siteassist_async.cli import main
-from siteassist_async.formats import convert
+from siteassist_async.formats import convert, iter_export
 
 
 def python(example: Example) -> None:
@@ -46,6 +46,30 @@ EXAMPLES = [
     *Sybil(PARSERS).parse(DOCS / "formats.md").examples(),
     *Sybil(PARSERS[:2]).parse(DOCS / "recipes.md").examples(),
 ]
+
+
+def test_only_the_newest_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way to read JSON lines finds those that `iter_export` does."""
+    monkeypatch.chdir(tmp_path)
+    old, new = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    Path("conversations.jsonl").write_bytes(
+        b"".join(
+            record(number, status=status, updatedAt=at)
+            for status, at in (("open", old), ("closed", new))
+            for number in range(9)
+        )
+    )
+    newest = [c.status for c in iter_export("conversations.jsonl", latest=True)]
+    assert newest == ["closed"] * 9
+    page = (DOCS / "formats.md").read_text()
+    query = page.partition("### Only the newest records")[2].partition("```sql\n")[2]
+    with closing(duckdb.connect()) as database:
+        found = database.execute(query.partition("```")[0]).fetchall()
+    assert found == [("closed", 9)]
+    if shutil.which("jq"):
+        command = next(line for line in page.splitlines() if line.startswith("jq -rn"))
+        shown = subprocess.run(command, shell=True, check=True, capture_output=True, text=True)
+        assert shown.stdout.split() == newest
 
 
 def _place(example: Example) -> str:

@@ -131,6 +131,8 @@ async def test_the_budget_bounds_the_retries_of_all_calls(clock: FakeClock) -> N
     with pytest.raises(InternalServerError) as caught:
         await link(new_request(), send)
     assert caught.value.attempts == 2
+    assert caught.value.budget_spent
+    assert "not retried: the retry budget is spent" in str(caught.value)
 
 
 async def test_a_refusal_that_names_a_time_costs_no_budget(clock: FakeClock) -> None:

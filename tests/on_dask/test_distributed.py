@@ -53,6 +53,7 @@ from siteassist_async.export import (
 from siteassist_async.export.layout import Layout
 from siteassist_async.export.state import locked, made_state
 from siteassist_async.formats import iter_export
+from siteassist_async.pacing import Pacer, Permit, Start
 from siteassist_async.pacing.rate import LearnedRate
 
 if TYPE_CHECKING:
@@ -420,9 +421,11 @@ def test_jobs_that_do_not_end(
     run = Exporting([project], tmp_path / "out", cluster=client, partitions=1)
     report = run.execute(run.stop)
     assert report.ending in {Ending.STOPPED, Ending.FINISHED}
-    while any(
-        client.run(lambda dask_worker: dask_worker.plugins[partition.PLUGIN].running).values()
-    ):
+
+    def running(dask_worker: Any) -> int:  # noqa: ANN401 - Dask is without types
+        return len(dask_worker.plugins[partition.PLUGIN].running)
+
+    while any(client.run(running).values()):
         pass  # before the API ends
 
 
@@ -457,7 +460,7 @@ def test_one_dataset(
     with log.open("a") as file:
         file.write("left by a killed process")
     assert main(convert) == 0
-    assert "2 added, 62 of the log in all" in capsys.readouterr().out
+    assert "2 records read, 62 of the log in all" in capsys.readouterr().out
     assert sorted(conversation.id for conversation in iter_export(dataset)) == sorted(IDS + more)
     part.write_bytes(whole[:-200])
     assert main(convert) == 2
@@ -603,6 +606,23 @@ def test_what_a_worker_learns_is_kept(
     learned = read(Folder(tmp_path / "out").pace, LearnedRate)
     assert learned is not None
     assert 0 < learned.rate < 1000
+
+
+class Unlimited(Pacer):
+    """A pacer of a user."""
+
+    async def acquire(self, start: Start) -> Permit:
+        """Start as soon as there is a slot."""
+        await start.slots.acquire()
+        return Permit(0.0, start.subject, start.bulk, 1, self)
+
+
+def test_a_pacer_of_a_user(project: Project, tmp_path: Path, client: Connected) -> None:
+    """Workers use it instead of theirs, and note nothing of a limit."""
+    alone = evolve(project, pacer=Unlimited)
+    assert not export(alone, tmp_path / "out", cluster=client, partitions=2).unfinished
+    assert records(tmp_path / "out") == sorted(IDS)
+    assert read(Folder(tmp_path / "out").pace, LearnedRate) is None
 
 
 def test_tokens_do_not_travel(project: Project) -> None:
