@@ -282,7 +282,8 @@ class Conversations:
             offset: Conversations to skip, those included that are filtered out.
 
         Raises:
-            ConfigurationError: An argument is invalid, such as a time without an offset from UTC.
+            ConfigurationError: An argument is invalid, such as a time without an offset from UTC,
+                or an `until` before `since`.
             UnusablePageError: As the listing is read: going on could miss conversations. Like all
                 other errors, it has `next_offset`.
         """
@@ -291,6 +292,10 @@ class Conversations:
             _moment("since", since),
             _moment("until", until),
         )
+        if since is not None and until is not None and until < since:
+            raise ConfigurationError(
+                f"until must not be before since: {until.isoformat()} is before {since.isoformat()}"
+            )
         return Listing(
             partial(self._list, _OLDEST_FIRST, bulk=True),
             partial(Complete[ConversationSummary], wanted if wanted.filters else None),

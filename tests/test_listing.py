@@ -171,6 +171,10 @@ WRONG_OF_ALL: list[tuple[dict[str, Any], str]] = [
     ({"status": "ajar"}, "status must be"),
     ({"page_size": 101}, "page_size must be"),
     ({"offset": 0.5}, "offset must be"),
+    (
+        {"since": datetime(2026, 2, 1, tzinfo=UTC), "until": datetime(2026, 1, 1, tzinfo=UTC)},
+        "until must not be before since",
+    ),
     ({"since": "2026-01-01"}, "since must be a datetime with its offset .* not '2026-01-01'"),
     ({"until": datetime(2026, 1, 1)}, "until must be a datetime with its offset"),  # noqa: DTZ001 - the point
 ]

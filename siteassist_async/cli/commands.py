@@ -21,6 +21,7 @@ from siteassist_async.cli.settings import (
     TokenEnv,
     profile_names,
     token_place,
+    token_source,
     use_profile,
 )
 from siteassist_async.cli.values import (
@@ -97,7 +98,8 @@ class _Command(_Help):
         """Return the options: the command runs after click, which has its own way with Ctrl-C."""
         if self.callback is not None:
             self.callback(ctx)
-        return {"command": self.name, **ctx.params, "token_place": token_place(ctx)}
+        token = {"token_place": token_place(ctx), "token_source": token_source(ctx)}
+        return {"command": self.name, **ctx.params, **token}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
@@ -125,6 +127,17 @@ def _formats(_: click.Context, __: click.Parameter, incomplete: str) -> list[str
     return [form.name for form in formats if form.name.startswith(incomplete)]
 
 
+def _sinks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in _formats(ctx, param, incomplete) if name != "jsonl"]
+
+
+def _check_period(ctx: click.Context) -> None:
+    """Refuse a period that ends before it begins."""
+    since, until = ctx.params["since"], ctx.params["until"]
+    if since and until and until < since:
+        raise click.UsageError(f"--until {until} is before --since {since}.", ctx)
+
+
 def _check_export(ctx: click.Context) -> None:
     """Refuse options that exclude each other, or do not fit the output.
 
@@ -139,6 +152,7 @@ def _check_export(ctx: click.Context) -> None:
     once = [option for option in ("retry_failed", "restart", "rebuild_state") if given[option]]
     columns = given["column"] or given["updated_column"]
     filters = given["status"] or given["since"] or given["until"]
+    _check_period(ctx)
     for is_wrong, problem in (
         (output == "-", pipe),
         (given["dask"] is None and not is_name, name),
@@ -157,10 +171,14 @@ _EXPORTED = _argument("FILE", "exported conversations", type=File())
 _SOURCE_FORMAT = Option(
     "--format FORMAT", "format of FILE, if its suffix does not say it", shell_complete=_formats
 )
-_FORMAT = Option(
-    "--format FORMAT",
-    "format of OUTPUT, if its suffix does not say it: jsonl, parquet, sqlite, csv, ...",
-    shell_complete=_formats,
+_FORMAT, _CONVERTED = (
+    Option(
+        "--format FORMAT",
+        f"format of OUTPUT, if its suffix does not say it: {jsonl}parquet, sqlite, duckdb, csv, "
+        "csv-conversations, excel-csv, excel-csv-conversations, markdown or html",
+        shell_complete=complete,
+    )
+    for jsonl, complete in (("jsonl, ", _formats), ("", _sinks))
 )
 _QUIET = Option("--quiet", "print errors only")
 _ONE_OBJECT = Option("--json", "print one JSON object to standard output")
@@ -344,6 +362,7 @@ _COMMANDS = [
             *_CONNECTION,
             _MAX_RATE,
         ],
+        callback=_check_period,
         epilog="""
         Examples:
           siteassist list > ids.txt
@@ -363,7 +382,10 @@ _COMMANDS = [
         "convert",
         short_help="convert an export to another format",
         help="""
-        Convert LOG, the JSON lines of an export, to tables of conversations and messages.
+        Convert LOG, the JSON lines of an export, to tables of conversations and messages
+        (.parquet, .sqlite, .duckdb), to CSV (.csv: the messages; .conversations.csv; and
+        .excel.csv for Excel), or to a folder of transcripts to read (a name that ends in a
+        slash: Markdown; with --format html: HTML). LOG may be the folder of an export with --dask.
 
         Run the same command again to add what LOG has grown by since; an export may be writing
         to it meanwhile. After any interruption, running it again completes OUTPUT: each
@@ -377,7 +399,7 @@ _COMMANDS = [
                 File(),
                 required=True,
             ),
-            _FORMAT,
+            _CONVERTED,
             Option("--rebuild", "convert all again; the old OUTPUT stays until that is complete"),
             _QUIET,
             _ONE_OBJECT,
@@ -386,6 +408,7 @@ _COMMANDS = [
         Examples:
           siteassist convert conversations.jsonl -o conversations.parquet
           siteassist convert conversations.jsonl -o conversations.sqlite --rebuild
+          siteassist convert conversations.jsonl -o transcripts --format html
 
         Exit codes:
           0  done
@@ -399,10 +422,16 @@ _COMMANDS = [
         short_help="check that the files of an export are complete and unchanged",
         help="""
         Read OUTPUT, its dead letters and its state, and check that every line is complete, no
-        record is there twice, and everything is as the export wrote it. Changes nothing.
+        record is there twice, and everything is as the export wrote it; of a table, that it has
+        all conversations. Changes nothing.
         """,
         params=[
-            _argument("OUTPUT", "the export's file of conversations", type=File()),
+            _argument("OUTPUT", "the export's file of conversations, or its table", type=File()),
+            Option(
+                "--format FORMAT",
+                "format of OUTPUT, if its suffix does not say it",
+                shell_complete=_formats,
+            ),
             _ONE_OBJECT,
         ],
         epilog="""

@@ -47,7 +47,9 @@ def connection(options: Options, *, stdin_has_ids: bool = False) -> Connection:
         base_url=base_url,
         tls=tls,
         proxy=proxy_of(options),
-        token=read_token(options.token_place, stdin_has_ids=stdin_has_ids),
+        token=read_token(
+            options.token_place, stdin_has_ids=stdin_has_ids, source=options.token_source
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from siteassist_async.errors import printable
 from siteassist_async.export import ExitCode
 from siteassist_async.formats import convert
+from siteassist_async.formats.converting import refuse_table
 
 if TYPE_CHECKING:
     from siteassist_async.cli.commands import Options
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def run(options: Options, console: Console) -> int:
     """Convert a log, and print what was done."""
     log = Path(options.log)
+    refuse_table(log)
     if log.is_dir():
         log = import_module("siteassist_async.distributed.joining").join(log)
     done = convert(log, options.output, format=options.format, rebuild=options.rebuild)

@@ -13,8 +13,12 @@ from siteassist_async.cli.redaction import redact, remember
 from siteassist_async.errors import ConfigurationError, printable
 
 
-def read_token(place: tuple[str, str] | None, *, stdin_has_ids: bool = False) -> str:
+def read_token(
+    place: tuple[str, str] | None, *, stdin_has_ids: bool = False, source: str | None = None
+) -> str:
     """Return the token that is at a place (see `token_place`), or without one prompt for it.
+
+    `source` is the profile that names the place, if one does.
 
     Raises:
         ConfigurationError: There is no token.
@@ -25,7 +29,8 @@ def read_token(place: tuple[str, str] | None, *, stdin_has_ids: bool = False) ->
     elif kind == "token_env":
         token = os.environ.get(name, "").strip()
         if not token:
-            raise ConfigurationError(f"--token-env {name}: it is not set")
+            option = f"token_env {source}" if source else "--token-env"
+            raise ConfigurationError(f"{option}: the variable {name} is not set")
     else:
         token = _from_keyring(name) if kind else _from_prompt()
     if not token:

@@ -25,6 +25,7 @@ from siteassist_async.errors import ConfigurationError, SiteAssistError, printab
 from siteassist_async.export import Ending, ExitCode, Summary
 from siteassist_async.export.listed import listed as pages_of
 from siteassist_async.export.spool import write_ids
+from siteassist_async.formats import FORMATS
 from siteassist_async.middleware.retry_policy import PATIENT
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def run(options: Options, console: Console) -> int:
             raise ConfigurationError(
                 f"--{name.replace('_', '-')} cannot be used with --dask; each partition in OUTPUT "
                 "is an export of its own"
+            )
+    name = options.output.rstrip("/").rpartition("/")[2]
+    for suffix in (suffix for form in FORMATS for suffix in form.suffixes):
+        if name.lower().endswith(suffix):
+            folder = printable(name[: -len(suffix)] or "out", 60)
+            raise ConfigurationError(
+                f"--dask writes a folder of JSON lines: use -o {folder}, and then "
+                f"`siteassist convert {folder} -o {printable(name, 60)}`"
             )
     if options.token_place and options.token_place[0] == "keyring":
         raise ConfigurationError("--keyring cannot be used with --dask: workers have none")

@@ -40,6 +40,8 @@ def run(options: Options, console: Console) -> int:
         console.error(_continuing(options, place))
         return ExitCode.ACT
     except SiteAssistError as error:
+        if not place.lines:  # nothing to continue: it is the same command again
+            error.next_offset = None
         console.error(redact_words(str(error)))
         if error.next_offset is not None:
             console.error(_continuing(options, place))

@@ -102,6 +102,14 @@ def token_place(ctx: click.Context) -> tuple[str, str] | None:
     return name, ctx.params[name]
 
 
+def token_source(ctx: click.Context) -> str | None:
+    """Return the profile that says where the token is, for errors; None if it is not one."""
+    name, _ = token_place(ctx) or ("", "")
+    if name and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+        return f"in the profile {ctx.params['profile']} of {config_file()}"
+    return None
+
+
 def config_file() -> str:
     """Return the path of the file of profiles."""
     folder = click.get_app_dir("siteassist")

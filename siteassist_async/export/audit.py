@@ -41,10 +41,12 @@ class Fault:
     Attributes:
         path: The file.
         what: The continuation of a sentence that begins with the file's name.
+        is_line: It is a line, which can be deleted.
     """
 
     path: Path
     what: str
+    is_line: bool = False
 
     def __str__(self) -> str:
         return f"{self.path.name} {self.what}"
@@ -101,10 +103,10 @@ class Audit:
         for number, line in enumerate(log.own_lines(), 1):
             answer = read(line)
             if answer is None:
-                yield Fault(log.path, f"has no valid {noun} in line {number}")
+                yield Fault(log.path, f"has no valid {noun} in line {number}", is_line=True)
                 continue
             key, kind = answer
-            yield from (Fault(log.path, what) for what in self._read(key, kind, line))
+            yield from (Fault(log.path, what, is_line=True) for what in self._read(key, kind, line))
 
     def _read(self, key: Key, kind: Kind, line: bytes) -> Iterator[str]:
         crc = zlib.crc32(line)

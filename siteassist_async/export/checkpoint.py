@@ -143,6 +143,7 @@ class Checkpoint:
         last_answered: The last ID that was exported.
         replaced: The old dead letters, while they are to be replaced by those that were kept.
         clean: The run ended here, in order, and wrote nothing after this.
+        finished: The run ended here because every ID of the list has its outcome.
         rounds: How often the list was read from its beginning again, or records were asked for
             again: if it is not 0, an ID may have several records, of which the last is current.
         indexed: How much of the output the store's index of records covers.
@@ -163,6 +164,7 @@ class Checkpoint:
     last_answered: str | None = None
     replaced: Mark | None = None
     clean: bool = False
+    finished: bool = False
     rounds: int = 0
     indexed: Extent = Extent()
     begins: bool = False

@@ -46,8 +46,8 @@ class Checkpointer:
         if self._saving is None and self._clock.now() >= self._due:
             self._saving = asyncio.create_task(self._save(self._ledger.snapshot()))
 
-    async def save(self, *, clean: bool = False) -> None:
-        """Save a checkpoint now; `clean` says that the run ends with it.
+    async def save(self, *, clean: bool = False, finished: bool = False) -> None:
+        """Save a checkpoint now; `clean` and `finished` as for `Ledger.snapshot`.
 
         Raises:
             OutputError: It could not be saved.
@@ -55,7 +55,7 @@ class Checkpointer:
         await self.close()
         if self._saving is not None:
             self._saving.result()
-        await self._save(self._ledger.snapshot(clean=clean))
+        await self._save(self._ledger.snapshot(clean=clean, finished=finished))
 
     async def close(self) -> None:
         """Wait for the checkpoint that is being saved."""

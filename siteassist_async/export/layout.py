@@ -127,6 +127,7 @@ def foreign_data(path: Path) -> OutputExistsError:
     """Return the error for a file that this export cannot prove to have written."""
     return OutputExistsError(
         "already exists and does not belong to an export that can be resumed; "
-        "move it away or choose another output",
+        "move it away or choose another output; or, if only the state was lost, continue from it "
+        "with --rebuild-state",
         path=str(path),
     )

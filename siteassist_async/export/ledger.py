@@ -169,10 +169,10 @@ class Ledger:
         again = self.retry.remaining() if self.retry else 0
         return self.input.remaining() + again
 
-    def snapshot(self, *, clean: bool = False) -> Checkpoint:
+    def snapshot(self, *, clean: bool = False, finished: bool = False) -> Checkpoint:
         """Return a checkpoint of this moment; it may be committed once the logs are synced.
 
-        `clean` says that the run ends here.
+        `clean` says that the run ends here, and `finished` that it has nothing left to do.
 
         Raises:
             OutputChangedError: Someone else wrote to a log, or moved it.
@@ -192,6 +192,7 @@ class Ledger:
             learned=(self.pacer.learned() if self.pacer else None) or self.learned,
             last_answered=self.last_answered,
             clean=clean,
+            finished=finished,
             rounds=self.rounds,
             indexed=self.indexed,
         )

@@ -10,6 +10,7 @@ from siteassist_async.errors import (
     DeadlineExceededError,
     RateLimitError,
     ServerError,
+    SiteAssistError,
     ThrottledError,
     TransportError,
 )
@@ -50,10 +51,13 @@ async def listed(
         except _PASSES as error:
             since = clock.now() if since is None else since
             left = since + wait - clock.now()
+            offset, error.next_offset = error.next_offset, None
             if isinstance(error, CertificateError) or left <= 0:
                 raise
-            offset = error.next_offset
             until = clock.now() + min(next(delays), left)
+        except SiteAssistError as error:
+            error.next_offset = None  # the next run lists anew, and takes no offset
+            raise
         while clock.now() < until:
             if stopped():
                 raise StoppedError

@@ -317,8 +317,8 @@ class Log:
 
     def _changed(self, what: str) -> OutputChangedError:
         return OutputChangedError(
-            f"{what}; restore it, choose another output, or rebuild the export's state to "
-            "resume from what is there",
+            f"{what}; restore it, choose another output, or rebuild the export's state "
+            "(--rebuild-state) to resume from what is there",
             path=str(self.path),
         )
 

@@ -234,7 +234,8 @@ def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
     )
     for fault in faults:
         raise StateError(
-            f"was changed since the last run: {fault}; rebuild the export's state",
+            f"was changed since the last run: {fault}; rebuild the export's state "
+            "(--rebuild-state)",
             path=store.name,
         )
 

@@ -87,7 +87,8 @@ class Run:
         """
         try:
             conclusion = await self._until_end()
-            await self._checkpointer.save(clean=True)
+            finished = conclusion.ending is Ending.FINISHED
+            await self._checkpointer.save(clean=True, finished=finished)
             return conclusion
         finally:
             await self._checkpointer.close()

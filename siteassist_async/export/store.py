@@ -314,7 +314,7 @@ class Store:
             elif version != VERSION:
                 raise StateError(
                     f"has version {version}, but this package reads version {VERSION}; use the "
-                    "package that wrote it, or rebuild the export's state",
+                    "package that wrote it, or rebuild the export's state (--rebuild-state)",
                     path=str(self._path),
                 )
             if self._database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -325,7 +325,8 @@ class Store:
 
     def _damaged(self, why: str) -> StateError:
         return StateError(
-            f"is damaged: {why}; rebuild the export's state from its output and its input",
+            f"is damaged: {why}; rebuild the export's state from its output and its input "
+            "(--rebuild-state)",
             path=str(self._path),
         )
 

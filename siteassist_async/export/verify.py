@@ -37,7 +37,8 @@ class Verified:
         failed: Dead letters of IDs.
         invalid: Dead letters of invalid IDs.
         faults: What is wrong, at most `MAX_FAULTS`.
-        unfinished: Whether the export should be run again, because its last run did not finish.
+        unfinished: Whether the export should be run again, because its last run did not finish: it
+            was killed or stopped, or ended by its limit, an outage or an error.
     """
 
     output: Path
@@ -91,7 +92,7 @@ def verify(output: Path) -> Verified:
         failed=audit.counts[Kind.LETTER] + audit.counts[Kind.RETRYABLE],
         invalid=audit.counts[Kind.INVALID],
         faults=found,
-        unfinished=not known.clean or bool(known.cursor.open or known.retry),
+        unfinished=not known.finished,
     )
 
 

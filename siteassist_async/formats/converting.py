@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from siteassist_async.errors import ConfigurationError, printable
 from siteassist_async.export.errors import InputError, OutputExistsError
 from siteassist_async.formats.log import Newest, batches, check_place, has_repeats
 from siteassist_async.formats.rows import NotAConversationError
-from siteassist_async.formats.sink import AppendOnlySink
+from siteassist_async.formats.sink import AppendOnlySink, hidden_log
 from siteassist_async.formats.table import format_of, sink_module
 from siteassist_async.formats.workshop import workshop
 
@@ -67,6 +68,7 @@ def convert(
     """
     slash = "/" if os.fspath(output).endswith("/") else ""
     log, output = Path(log), Path(os.path.realpath(output))
+    refuse_table(log)
     module = sink_module(format_of(f"{output}{slash}", format))
     with workshop(output) as place:
         is_new = place.is_new()
@@ -88,6 +90,31 @@ def convert(
                 sink.settle(rebuilt.total)
         place.put_in_place()
         return converted or rebuilt
+
+
+def refuse_table(log: Path) -> None:
+    """Check that a log is not what a log was converted to.
+
+    Raises:
+        InputError: By its suffix it is, and it does not begin as a log does.
+    """
+    try:
+        form = format_of(log)
+    except ConfigurationError:
+        return  # a log may have any name
+    with suppress(OSError):
+        if form.is_sink and (log.is_dir() or _begin(log) not in {b"", b"{"}):
+            its = hidden_log(log)
+            where = f": {printable(str(its))}" if its else ", from which it was made"
+            raise InputError(
+                f"is {form.name}, and only JSON lines are converted; convert its log{where}",
+                path=str(log),
+            )
+
+
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)
 
 
 def _is_settled(log: Path, sink: Sink, lines: int) -> bool:
@@ -127,13 +154,16 @@ def prepare(
             return
         with module.open_sink(output) as sink:
             at = sink.place()
-            if log.exists():
-                check_place(log, at)
-            elif at.end:
-                raise OutputExistsError(
-                    f"was converted from another log than {log}; choose another output",
-                    path=str(output),
-                )
+        if log.exists():
+            check_place(log, at)
+        elif at.end:
+            raise OutputExistsError(
+                f"exists, but this export's log does not: {printable(str(log))}; restore it, move "
+                "this output away, or choose another one",
+                path=str(output),
+            )
+        if not restart:
+            module.contents(output)
         if restart:
             module.create(place.new)
             place.put_in_place()

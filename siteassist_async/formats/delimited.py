@@ -23,7 +23,7 @@ from siteassist_async.export.errors import OutputChangedError
 from siteassist_async.export.log import Log
 from siteassist_async.formats.place_file import PlaceFile, check_version, read_place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Column, Row, decode
-from siteassist_async.formats.sink import place_file
+from siteassist_async.formats.sink import Contents, place_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -66,6 +66,11 @@ class Csv:
         """Check that a file was written by a conversion."""
         read_place(place_file(path), path, self.name)
 
+    def contents(self, path: Path) -> Contents:
+        """Return what is in a file, which is compared with its checksum if it was touched."""
+        with self.open_sink(path) as sink:
+            return sink.contents()
+
     @contextmanager
     def open_sink(self, path: Path) -> Generator[CsvSink]:
         """Open a file."""
@@ -93,6 +98,11 @@ class CsvSink:
     def place(self) -> Place:
         """Return how far the log is in the file, durably."""
         return self._durable
+
+    def contents(self) -> Contents:
+        """Return what is in the file."""
+        settled = self.settled == self._durable.lines and not self._file.rest()
+        return Contents(self._durable, settled=settled)
 
     def write(self, batch: Batch) -> None:
         """Add the rows of a batch."""

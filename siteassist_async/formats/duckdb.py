@@ -13,7 +13,7 @@ from siteassist_async.export.disk import sync_folder, writing
 from siteassist_async.export.errors import OutputError, OutputInUseError
 from siteassist_async.formats.log import Place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Rows, decode, encode
-from siteassist_async.formats.sink import damaged, foreign, unreadable
+from siteassist_async.formats.sink import Contents, damaged, foreign, unreadable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -67,6 +67,11 @@ INSERT INTO conversations FROM new_conversations;
 INSERT INTO messages FROM new_messages;
 """
 
+_COUNT = (
+    "SELECT count(*), coalesce(sum(message_count), 0), (SELECT count(*) FROM messages)"
+    " FROM conversations"
+)
+
 
 def create(path: Path) -> None:
     """Create an empty database; see `SinkModule`."""
@@ -81,6 +86,16 @@ def prove(path: Path) -> None:
     """Check that a database was written by a conversion; see `SinkModule`."""
     with _opened(path, read_only=True):
         pass
+
+
+def contents(path: Path) -> Contents:
+    """Return what is in a database; see `SinkModule`."""
+    with _opened(path, read_only=True) as database:
+        _refuse_version(path, database)
+        (place,) = database.execute('SELECT "end", tail, lines FROM siteassist_place').fetchall()
+        ((conversations, promised, messages),) = database.execute(_COUNT).fetchall()
+    found = Contents(Place(*place), conversations)
+    return whole(path, found, promised=promised, messages=messages)
 
 
 @contextmanager

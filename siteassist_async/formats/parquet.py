@@ -28,7 +28,7 @@ from siteassist_async.export.disk import private, sync_file, sync_folder, writin
 from siteassist_async.formats.arrow import pa, rows_of, tables
 from siteassist_async.formats.log import START, Place
 from siteassist_async.formats.rows import Rows, decode, encode
-from siteassist_async.formats.sink import damaged, foreign, unreadable
+from siteassist_async.formats.sink import Contents, damaged, foreign, unreadable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -101,6 +101,22 @@ def create(path: Path) -> None:
 def prove(path: Path) -> None:
     """Check that a folder was written by a conversion; see `SinkModule`."""
     _mark(path)
+
+
+def contents(path: Path) -> Contents:
+    """Return what is in a folder of Parquet; see `SinkModule`."""
+    mark, parts = _mark(path), _parts(path)
+    if mark.version != VERSION:
+        raise unreadable(path, mark.version, VERSION)
+    conversations = promised = messages = 0
+    for name in parts:
+        counts, rows = _counts(path, name)
+        conversations += len(counts)
+        promised += sum(counts)
+        messages += rows
+    settled = mark.settled == len(parts)
+    found = Contents(_committed(path, parts), conversations, settled)
+    return whole(path, found, promised=promised if settled else messages, messages=messages)
 
 
 @contextmanager
@@ -285,12 +301,18 @@ def _rewrite(path: Path, name: str, kept: Sequence[int]) -> None:
 
 def _has_orphans(path: Path, name: str) -> bool:
     """Whether a part has other messages than its conversations have."""
+    counts, messages = _counts(path, name)
+    return sum(counts) != messages
+
+
+def _counts(path: Path, name: str) -> tuple[list[int], int]:
+    """Return the number of messages of each conversation of a part, and that of all."""
     with (
         _reading(path / _CONVERSATIONS / name) as conversations,
         _reading(path / _MESSAGES / name) as messages,
     ):
         counts: list[int] = conversations.read(["message_count"])["message_count"].to_pylist()
-        return bool(sum(counts) != messages.metadata.num_rows)
+        return counts, int(messages.metadata.num_rows)
 
 
 def _records(path: Path, name: str) -> list[tuple[str, int]]:

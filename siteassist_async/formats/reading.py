@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from siteassist_async.codec import decode_conversation
+from siteassist_async.errors import ConfigurationError, printable
+from siteassist_async.formats.sink import hidden_log
 from siteassist_async.formats.table import format_of, source_module
 
 if TYPE_CHECKING:
@@ -45,5 +47,10 @@ def iter_export(
         UnusableResponseError: A record is not a valid conversation.
     """
     path = Path(path)
-    records = source_module(format_of(path, format)).read_raw(path, latest=latest)
+    form = format_of(path, format)
+    if not form.is_source and (log := hidden_log(path)):
+        raise ConfigurationError(
+            f"conversations cannot be read from {form.name}; read the log: {printable(str(log))}"
+        )
+    records = source_module(form).read_raw(path, latest=latest)
     return records if raw else map(decode_conversation, records)

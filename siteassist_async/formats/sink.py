@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from attrs import frozen
+
+from siteassist_async.errors import printable
 from siteassist_async.export.errors import OutputExistsError, StateError
+from siteassist_async.export.layout import Layout
+from siteassist_async.formats.log import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from siteassist_async.formats.log import Batch, Place
+    from siteassist_async.formats.log import Batch
 
 
 Ids = tuple[str, ...]
 """IDs as they may be written in records."""
+
+
+@frozen
+class Contents:
+    """What is in a sink.
+
+    Attributes:
+        place: How far the log is in it.
+        conversations: Their number; None where a checksum says that they are as they were written.
+        settled: Whether it has no rows that newer records have replaced, or that are not counted.
+    """
+
+    place: Place
+    conversations: int | None = None
+    settled: bool = True
 
 
 class Sink(Protocol):
@@ -79,6 +100,16 @@ class SinkModule(Protocol):
         """
         ...
 
+    def contents(self, path: Path) -> Contents:
+        """Return what is in a sink, without changing it.
+
+        Raises:
+            OutputExistsError: It is something that no conversion wrote.
+            StateError: It is damaged, such as by rows that are missing, or of another version.
+            OutputError: It cannot be read.
+        """
+        ...
+
     def open_sink(self, path: Path) -> AbstractContextManager[Sink]:
         """Open a sink. Leaving it without `finish` is as if the process were killed.
 
@@ -119,11 +150,43 @@ def unreadable(path: Path, version: object, known: int) -> StateError:
     """Return the error for a sink of another version."""
     return StateError(
         f"has version {version} of the tables, but this package writes version {known}; use the "
-        "package that wrote it, or `siteassist convert --rebuild`",
+        f"package that wrote it, or `{_rebuilding(path)}`",
         path=str(path),
     )
 
 
 def damaged(path: Path, why: object) -> StateError:
     """Return the error for a sink that is not as a conversion left it."""
-    return StateError(f"is damaged: {why}; use `siteassist convert --rebuild`", path=str(path))
+    return StateError(
+        f"is damaged: {printable(str(why))}; use `{_rebuilding(path)}`", path=str(path)
+    )
+
+
+def whole(path: Path, contents: Contents, *, promised: int, messages: int) -> Contents:
+    """Return the contents, unless rows are missing or are too many.
+
+    `promised` are the messages that the conversations say to have.
+
+    Raises:
+        StateError: They are.
+    """
+    if promised != messages:
+        raise damaged(path, f"it has {messages} messages, but {promised} were written")
+    if contents.place.lines and not contents.conversations:
+        raise damaged(path, "its conversations were deleted")
+    return contents
+
+
+def hidden_log(output: Path) -> Path | None:
+    """Return the log of an export to another format, which is in its state folder."""
+    log = Layout(output, hidden=True).records
+    return log if log.exists() else None
+
+
+def _rebuilding(path: Path) -> str:
+    """Return the command that makes an output anew; `path` may be that of a part of it."""
+    command = ("siteassist", "convert", "--rebuild")
+    for output in (path, *path.parents[:2]):
+        if output.name and (log := hidden_log(output)):
+            return shlex.join((*command, str(log), "-o", str(output)))
+    return shlex.join((*command, "LOG", "-o", "OUTPUT"))

@@ -14,7 +14,7 @@ from siteassist_async.export.disk import private, sync_folder, writing
 from siteassist_async.export.errors import OutputError, OutputInUseError
 from siteassist_async.formats.log import Place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, decode, encode
-from siteassist_async.formats.sink import damaged, foreign, unreadable
+from siteassist_async.formats.sink import Contents, damaged, foreign, unreadable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -64,6 +64,11 @@ _ADD_CONVERSATION, _ADD_MESSAGE = (
     for name, columns in (("conversations", CONVERSATIONS), ("messages", MESSAGES))
 )
 
+_COUNT = (
+    "SELECT count(*), coalesce(sum(message_count), 0), (SELECT count(*) FROM messages)"
+    " FROM conversations"
+)
+
 
 def create(path: Path) -> None:
     """Create an empty database; see `SinkModule`."""
@@ -77,6 +82,12 @@ def create(path: Path) -> None:
 def prove(path: Path) -> None:
     """Check that a database was written by a conversion; see `SinkModule`."""
     _version(path)
+
+
+def contents(path: Path) -> Contents:
+    """Return what is in a database; see `SinkModule`."""
+    with open_sink(path) as sink:
+        return sink.contents()
 
 
 @contextmanager
@@ -115,6 +126,12 @@ class SqliteSink:
     def place(self) -> Place:
         """Return the place of the last transaction."""
         return self._committed
+
+    def contents(self) -> Contents:
+        """Return what was committed."""
+        conversations, promised, messages = self._database.execute(_COUNT).fetchone()
+        found = Contents(self._committed, conversations)
+        return whole(self._path, found, promised=promised, messages=messages)
 
     def write(self, batch: Batch) -> None:
         """Write a batch; older records of the same conversations are replaced."""

@@ -96,10 +96,11 @@ def format_of(path: Path | str, name: str | None = None) -> Format:
     if not fitting and str(path).endswith("/"):
         return TRANSCRIPTS
     if not fitting:
-        suffixes = " ".join(suffix for known in FORMATS for suffix in known.suffixes)
+        # The usual ones, and a short name: an error's message has 200 characters.
+        suffixes = " ".join(known.suffixes[0] for known in FORMATS[:5])
         raise ConfigurationError(
-            f"the suffix of {printable(Path(path).name, 500)} is not that of a format; known are: "
-            f"{suffixes}; or name the format (--format)"
+            f"the suffix of {printable(Path(path).name, 60)} is not that of a format; known are: "
+            f"{suffixes}, and / for transcripts; or name the format (--format)"
         )
     return max(fitting, key=lambda found: found[0])[1]
 
@@ -122,7 +123,10 @@ def source_module(wanted: Format) -> SourceModule:
         ConfigurationError: Conversations cannot be read from it, or its extra is not installed.
     """
     if not wanted.is_source:
-        raise ConfigurationError(f"conversations cannot be read from {wanted.name}; read the log")
+        raise ConfigurationError(
+            f"conversations cannot be read from {wanted.name}; read the "
+            "log that it was converted from"
+        )
     return cast("SourceModule", _load(wanted))
 
 

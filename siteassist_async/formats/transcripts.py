@@ -28,6 +28,7 @@ from siteassist_async.export.disk import private, writing
 from siteassist_async.export.errors import OutputError
 from siteassist_async.formats.place_file import PlaceFile, check_version, read_place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Row, decode
+from siteassist_async.formats.sink import Contents, whole
 from siteassist_async.ids import parse_id
 
 if TYPE_CHECKING:
@@ -239,6 +240,13 @@ class Transcripts:
     def prove(self, path: Path) -> None:
         """Check that a folder was written by a conversion."""
         read_place(path / _PLACE, path, self.name)
+
+    def contents(self, path: Path) -> Contents:
+        """Count the transcripts of a folder."""
+        known = check_version(path, read_place(path / _PLACE, path, self.name), VERSION)
+        with writing(path):
+            names = {file.name for file in path.glob(f"*/*{self.suffix}")}
+        return whole(path, Contents(known.place, len(names)), promised=0, messages=0)
 
     @contextmanager
     def open_sink(self, path: Path) -> Generator[TranscriptSink]:

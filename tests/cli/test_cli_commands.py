@@ -276,6 +276,10 @@ def test_what_is_no_duration_is_refused(text: str, capsys: pytest.CaptureFixture
         (["--all", "ids.txt"], "--all takes no INPUT"),
         (["ids.txt", "--status", "open"], "--status, --since and --until are for --all"),
         (["ids.txt", "--since", "2026-01-01"], "--status, --since and --until are for --all"),
+        (
+            ["--all", "--since", "2026-02-01", "--until", "2026-01-31"],
+            "2026-01-31 00:00:00+00:00 is",
+        ),
         (["--all", "--column", "id"], "--column and --updated-column are for an INPUT"),
         (["--all", "--updated-column", "at"], "--column and --updated-column are for an INPUT"),
     ],
@@ -334,4 +338,5 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         "ca": None,
         "proxy": None,
         "token_place": None,
+        "token_source": None,
     }

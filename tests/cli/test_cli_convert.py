@@ -153,7 +153,7 @@ def test_what_cannot_work_is_told_before_the_first_request(
     for output, why in (
         ("x.docx", "x.docx is not that of a format"),
         ("mine.parquet", "already exists and is not a folder of Parquet"),
-        ("other.sqlite", "was converted from another log"),
+        ("other.sqlite", "exists, but this export's log does not"),
     ):
         assert export(output=output) == 2
         assert why in capsys.readouterr().err

@@ -246,4 +246,4 @@ def test_no_keyring(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def test_a_variable_that_is_not_set(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody is prompted who named where the token is."""
     assert main(["get", ID, "--token-env", "MINE"]) == 2
-    assert capsys.readouterr().err == "siteassist: --token-env MINE: it is not set\n"
+    assert capsys.readouterr().err == "siteassist: --token-env: the variable MINE is not set\n"

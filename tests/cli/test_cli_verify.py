@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from siteassist_async.cli import main
 from siteassist_async.emulator import Emulator, conversation_ids, in_thread
+from siteassist_async.export import OutputInUseError, verify
+from siteassist_async.formats.verifying import verify_table
+from siteassist_async.formats.workshop import workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 GONE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 TOKEN = "sk_test_cli_verify"
@@ -106,6 +115,174 @@ def test_unfinished(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     capsys.readouterr()
     assert main(["verify", "out.jsonl"]) == 3
     assert capsys.readouterr().out.endswith("did not finish: run the export again.\n")
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("output", ["out.jsonl", "out.sqlite"])
+def test_an_export_that_stopped_at_its_limit(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended in order, and is not complete until a later run has come to the end."""
+    command = ["export", "ids.txt", "-o", output, "--quiet"]
+    assert main([*command, "--limit", "3"]) == 3
+    assert main(["verify", output]) == 3
+    assert capsys.readouterr().out == (
+        f"{output}: 3 records, 0 dead letters\n"
+        "Valid so far. The last run did not finish: run the export again.\n"
+    )
+    assert main(["verify", output, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["unfinished"] is True
+    assert main(command) == 0
+    assert main(["verify", output]) == 0
+
+
+@pytest.mark.usefixtures("api")
+def test_a_copy_with_more_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no line is named, none is to be deleted."""
+    assert export("--limit", "4") == 3
+    part = Path("out.jsonl").read_bytes()
+    assert export() == 0
+    Path("out.jsonl").write_bytes(part)
+    assert main(["verify", "out.jsonl"]) == 4
+    said = capsys.readouterr()
+    assert "has 4 records, but 10 were written" in said.err
+    assert said.out.endswith(
+        "Restore the files; or run the export with --rebuild-state, which goes on from what is "
+        "there and fetches what is missing.\n"
+    )
+    assert export("--rebuild-state") == 0
+    assert main(["verify", "out.jsonl"]) == 0
+
+
+def test_the_folder_of_an_export_on_dask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its partitions are exports of their own."""
+    (tmp_path / "part-00000.jsonl").touch()
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "verify each of its partitions" in capsys.readouterr().err
+
+
+def damage_parquet(path: Path) -> None:
+    """Cut a part."""
+    (part,) = path.glob("conversations/*.parquet")
+    part.write_bytes(part.read_bytes()[:50])
+
+
+def execute(path: Path, *statements: str) -> None:
+    """Change an SQLite database."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def execute_duckdb(path: Path, statement: str) -> None:
+    """Change a DuckDB database."""
+    with closing(duckdb.connect(path)) as database:
+        database.execute(statement)
+
+
+TABLES: dict[str, tuple[str, Callable[[Path], object], str, int]] = {
+    # the output, what happens to it, what is told, and the exit code of the next export
+    "no folder": ("t.parquet", shutil.rmtree, "is missing; run the export again", 0),
+    "no file": ("t.sqlite", os.unlink, "is missing; run the export again", 0),
+    "no part": (
+        "t.parquet",
+        lambda path: shutil.rmtree(path / "conversations"),
+        "is damaged: a part is missing",
+        4,
+    ),
+    "a damaged part": ("t.parquet", damage_parquet, "is damaged: ", 4),
+    "emptied": (
+        "t.sqlite",
+        lambda path: execute(path, "DELETE FROM messages", "DELETE FROM conversations"),
+        "is damaged: its conversations were deleted",
+        4,
+    ),
+    "no messages": (
+        "t.duckdb",
+        lambda path: execute_duckdb(path, "DELETE FROM messages"),
+        "is damaged: it has 0 messages, but 10 were written",
+        4,
+    ),
+    "a conversation less": (
+        "t.sqlite",
+        lambda path: execute(
+            path,
+            "DELETE FROM messages WHERE rowid = 1",
+            "DELETE FROM conversations WHERE rowid = 1",
+        ),
+        "has 9 conversations, but its log has 10",
+        0,
+    ),
+    "an edited CSV": (
+        "t.csv",
+        lambda path: path.write_bytes(path.read_bytes().upper()),
+        "was edited",
+        4,
+    ),
+    "no transcripts": (
+        "t/",
+        lambda path: [file.unlink() for file in path.glob("*/*.md")],
+        "is damaged: its conversations were deleted",
+        4,
+    ),
+    "another table": (
+        "t.sqlite",
+        lambda path: execute(path, "PRAGMA application_id = 0"),
+        "already exists and is not an SQLite database",
+        2,
+    ),
+    "another place": (
+        "t.sqlite",
+        lambda path: execute(path, "UPDATE siteassist_place SET tail = 0"),
+        "is not the log that was converted before",
+        2,
+    ),
+}
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_was_changed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told, and a later export makes a lost one anew or refuses one without its rows."""
+    output, change, told, code = TABLES[name]
+    command = ["export", "ids.txt", "-o", output, "--quiet"]
+    assert main(command) == 0
+    assert main(["verify", output]) == 0
+    change(Path(output))
+    capsys.readouterr()
+    assert main(["verify", output]) == 4
+    said = capsys.readouterr()
+    assert told in said.err
+    assert said.out.endswith("10 records, 0 dead letters\nVerification failed.\n")
+    assert main(command) == code
+    if "is damaged" in said.err:
+        start = said.err.index("`siteassist convert --rebuild ")
+        _, *repair = shlex.split(said.err[start:].split("`")[1])
+        if name == "no transcripts":
+            repair += ["--format", "markdown"]
+        assert main([*repair, "--quiet"]) == 0
+        assert main(command) == 0
+        assert main(["verify", output]) == 0
+
+
+@pytest.mark.usefixtures("api")
+def test_a_table_behind_its_log() -> None:
+    """As a conversion leaves it that was killed: the next run completes it."""
+    command = ["export", "ids.txt", "-o", "t.csv", "--quiet"]
+    assert main([*command, "--limit", "3"]) == 3
+    kept = [Path("t.csv").read_bytes(), Path(".t.csv.place").read_bytes()]
+    assert main(command) == 0
+    Path("t.csv").write_bytes(kept[0])
+    Path(".t.csv.place").write_bytes(kept[1])
+    assert main(["verify", "t.csv"]) == 3
+    with pytest.raises(OutputInUseError), workshop(Path("t.csv")):
+        verify_table(verify(Path("t.csv")))
+    assert main(["export", "ids.txt", "-o", "pages", "--format", "html", "--quiet"]) == 0
+    assert main(["verify", "pages"]) == 0
+    shutil.rmtree("pages")
+    assert main(["verify", "pages"]) == 2
 
 
 @pytest.mark.usefixtures("api")

@@ -522,7 +522,7 @@ def test_prepare(source: Path, output: Path) -> None:
     assert not output.exists()
     convert(source, output)
     prepare(source, output)
-    with pytest.raises(OutputExistsError, match="was converted from another log than"):
+    with pytest.raises(OutputExistsError, match="exists, but this export's log does not"):
         prepare(source.with_name("none"), output)
     other = source.with_name("other")
     other.write_bytes(records(range(50, 99)))

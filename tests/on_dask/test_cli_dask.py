@@ -89,6 +89,17 @@ def test_all_conversations(
     assert sum(part.count(b"\n") for part in parts) == 20
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.jsonl.gz", "s3://bucket/x.DUCKDB", "x.csv/"])
+def test_an_output_that_looks_like_a_file(
+    arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The refusal says what to write instead."""
+    arguments[arguments.index("-o") + 1] = name
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "--dask writes a folder of JSON lines: use -o x, and then `siteassist convert x" in said
+
+
 def test_partitions_that_are_not_finished(
     arguments: list[str],
     tmp_path: Path,
