@@ -94,6 +94,34 @@ def test_convert_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["convert", "log.jsonl", "-o", "mine.sqlite"]) == 2
 
 
+@pytest.mark.usefixtures("api")
+def test_a_table_is_no_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log that it was made of is named, and nothing is left behind."""
+    assert export("--quiet", output="t.csv") == 0
+    before = sorted(folder.iterdir())
+    assert main(["convert", "t.csv", "-o", "zz.sqlite"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "siteassist: t.csv: is csv, and only JSON lines are converted; convert its log: "
+        ".t.csv.export/records.jsonl\n"
+    )
+    assert sorted(folder.iterdir()) == before
+    assert main(["inspect", "t.csv"]) == 2
+    assert "read the log: .t.csv.export/records.jsonl\n" in capsys.readouterr().err
+    assert main(["convert", "log.jsonl", "-o", "log.parquet", "--quiet"]) == 0
+    assert main(["convert", "log.parquet", "-o", "zz.sqlite"]) == 2
+    assert "convert its log, from which it was made\n" in capsys.readouterr().err
+    assert main(["convert", "log.jsonl", "-o", "log.csv", "--quiet"]) == 0
+    assert main(["inspect", "log.csv"]) == 2
+    assert "read the log that it was converted from\n" in capsys.readouterr().err
+    assert main(["convert", "none.sqlite", "-o", "zz.sqlite"]) == 2
+    assert "No such file" in capsys.readouterr().err
+    for name in ("log", "log.db"):
+        (folder / "log.jsonl").rename(folder / name)
+        assert main(["convert", name, "-o", f"{name}.sqlite", "--quiet"]) == 0
+        (folder / name).rename(folder / "log.jsonl")
+
+
 def test_export_to_a_table(api: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The output is of that format; a later run adds what is new, and fetches nothing twice."""
     assert export() == 0

@@ -210,6 +210,10 @@ def test_blocked(
     said = capsys.readouterr()
     assert advice in said.out
     assert f"{status} " in said.out
+    assert main(["export", "--all", "-o", "all.jsonl"]) == 4
+    said = capsys.readouterr()
+    assert advice in said.out
+    assert "offset" not in said.out + said.err
     api.outage = None
     assert export("--json") == 0
     assert last_of(capsys.readouterr().out)["asked"] == 100

@@ -40,6 +40,8 @@ def completions(
         ("siteassist export --ca certific", ["file,certific"]),
         ("siteassist export id", ["file,id"]),
         ("siteassist convert log.jsonl --format sq", ["plain,sqlite"]),
+        ("siteassist convert log.jsonl --format js", []),
+        ("siteassist export ids.txt --format js", ["plain,jsonl"]),
         ("siteassist get --profile st", ["plain,staging"]),
         ("siteassist get --token", ["plain,--token-file", "plain,--token-env"]),
     ],

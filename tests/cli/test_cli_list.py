@@ -119,6 +119,16 @@ def test_a_failed_page(
     assert len(rest) == 150
 
 
+def test_the_first_page_fails(api: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
+    """Then there is nothing to continue."""
+    api.script_pages(Status(401))
+    assert main(["list", "--offset", "10"]) == 4
+    said = capfd.readouterr().err
+    assert said.startswith("siteassist: 401 ")
+    assert said.count("\n") == 1
+    assert "offset" not in said
+
+
 def test_no_token(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """There is nothing to continue."""
     monkeypatch.delenv("SITEASSIST_TOKEN", raising=False)

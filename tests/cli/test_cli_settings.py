@@ -243,7 +243,15 @@ def test_no_keyring(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert "pip install keyring" in capsys.readouterr().err
 
 
-def test_a_variable_that_is_not_set(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody is prompted who named where the token is."""
+def test_a_variable_that_is_not_set(
+    config: Callable[[str], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is prompted who named where the token is; the profile is named that does."""
+    config('[default]\ntoken_env = "MYTOK"')
+    assert main(["get", ID]) == 2
+    assert capsys.readouterr().err == (
+        f"siteassist: token_env in the profile default of {tmp_path / 'config.toml'}: the variable "
+        "MYTOK is not set\n"
+    )
     assert main(["get", ID, "--token-env", "MINE"]) == 2
     assert capsys.readouterr().err == "siteassist: --token-env: the variable MINE is not set\n"

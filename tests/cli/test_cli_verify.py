@@ -169,6 +169,12 @@ def damage_parquet(path: Path) -> None:
     part.write_bytes(part.read_bytes()[:50])
 
 
+def delete_transcripts(path: Path) -> None:
+    """Delete all files of a folder."""
+    for file in path.glob("*/*.md"):
+        file.unlink()
+
+
 def execute(path: Path, *statements: str) -> None:
     """Change an SQLite database."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -223,7 +229,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], object], str, int]] = {
     ),
     "no transcripts": (
         "t/",
-        lambda path: [file.unlink() for file in path.glob("*/*.md")],
+        delete_transcripts,
         "is damaged: its conversations were deleted",
         4,
     ),
@@ -283,6 +289,18 @@ def test_a_table_behind_its_log() -> None:
     assert main(["verify", "pages"]) == 0
     shutil.rmtree("pages")
     assert main(["verify", "pages"]) == 2
+
+
+@pytest.mark.usefixtures("api")
+def test_a_lost_state_is_told_with_what_makes_it_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """The option that the refusal names does."""
+    assert export() == 0
+    shutil.rmtree(".out.jsonl.export")
+    assert export() == 2
+    assert "if only the state was lost, continue from it with --rebuild-state" in (
+        capsys.readouterr().err
+    )
+    assert export("--rebuild-state") == 0
 
 
 @pytest.mark.usefixtures("api")
