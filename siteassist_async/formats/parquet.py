@@ -105,9 +105,7 @@ def prove(path: Path) -> None:
 
 def contents(path: Path) -> Contents:
     """Return what is in a folder of Parquet; see `SinkModule`."""
-    mark, parts = _mark(path), _parts(path)
-    if mark.version != VERSION:
-        raise unreadable(path, mark.version, VERSION)
+    mark, parts = _checked(path), _parts(path)
     conversations = promised = messages = 0
     for name in parts:
         counts, rows = _counts(path, name)
@@ -122,9 +120,7 @@ def contents(path: Path) -> Contents:
 @contextmanager
 def open_sink(path: Path) -> Generator[ParquetSink]:
     """Open a folder of Parquet; see `SinkModule`."""
-    version = _mark(path).version
-    if version != VERSION:
-        raise unreadable(path, version, VERSION)
+    _checked(path)
     with writing(path):
         parts = _swept(path)
     with ExitStack() as stack:
@@ -133,8 +129,7 @@ def open_sink(path: Path) -> Generator[ParquetSink]:
 
 def read_raw(path: Path, *, latest: bool, ids: Ids | None = None) -> Iterator[bytes]:
     """Yield the conversations; see `SourceModule`."""
-    if _mark(path).version != VERSION:
-        raise unreadable(path, _mark(path).version, VERSION)
+    _checked(path)
     parts = _parts(path)
     newest: dict[str, int] = {}
     if latest:
@@ -343,6 +338,13 @@ def _mark(path: Path) -> _Mark:
     except (OSError, msgspec.MsgspecError):
         pass
     raise foreign(path, "a folder of Parquet")
+
+
+def _checked(path: Path) -> _Mark:
+    mark = _mark(path)
+    if mark.version != VERSION:
+        raise unreadable(path, mark.version, VERSION)
+    return mark
 
 
 def _parts(path: Path) -> list[str]:
