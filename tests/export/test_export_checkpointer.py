@@ -26,10 +26,10 @@ class FakeLedger:
         self.may_go_on.set()
         self.error: OutputError | None = None
 
-    def snapshot(self, *, clean: bool = False) -> Checkpoint:
+    def snapshot(self, *, clean: bool = False, finished: bool = False) -> Checkpoint:
         """As `Ledger.snapshot`."""
         self.done.append("snapshot")
-        return Checkpoint(clean=clean)
+        return Checkpoint(clean=clean, finished=finished)
 
     def sync(self) -> None:
         """As `Ledger.sync`."""
