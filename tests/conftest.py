@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -25,6 +26,9 @@ pytest_plugins = ["leaks"]
 
 # The profiles of whoever runs the tests are not theirs.
 os.environ["SITEASSIST_CONFIG"] = os.devnull
+
+# As in a terminal: a shell ignores it for what it runs in the background, and so would the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test depends on the machine's speed, nor on the luck of the draw: what fails for one fails for
 # all. To look for more, draw anew: `python -m pytest --hypothesis-profile=searching`.

@@ -415,3 +415,17 @@ def test_a_stream_calls_in_the_order_of_subscription() -> None:
 def _note(heard: list[str], name: str, event: Event) -> None:
     del event
     heard.append(name)
+
+
+async def test_a_listener_may_say_when_it_needs_events(
+    emulator: Emulator, clock: FakeClock, listener: Listener
+) -> None:
+    """While none needs them, calls have none."""
+    needed = False
+    async with client_of(emulator, clock) as client:
+        client.events.subscribe(listener, when=lambda: needed)
+        await client.conversations.get(ID)
+        assert listener.order == []
+        needed = True
+        await client.conversations.get(ID)
+    assert listener.order[0] == "CallStarted"

@@ -17,6 +17,7 @@ from strategies import PROPERTY, conversations
 from siteassist_async import Response
 from siteassist_async.codec import decode_conversation
 from siteassist_async.contract import documented_body
+from siteassist_async.immutable import frozen
 from siteassist_async.models import (
     NOTHING,
     Conversation,
@@ -179,3 +180,20 @@ def test_models_are_shown_as_attrs_shows_them() -> None:
     assert "title=None, messages=<2 messages>, extra={})" in repr(conversation)
     response = Response(200, {"Set-Cookie": "secret"}, b"{}")
     assert repr(response) == "Response(status=200)"
+
+
+def test_a_class_keeps_a_repr_of_its_own() -> None:
+    """The quick decorators give one to the others only."""
+
+    @frozen
+    class Own:
+        value: int
+
+        def __repr__(self) -> str:
+            return "own"
+
+    @frozen
+    class Given:
+        value: int
+
+    assert (repr(Own(1)), repr(Given(1)).rpartition(".")[2]) == ("own", "Given(value=1)")
