@@ -245,7 +245,8 @@ def _export(options: Options, console: Console) -> Result:
     reporter = reporter_for(console, quiet=options.quiet, json=options.json)
     result = runtime.run(export(wanted, target, console, reporter))
     is_over = result.summary is not None and result.summary.ending is not Ending.STOPPED
-    if layout.hidden and is_over:
+    # Without records, nothing was fetched, and the result says why.
+    if layout.hidden and is_over and layout.records.exists():
         console.info(f"converting the records to {printable(str(output), 1000)}")
         try:
             convert(layout.records, output, format=form.name)

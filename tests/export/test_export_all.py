@@ -263,6 +263,21 @@ def test_nothing_to_export_is_an_empty_output(name: str, tmp_path: Path) -> None
         assert [conversation.id for conversation in iter_export(output)] == [NEW]
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.sqlite"])
+def test_a_list_that_is_refused_is_told_with_its_reason(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the records would have been converted to a table."""
+    with in_thread(Emulator(token=TOKEN)) as api, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SITEASSIST_TOKEN", TOKEN)
+        patched.setenv("SITEASSIST_BASE_URL", api.url.removesuffix("/v2"))
+        assert main(["export", "--all", "-o", str(tmp_path / name)]) == 4
+    said = capsys.readouterr()
+    assert "404: Not found" in said.out + said.err
+    assert "Check the base URL" in said.out + said.err
+    assert "cannot be read" not in said.out + said.err
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out.sqlite", "out.duckdb"])
 def test_a_table_has_each_conversation_once(name: str, tmp_path: Path) -> None:
     """Also one that has changed since the last export."""
