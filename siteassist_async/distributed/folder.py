@@ -1,15 +1,17 @@
 """The folder of a distributed export: which IDs are in which partition, and what is done.
 
-out/
-part-00000.jsonl             each partition is an ordinary export
-part-00000.failed.jsonl
-.part-00000.jsonl.export/
-.partitions.export/
-lock                     of the process that places the partitions
-manifest.json            how many there are, and how far the input was split
-00000.ids                the IDs of a partition
-00000.done               how its last run ended
-pace.json                what the workers have learned of the rate limit
+    out/
+        part-00000.jsonl             each partition is an ordinary export
+        part-00000.failed.jsonl
+        .part-00000.jsonl.export/
+        .partitions.export/
+            lock                     of the process that places the partitions
+            manifest.json            how many there are, and how far the input was split
+            00000.ids                the IDs of a partition
+            00000.done               how its last run ended
+            pace.json                what the workers have learned of the rate limit
+
+An object store has the same names, without the state of the partitions and the lock.
 """
 
 from __future__ import annotations
