@@ -17,7 +17,8 @@ def remember(token: str) -> None:
 
 def redact(text: str) -> str:
     """Replace the known tokens: those that were read, and the one in the environment."""
-    for token in (*_tokens, os.environ.get("SITEASSIST_TOKEN", "").strip()):
+    known = {*_tokens, os.environ.get("SITEASSIST_TOKEN", "").strip()}
+    for token in sorted(known, key=len, reverse=True):  # one may be part of another
         if len(token) >= _SHORTEST:
             text = text.replace(token, "***")
     return text

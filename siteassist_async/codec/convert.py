@@ -69,7 +69,9 @@ def structure_body(body: bytes, cls: type[Structured]) -> Structured:
         return converter.structure(parse(body), cls)
     except MISFITS as error:
         path, reason = _first_fault(error)
-        raise UnusableResponseError(reason, path=path, excerpt=excerpt(body)) from error
+    # Outside the handler, so without cause and context: cattrs' errors cannot be pickled, and Dask
+    # sends an exception to another process with everything that is chained to it.
+    raise UnusableResponseError(reason, path=path, excerpt=excerpt(body))
 
 
 def _first_fault(error: BaseException, path: str = "") -> tuple[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 
 from siteassist_async.errors import (
     CertificateError,
@@ -27,6 +27,8 @@ from siteassist_async.transport.aiohttp_internals import is_out_of_descriptors
 from siteassist_async.transport.inflate import EncodingError
 
 if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
     from siteassist_async.wire import Timeout
 
 _PARSER_ERRORS = (aiohttp.ClientResponseError, HttpProcessingError)
@@ -162,7 +164,8 @@ def scrub(error: BaseException, until: BaseException | None = None) -> None:
 
 def _scrub_one(error: BaseException) -> None:
     if isinstance(error, aiohttp.ClientResponseError):
-        nothing = CIMultiDictProxy(CIMultiDict[str]())
+        # Not a proxy of one: that cannot be pickled, and Dask pickles an error with its causes.
+        nothing = cast("CIMultiDictProxy[str]", CIMultiDict[str]())
         of = error.request_info
         error.request_info = aiohttp.RequestInfo(of.url, of.method, nothing, of.real_url)
         error.message, error.headers = reason_of(error), None

@@ -149,3 +149,13 @@ def test_reports_hide_what_was_read(tmp_path: Path) -> None:
     read_token(("token_file", str(file)))
     assert redact("sk_test_seen_once, sk_test_seen_once") == "***, ***"
     assert "sk_test_seen_once" not in crash_report(ValueError("sk_test_seen_once"))
+
+
+def test_a_token_that_is_part_of_another_hides_no_less(tmp_path: Path) -> None:
+    """The longest is replaced first."""
+    file = tmp_path / "token"
+    longer = [f"sk_test_nested_{n}" for n in range(20)]  # the order of a set differs each time
+    for token in ("sk_test_nested", *longer, "test_nested"):
+        file.write_text(token)
+        read_token(("token_file", str(file)))
+    assert redact(" ".join(longer)) == " ".join(["***"] * len(longer))

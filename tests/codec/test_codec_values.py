@@ -249,9 +249,9 @@ def test_another_conversation_is_refused() -> None:
     assert str(caught.value) == f"unusable response at id: requested {OTHER_ID}, got {ID}"
 
 
-def test_the_error_keeps_the_bodys_beginning_and_its_cause() -> None:
+def test_the_error_keeps_the_beginning_of_the_body() -> None:
     """200 bytes of it, cut anywhere."""
     with pytest.raises(UnusableResponseError) as caught:
         decode_conversation(b'{"a":"' + "é".encode() * 300)
     assert caught.value.excerpt == '{"a":"' + "é" * 97
-    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__ is caught.value.__context__ is None  # can be sent to any process

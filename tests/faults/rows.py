@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import io
 import itertools
 import pickle
 import traceback
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import aiohttp
 import aiohttp.helpers
 from attrs import evolve, field, frozen
+from tblib import pickling_support
 
 from siteassist_async import (
     ConnectionFailedError,
@@ -137,13 +140,29 @@ def judge(row: Row, outcome: object, server: RawServer) -> None:
 
 
 def judge_error(error: SiteAssistError) -> None:
-    """An error is one printable line with a cause, and survives a copy."""
+    """An error is one printable line with a cause, and survives a copy, with its causes or not."""
     assert str(error).isprintable()
     assert len(str(error)) < 2500
     if isinstance(error, TransportError):
         assert error.__cause__ is not None
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert (type(twin), str(twin)) == (type(error), str(error))
+    sent = pickle.loads(with_all_behind(error))
+    assert [(type(one), str(one)) for one in behind(sent)] == [
+        (type(one), str(one)) for one in behind(error)
+    ]
+
+
+def with_all_behind(error: BaseException) -> bytes:
+    """Pickle an error as Dask does: with its traceback, and with the errors behind it."""
+    pickled = io.BytesIO()
+    pickler = pickle.Pickler(pickled)
+    pickler.dispatch_table = {
+        TracebackType: pickling_support.pickle_traceback,
+        **{type(one): pickling_support.pickle_exception for one in behind(error)},
+    }
+    pickler.dump(error)
+    return pickled.getvalue()
 
 
 def judge_connections(row: Row, server: RawServer) -> None:
