@@ -8,14 +8,14 @@ import itertools
 import pickle
 import traceback
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import aiohttp.helpers
 from attrs import evolve, field, frozen
-from tblib import pickling_support
 
 from siteassist_async import (
     ConnectionFailedError,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .raw_server import RawServer, Step
 
 TOKEN = "sk_test_f4ul7s_QZXJ29"
+
+tblib: Any = import_module("tblib.pickling_support")  # which is without types
 
 PATIENT = Timeout(connect=30, read=30, total=60)
 """For faults that end by themselves: no machine is so slow."""
@@ -158,8 +160,8 @@ def with_all_behind(error: BaseException) -> bytes:
     pickled = io.BytesIO()
     pickler = pickle.Pickler(pickled)
     pickler.dispatch_table = {
-        TracebackType: pickling_support.pickle_traceback,
-        **{type(one): pickling_support.pickle_exception for one in behind(error)},
+        TracebackType: tblib.pickle_traceback,
+        **{type(one): tblib.pickle_exception for one in behind(error)},
     }
     pickler.dump(error)
     return pickled.getvalue()
