@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -306,16 +307,15 @@ PROGRAM = "import sys; from siteassist_async.cli import main; sys.exit(main())"
 def test_a_run_that_is_killed_amid_the_list_loses_nothing(tmp_path: Path) -> None:
     """`kill -9` at several pages, then again and to the end."""
     output = tmp_path / "all.jsonl"
-    held: list[Delay] = []
-
-    def hold(response: StubResponse) -> StubResponse:
-        return held[0](response) if held else response
-
     with in_thread(Emulator(token=TOKEN, conversations=250, messages=0)) as api:
         command = [sys.executable, "-c", PROGRAM, "export", "--all", "--quiet", "-o", str(output)]
         environ = {**os.environ, "SITEASSIST_TOKEN": TOKEN, "SITEASSIST_BASE_URL": api.url}
         for pages in (0, 2):
-            held.append(Delay(60))
+            killed = Event()
+
+            def hold(response: StubResponse, killed: Event = killed) -> StubResponse:
+                return response if killed.is_set() else Delay(60)(response)
+
             api.script_pages(*[Status(200)] * pages, *[hold] * 2)
             before = api.counters.requests
             with subprocess.Popen(command, env=environ) as process:
@@ -324,7 +324,7 @@ def test_a_run_that_is_killed_amid_the_list_loses_nothing(tmp_path: Path) -> Non
                     time.sleep(0.01)
                 process.send_signal(signal.SIGKILL)
             assert not output.exists()
-            held.clear()  # what is left of the script is no fault any more
+            killed.set()  # what is left of the script is no fault any more
         done = subprocess.run(command, env=environ, check=False)
         assert done.returncode == 0
     exported = [json.loads(line)["id"] for line in output.read_bytes().splitlines()]

@@ -79,7 +79,7 @@ ENDLESS = [
 
 def too_late(name: str, *steps: Step) -> Row:
     """The deadline of the whole call passes; no attempt's time-out would have."""
-    return evolve(fails(name, *steps, error=DeadlineExceededError, requests=1), deadline=0.1)
+    return evolve(fails(name, *steps, error=DeadlineExceededError, requests=1), deadline=0.25)
 
 
 DEADLINES = [
