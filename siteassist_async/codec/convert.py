@@ -39,6 +39,7 @@ from siteassist_async.models import (
     Role,
     TextPart,
 )
+from siteassist_async.tracebacks import cut
 
 Structured = TypeVar("Structured", bound=AttrsInstance)
 Hook = Callable[[object, object], Structured]
@@ -69,6 +70,7 @@ def structure_body(body: bytes, cls: type[Structured]) -> Structured:
         return converter.structure(parse(body), cls)
     except MISFITS as error:
         path, reason = _first_fault(error)
+        cut(error)  # its frames refer to it, and to the body
     # Outside the handler, so without cause and context: cattrs' errors cannot be pickled, and Dask
     # sends an exception to another process with everything that is chained to it.
     raise UnusableResponseError(reason, path=path, excerpt=excerpt(body))
