@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,9 @@ def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The scripts' folder is where Python looks first, as it is when one of them is run."""
     known = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    gc.freeze()  # each measurement collects the garbage, not among all that other tests imported
     yield
+    gc.unfreeze()
     for name in set(sys.modules) - known:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
             del sys.modules[name]
