@@ -122,13 +122,11 @@ def _argument(name: str, text: str, **more: Any) -> click.Argument:  # noqa: ANN
     return click.Argument([name.lower()], metavar=name, help=text, **more)
 
 
-def _formats(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def _formats(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     formats = import_module("siteassist_async.formats.table").FORMATS
+    if ctx.command.name == "convert":  # from JSON lines to something else
+        formats = [form for form in formats if form.is_sink]
     return [form.name for form in formats if form.name.startswith(incomplete)]
-
-
-def _sinks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in _formats(ctx, param, incomplete) if name != "jsonl"]
 
 
 def _check_period(ctx: click.Context) -> None:
@@ -176,9 +174,9 @@ _FORMAT, _CONVERTED = (
         "--format FORMAT",
         f"format of OUTPUT, if its suffix does not say it: {jsonl}parquet, sqlite, duckdb, csv, "
         "csv-conversations, excel-csv, excel-csv-conversations, markdown or html",
-        shell_complete=complete,
+        shell_complete=_formats,
     )
-    for jsonl, complete in (("jsonl, ", _formats), ("", _sinks))
+    for jsonl in ("jsonl, ", "")
 )
 _QUIET = Option("--quiet", "print errors only")
 _ONE_OBJECT = Option("--json", "print one JSON object to standard output")

@@ -42,9 +42,8 @@ def connection(options: Options, *, stdin_has_ids: bool = False) -> Connection:
             raise ConfigurationError(f"--ca {options.ca}: expected PEM certificates") from error
         except OSError as error:
             raise ConfigurationError(f"--ca {options.ca}: {error.strerror}") from error
-    base_url = options.base_url or BASE_URL
     return Connection(
-        base_url=base_url,
+        base_url=options.base_url or BASE_URL,
         tls=tls,
         proxy=proxy_of(options),
         token=read_token(
@@ -55,8 +54,17 @@ def connection(options: Options, *, stdin_has_ids: bool = False) -> Connection:
 
 def proxy_of(options: Options) -> str | None:
     """Return the URL of the proxy, if one is to be used; its password will not be printed."""
-    base_url = options.base_url or BASE_URL
-    proxy = _of_environment(base_url) if options.proxy == "env" else options.proxy
+    proxy: str | None = options.proxy
+    if proxy == "env":
+        # Slow to import, and seldom needed.
+        from urllib.request import getproxies_environment, proxy_bypass  # noqa: PLC0415
+
+        url = urlsplit(options.base_url or BASE_URL)
+        proxy = getproxies_environment().get(url.scheme)
+        if not proxy or proxy_bypass(url.netloc):
+            return None
+        if "://" not in proxy:
+            proxy = f"http://{proxy}"
     before, mark, _ = (proxy or "").rpartition("@")
     if mark:
         login = before.rpartition("/")[2]
@@ -64,14 +72,3 @@ def proxy_of(options: Options) -> str | None:
             remember(secret)
             remember(unquote(secret))
     return proxy
-
-
-def _of_environment(base_url: str) -> str | None:
-    # Slow to import, and seldom needed.
-    from urllib.request import getproxies_environment, proxy_bypass  # noqa: PLC0415
-
-    url, known = urlsplit(base_url), getproxies_environment()
-    proxy = known.get(url.scheme)
-    if not proxy or proxy_bypass(url.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
