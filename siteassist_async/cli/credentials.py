@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -24,15 +25,29 @@ def read_token(
         ConfigurationError: There is no token.
     """
     kind, name = place or (None, "")
+    token = ""
     if kind == "token_file":
-        token = _from_file(name, stdin_has_ids=stdin_has_ids)
+        if name == "-" and stdin_has_ids:
+            raise ConfigurationError("--token-file -: standard input is already used for the IDs")
+        try:
+            read = sys.stdin.buffer.read if name == "-" else Path(name).read_bytes
+            data = read().strip()
+        except OSError as error:
+            raise ConfigurationError(f"--token-file {name}: {error.strerror}") from error
+        if not data or not all(0x21 <= byte <= 0x7E for byte in data):
+            raise ConfigurationError(f"--token-file {name}: expected a token and nothing else")
+        token = data.decode()
     elif kind == "token_env":
         token = os.environ.get(name, "").strip()
         if not token:
             option = f"token_env {source}" if source else "--token-env"
             raise ConfigurationError(f"{option}: the variable {name} is not set")
-    else:
-        token = _from_keyring(name) if kind else _from_prompt()
+    elif kind == "keyring":
+        token = _from_keyring(name)
+    elif all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        # Only here: a prompt that nobody can answer would hang a scheduled run.
+        with suppress(EOFError):
+            token = getpass.getpass("SiteAssist token (not shown): ").strip()
     if not token:
         raise ConfigurationError(
             "no token: set SITEASSIST_TOKEN, or pass a file that contains it with --token-file"
@@ -49,19 +64,6 @@ def crash_report(error: Exception) -> str:
     )
 
 
-def _from_file(name: str, *, stdin_has_ids: bool) -> str:
-    if name == "-" and stdin_has_ids:
-        raise ConfigurationError("--token-file -: standard input is already used for the IDs")
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"--token-file {name}: {error.strerror}") from error
-    token = data.strip()
-    if not token or not all(0x21 <= byte <= 0x7E for byte in token):
-        raise ConfigurationError(f"--token-file {name}: expected a token and nothing else")
-    return token.decode()
-
-
 def _from_keyring(name: str) -> str:
     try:
         keyring = import_module("keyring")
@@ -76,15 +78,3 @@ def _from_keyring(name: str) -> str:
             f"--keyring {name}: has no token; store it with: keyring set siteassist {name}"
         )
     return token.strip()
-
-
-def _from_prompt() -> str:
-    # A prompt that nobody can answer would hang a scheduled run.
-    if sys.stdin is None or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison] # None if closed at start
-        return ""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return ""
-    try:
-        return getpass.getpass("SiteAssist token (not shown): ").strip()
-    except EOFError:
-        return ""
