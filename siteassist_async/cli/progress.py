@@ -101,8 +101,13 @@ def bar_line(status: Status, columns: int, *, blocks: bool) -> str:
     room = columns - 1
     text = _counts(status)
     if status.share is not None and columns >= _NARROWEST_WITH_BAR:
-        width = min(_WIDEST_BAR, columns // 4)
-        text = f"{_bar(status.share, width, blocks=blocks)} {text}"
+        width = min(_WIDEST_BAR, columns // 4) - 2  # without its ends
+        if blocks:
+            full, eighths = divmod(int(status.share * width * 8), 8)
+            bar = f"▕{'█' * full + _BLOCKS[eighths].strip():<{width}}▏"
+        else:
+            bar = f"[{'#' * int(status.share * width):<{width}}]"
+        text = f"{bar} {text}"
     if reason := waiting(status):
         text += _GAP + reason
     for part in _parts(status):
@@ -192,14 +197,6 @@ def _parts(status: Status) -> list[str]:
         f"{status.retries:,} retried" if status.retries else None,
     ]
     return [part for part in parts if part]
-
-
-def _bar(share: float, width: int, *, blocks: bool) -> str:
-    if not blocks:
-        return f"[{'#' * int(share * (width - 2)):<{width - 2}}]"
-    eighths = int(share * (width - 2) * 8)
-    full, rest = divmod(eighths, 8)
-    return f"▕{'█' * full + _BLOCKS[rest].strip():<{width - 2}}▏"
 
 
 def _rounded(value: float | None) -> float | None:

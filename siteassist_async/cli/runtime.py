@@ -7,7 +7,6 @@ import signal
 import socket
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -40,17 +39,16 @@ class _DaemonLookups:
     async def getaddrinfo(self, *arguments: Any, **options: Any) -> list[Any]:  # noqa: ANN401 - the system's
         """As `socket.getaddrinfo`."""
         found: Future[list[Any]] = Future()
-        look_up = partial(socket.getaddrinfo, *arguments, **options)
-        Thread(target=_resolve, args=(found, look_up), name="lookup", daemon=True).start()
+
+        def look_up() -> None:
+            found.set_running_or_notify_cancel()
+            try:
+                found.set_result(socket.getaddrinfo(*arguments, **options))
+            except Exception as error:  # noqa: BLE001 - raised where the lookup is awaited
+                found.set_exception(error)
+
+        Thread(target=look_up, name="lookup", daemon=True).start()
         return await asyncio.wrap_future(found)
-
-
-def _resolve(found: Future[T], look_up: Callable[[], T]) -> None:
-    found.set_running_or_notify_cancel()
-    try:
-        found.set_result(look_up())
-    except Exception as error:  # noqa: BLE001 - raised in the coroutine that awaits the lookup
-        found.set_exception(error)
 
 
 class Interrupts:

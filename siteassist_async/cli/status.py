@@ -118,22 +118,22 @@ class Meter:
         """Return the current status."""
         progress = self._progress()
         trouble = self._attempts.trouble
+        rate = None
+        # While IDs are read, the work of earlier runs that is counted must not look like speed.
+        if progress.total is not None:
+            readings = self._readings
+            readings.append((progress.elapsed, progress.asked))
+            while readings[-1][0] - readings[0][0] > _WINDOW:
+                readings.popleft()
+            (start, before), (end, after) = readings[0], readings[-1]
+            if end > start and after > before:
+                rate = (after - before) / (end - start)
         return Status(
             progress=progress,
             pace=self._pace(),
-            rate=self._rate(progress),
+            rate=rate,
             retries=self._attempts.retries,
             trouble=trouble,
             troubled=self._attempts.clock.now() - trouble.since if trouble else 0.0,
             stopping=stopping,
         )
-
-    def _rate(self, progress: Progress) -> float | None:
-        if progress.total is None:
-            return None  # the work of earlier runs, counted in a status, must not look like speed
-        readings = self._readings
-        readings.append((progress.elapsed, progress.asked))
-        while readings[-1][0] - readings[0][0] > _WINDOW:
-            readings.popleft()
-        (start, before), (end, after) = readings[0], readings[-1]
-        return (after - before) / (end - start) if end > start and after > before else None

@@ -17,19 +17,17 @@ def safe(text: str, encoding: str, allowed: str = "\t\n") -> str:
     is_unicode = encoding.lower().startswith("utf")
     if text.isascii() and text.translate({ord(c): None for c in allowed}).isprintable():
         return text
-    return "".join(c if _is_safe(c, is_unicode, allowed) else _escaped(c) for c in text)
-
-
-def _is_safe(character: str, is_unicode: bool, allowed: str) -> bool:  # noqa: FBT001 - of the terminal's encoding
-    if character.isascii():
-        return character.isprintable() or character in allowed
-    return is_unicode and (
-        character.isprintable()
-        or character in _JOINERS
-        or unicodedata.category(character) == "Zs"  # spaces other than ASCII's
-    )
-
-
-def _escaped(character: str) -> str:
-    utf_16 = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))
+    shown: list[str] = []
+    for c in text:
+        if c.isascii():
+            is_safe = c.isprintable() or c in allowed
+        else:
+            # "Zs" are the spaces other than ASCII's.
+            is_printed = c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs"
+            is_safe = is_unicode and is_printed
+        if is_safe:
+            shown.append(c)
+        else:
+            utf_16 = c.encode("utf-16-be", "surrogatepass")
+            shown += (f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))
+    return "".join(shown)
