@@ -49,7 +49,22 @@ def run(options: Options, console: Console) -> int:
         if isinstance(error, DeadlineExceededError) and str(error.__cause__ or ""):
             console.error(f"the last attempt: {error.__cause__}")
         return code_of(error)
-    return _print(body, console, raw=options.raw)
+    stdout: TextIO | None = sys.stdout
+    try:
+        if stdout is None:
+            console.error("standard output is closed")
+            return ExitCode.ACT
+        if stdout.isatty():
+            stdout.write(for_terminal(body, stdout.encoding, indented=not options.raw))
+        else:
+            stdout.buffer.write(body if options.raw else body + b"\n")
+        stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        console.error(f"standard output: {error.strerror}")
+        return ExitCode.ACT
+    return ExitCode.DONE
 
 
 def code_of(error: SiteAssistError) -> ExitCode:
@@ -102,46 +117,24 @@ def reporting(console: Console, options: Options) -> Listener | None:
     return report
 
 
-def _print(body: bytes, console: Console, *, raw: bool) -> int:
-    stdout: TextIO | None = sys.stdout
-    try:
-        if stdout is None:
-            console.error("standard output is closed")
-            return ExitCode.ACT
-        if stdout.isatty():
-            stdout.write(for_terminal(body, stdout.encoding, indented=not raw))
-        else:
-            stdout.buffer.write(body if raw else body + b"\n")
-        stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        console.error(f"standard output: {error.strerror}")
-        return ExitCode.ACT
-    return ExitCode.DONE
-
-
 def for_terminal(body: bytes, encoding: str, *, indented: bool) -> str:
     """Format JSON so that it is the same JSON, ends with a newline and is safe to print.
 
     JSON itself escapes the characters below U+0020; `safe` does so with all others that are unsafe.
     """
     text = body.decode("utf-8-sig").strip()
-    shown = _indented(text) if indented else text
-    return safe(shown, encoding, allowed="\t\r\n") + "\n"
-
-
-def _indented(text: str) -> str:
-    # The json and msgspec modules would change numbers, or refuse a lone surrogate's escape.
-    lines = [""]
-    depth = 0
-    for part in _JSON_PART.findall(text):
-        if part in {"}", "]"}:
-            depth -= 1
-            lines.append("  " * depth)
-        lines[-1] += ": " if part == ":" else part
-        if part in {"{", "["}:
-            depth += 1
-        if part in {"{", "[", ","}:
-            lines.append("  " * depth)
-    return "\n".join(lines)
+    if indented:
+        # The json and msgspec modules would change numbers, or refuse a lone surrogate's escape.
+        lines = [""]
+        depth = 0
+        for part in _JSON_PART.findall(text):
+            if part in {"}", "]"}:
+                depth -= 1
+                lines.append("  " * depth)
+            lines[-1] += ": " if part == ":" else part
+            if part in {"{", "["}:
+                depth += 1
+            if part in {"{", "[", ","}:
+                lines.append("  " * depth)
+        text = "\n".join(lines)
+    return safe(text, encoding, allowed="\t\r\n") + "\n"

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -17,8 +17,6 @@ from siteassist_async.formats.letters import dead_letters
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, NotAConversationError, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from siteassist_async.cli.commands import Options
     from siteassist_async.cli.console import Console
 
@@ -64,14 +62,8 @@ class Found:
 def run(options: Options, console: Console) -> int:
     """Count, and print the counts."""
     path = Path(options.file)
-    found = _inspect(path, options.format)
-    console.result(json.dumps(_record(path, found)) if options.json else _text(path, found))
-    return ExitCode.DONE
-
-
-def _inspect(path: Path, form: str | None) -> Found:
     found = Found()
-    lines = iter_export(path, raw=True, latest=True, format=form)
+    lines = iter_export(path, raw=True, latest=True, format=options.format)
     while batch := list(islice(lines, _BATCH)):
         try:
             found.add(batch)
@@ -80,11 +72,10 @@ def _inspect(path: Path, form: str | None) -> Found:
                 f"has a line that is not the record of a conversation: {error}", path=str(path)
             ) from error
     found.failures.update(letter.reason for letter in dead_letters(path))
-    return found
-
-
-def _record(path: Path, found: Found) -> dict[str, Any]:
-    return {
+    if not options.json:
+        console.result(_text(path, found))
+        return ExitCode.DONE
+    record = {
         "event": "inspected",
         "file": str(path),
         "conversations": found.messages.total(),
@@ -97,6 +88,8 @@ def _record(path: Path, found: Found) -> dict[str, Any]:
         "characters_per_message": _spread(found.characters),
         "failures": dict(found.failures.most_common()),
     }
+    console.result(json.dumps(record))
+    return ExitCode.DONE
 
 
 def _text(path: Path, found: Found) -> str:
@@ -123,19 +116,14 @@ def _text(path: Path, found: Found) -> str:
         ("month", found.months, conversations),
         ("failed", found.failures, found.failures.total()),
     ):
-        lines += _section(title, counts, total, by_name=title == "month")
+        if counts:
+            lines.append(f"{title}:")
+        shown = sorted(counts.items())[-LAST:] if title == "month" else counts.most_common(MOST)
+        for name, count in shown:
+            lines.append(f"  {printable(name, 26):<26} {count:>11,}  {_share(count, total)}")
+        if others := total - sum(count for _, count in shown):
+            lines.append(f"  {len(counts) - len(shown)} others {others:>{37 - len('others')},}")
     return "\n".join(lines)
-
-
-def _section(title: str, counts: Counter[str], total: int, *, by_name: bool) -> Iterator[str]:
-    if not counts:
-        return
-    yield f"{title}:"
-    shown = sorted(counts.items())[-LAST:] if by_name else counts.most_common(MOST)
-    for name, count in shown:
-        yield f"  {printable(name, 26):<26} {count:>11,}  {_share(count, total)}"
-    if others := total - sum(count for _, count in shown):
-        yield f"  {len(counts) - len(shown)} others {others:>{37 - len('others')},}"
 
 
 def _share(count: int, total: int) -> str:

@@ -19,11 +19,8 @@ from siteassist_async.export import ExitCode
 from siteassist_async.middleware.retry_policy import PATIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from siteassist_async.cli.commands import Options
     from siteassist_async.cli.console import Console
-    from siteassist_async.models import ConversationSummary
 
 
 def run(options: Options, console: Console) -> int:
@@ -85,24 +82,20 @@ async def _print_pages(
             status=options.status, since=options.since, until=options.until
         )
         async for page in listing.pages(offset=options.offset):
-            _write(page.items, as_json=options.json)
+            stdout: TextIO | None = sys.stdout
+            if stdout is None:
+                raise OSError(0, "is closed")
+            if not options.json:
+                # An id is a UUID, but the server may send anything.
+                stdout.write("".join(f"{printable(item.id)}\n" for item in page.items))
+            elif stdout.isatty():
+                for item in page.items:
+                    stdout.write(for_terminal(item.to_json(), stdout.encoding, indented=False))
+            else:
+                stdout.buffer.write(b"".join(item.to_json() + b"\n" for item in page.items))
+            stdout.flush()
             place.lines += len(page.items)
             place.offset = page.offset if page.next_offset is None else page.next_offset
-
-
-def _write(summaries: Iterable[ConversationSummary], *, as_json: bool) -> None:
-    stdout: TextIO | None = sys.stdout
-    if stdout is None:
-        raise OSError(0, "is closed")
-    if not as_json:
-        # An id is a UUID, but the server may send anything.
-        stdout.write("".join(f"{printable(summary.id)}\n" for summary in summaries))
-    elif stdout.isatty():
-        for summary in summaries:
-            stdout.write(for_terminal(summary.to_json(), stdout.encoding, indented=False))
-    else:
-        stdout.buffer.write(b"".join(summary.to_json() + b"\n" for summary in summaries))
-    stdout.flush()
 
 
 def _continuing(options: Options, place: _Place) -> str:

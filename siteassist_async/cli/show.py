@@ -17,8 +17,6 @@ from siteassist_async.formats.transcripts import Transcript
 from siteassist_async.ids import parse_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from siteassist_async.cli.commands import Options
     from siteassist_async.cli.console import Console
 
@@ -27,46 +25,32 @@ def run(options: Options, console: Console) -> int:
     """Print the conversation."""
     path = Path(options.file)
     conversation_id = parse_id(options.id)
-    record = _find(path, conversation_id, options.format)
+    source = source_module(format_of(path, options.format))
+    ids = (conversation_id, conversation_id.upper())
+    record = None  # the last one
+    for line in source.read_raw(path, latest=False, ids=ids):
+        if record_id(line) == conversation_id:  # and not another that mentions it
+            record = line
     if record is None:
-        _explain(path, conversation_id, console)
+        letters = [letter for letter in dead_letters(path) if letter.id == conversation_id]
+        for letter in letters:
+            console.error(f"its export failed: {letter.reason}: {printable(letter.message, 500)}")
+        if not letters:
+            console.error(f"{printable(str(path), 1000)} has no conversation {conversation_id}")
         return ExitCode.SOME_FAILED
     rows = decode([record])
     transcript = Transcript.of(rows.conversations[0], rows.messages)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    console.result(safe("\n".join(_lines(transcript)), encoding))
-    return ExitCode.DONE
-
-
-def _find(path: Path, conversation_id: str, form: str | None) -> bytes | None:
-    """Find the last record of a conversation."""
-    source = source_module(format_of(path, form))
-    ids = (conversation_id, conversation_id.upper())
-    found = None
-    for line in source.read_raw(path, latest=False, ids=ids):
-        if record_id(line) == conversation_id:  # and not another that mentions it
-            found = line
-    return found
-
-
-def _explain(path: Path, conversation_id: str, console: Console) -> None:
-    letters = [letter for letter in dead_letters(path) if letter.id == conversation_id]
-    for letter in letters:
-        console.error(f"its export failed: {letter.reason}: {printable(letter.message, 500)}")
-    if not letters:
-        console.error(f"{printable(str(path), 1000)} has no conversation {conversation_id}")
-
-
-def _lines(transcript: Transcript) -> Iterator[str]:
-    yield _one_line(transcript.title)
-    yield from (f"{name + ':':<13} {_one_line(value)}" for name, value in transcript.facts)
+    lines = [_one_line(transcript.title)]
+    lines += (f"{name + ':':<13} {_one_line(value)}" for name, value in transcript.facts)
     for said in transcript.messages:
-        yield ""
-        yield f"--- {_one_line(said.heading)}"
-        yield from (f"({_one_line(note)})" for note in said.notes)
+        lines += ("", f"--- {_one_line(said.heading)}")
+        lines += (f"({_one_line(note)})" for note in said.notes)
         # Indented, so that no line of a text looks like the heading of another message.
-        yield from (f"  {line}".rstrip() for line in said.text.splitlines())
-        yield from (f"  {_one_line(other)}" for other in said.others)
+        lines += (f"  {line}".rstrip() for line in said.text.splitlines())
+        lines += (f"  {_one_line(other)}" for other in said.others)
+    console.result(safe("\n".join(lines), encoding))
+    return ExitCode.DONE
 
 
 def _one_line(text: str) -> str:
