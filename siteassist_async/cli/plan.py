@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import asdict
 
 from siteassist_async.cli.summary import size
-from siteassist_async.distributed.planning import Bound, Job, Plan, plan
+from siteassist_async.distributed.planning import Job, Plan, plan
 
 if TYPE_CHECKING:
     from siteassist_async.cli.commands import Options
@@ -37,7 +37,22 @@ def run(options: Options, console: Console) -> int:
             **here,
         )
     )
-    console.result(json.dumps(_record(planned)) if options.json else _text(planned))
+    if options.json:
+        found = asdict(planned, filter=lambda field, _: field.name not in {"job", "bounds"})
+        bounds = [
+            {
+                "name": bound.name,
+                "ids": int(bound.ids),
+                "stops": bound in planned.broken,
+                "remedy": bound.remedy,
+            }
+            for bound in planned.bounds
+            if bound.ids < math.inf
+        ]
+        event = {"event": "plan", "ids": options.ids}
+        console.result(json.dumps({**event, **found, "disk": planned.disk, "bounds": bounds}))
+    else:
+        console.result(_text(planned))
     return 1 if planned.broken else 0
 
 
@@ -52,27 +67,6 @@ def _room(output: Path) -> dict[str, float]:
         # File systems without a table of inodes say 0.
         "files": float(status.f_favail) or math.inf,
         "memory": float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
-    }
-
-
-def _record(planned: Plan) -> dict[str, object]:
-    found = asdict(planned, filter=lambda attribute, _: attribute.name not in {"job", "bounds"})
-    bounds = [_bound(bound, planned) for bound in planned.bounds if bound.ids < math.inf]
-    return {
-        "event": "plan",
-        "ids": planned.job.ids,
-        **found,
-        "disk": planned.disk,
-        "bounds": bounds,
-    }
-
-
-def _bound(bound: Bound, planned: Plan) -> dict[str, object]:
-    return {
-        "name": bound.name,
-        "ids": int(bound.ids),
-        "stops": bound in planned.broken,
-        "remedy": bound.remedy,
     }
 
 

@@ -31,58 +31,44 @@ def run(options: Options, console: Console) -> int:
             "part-00000.jsonl",
             path=str(output),
         )
-    found = verify(output)
-    advice = _advice(found)
-    fault, is_behind = verify_table(found, format=options.format)
+    export = verify(output)
+    fault, is_behind = verify_table(export, format=options.format)
     found = evolve(
-        found,
-        faults=(*found.faults, *([fault] if fault else [])),
-        unfinished=found.unfinished or is_behind,
+        export,
+        faults=(*export.faults, *([fault] if fault else [])),
+        unfinished=export.unfinished or is_behind,
     )
     for wrong in found.faults:
         console.error(f"{printable(str(wrong.path), 1000)}: {printable(wrong.what, 1000)}")
-    console.result(json.dumps(_record(found)) if options.json else _text(found, advice))
-    return _code(found)
-
-
-def _code(found: Verified) -> ExitCode:
+    lost = found.failed + found.invalid
     if found.faults:
-        return ExitCode.ACT
-    if found.unfinished:
-        return ExitCode.RUN_AGAIN
-    return ExitCode.SOME_FAILED if found.failed or found.invalid else ExitCode.DONE
+        code, verdict = ExitCode.ACT, "Verification failed."
+        if export.faults:  # what is wrong with a table says how to repair it
+            is_line = any(wrong.is_line for wrong in export.faults)
+            edit = "delete the lines named above and " if is_line else ""
+            verdict += (
+                f" Restore the files; or {edit}run the export with --rebuild-state, which goes on "
+                "from what is there and fetches what is missing."
+            )
+    elif found.unfinished:
+        code = ExitCode.RUN_AGAIN
+        verdict = "Valid so far. The last run did not finish: run the export again."
+    else:
+        code = ExitCode.SOME_FAILED if lost else ExitCode.DONE
+        verdict = "Valid: every line is complete, no record is there twice, and the state agrees."
+    if options.json:
+        console.result(json.dumps(_record(found, code)))
+    else:
+        older = f", {found.updated:,} older" if found.updated else ""
+        counts = f"{plural(found.records, 'record')}{older}, {plural(lost, 'dead letter')}"
+        console.result(f"{printable(str(found.output), 1000)}: {counts}\n{verdict}")
+    return code
 
 
-def _advice(found: Verified) -> str:
-    """Say how to repair the files that an export writes; what is wrong with a table says it."""
-    if not found.faults:
-        return ""
-    edit = "delete the lines named above and " if any(f.is_line for f in found.faults) else ""
-    return (
-        f" Restore the files; or {edit}run the export with --rebuild-state, which goes on from "
-        "what is there and fetches what is missing."
-    )
-
-
-def _text(found: Verified, advice: str) -> str:
-    letters = plural(found.failed + found.invalid, "dead letter")
-    older = f", {found.updated:,} older" if found.updated else ""
-    counts = (
-        f"{printable(str(found.output), 1000)}: {plural(found.records, 'record')}{older}, {letters}"
-    )
-    if found.faults:
-        return f"{counts}\nVerification failed.{advice}"
-    if found.unfinished:
-        return f"{counts}\nValid so far. The last run did not finish: run the export again."
-    return (
-        f"{counts}\nValid: every line is complete, no record is there twice, and the state agrees."
-    )
-
-
-def _record(found: Verified) -> dict[str, object]:
+def _record(found: Verified, code: ExitCode) -> dict[str, object]:
     return {
         "event": "verified",
-        "exit_code": int(_code(found)),
+        "exit_code": int(code),
         "output": str(found.output),
         "records": found.records,
         "updated": found.updated,
