@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -21,7 +22,7 @@ from siteassist_async.client import SiteAssist
 from siteassist_async.clock import SYSTEM_CLOCK
 from siteassist_async.distributed import Project, Report
 from siteassist_async.distributed.exporting import Exporting
-from siteassist_async.errors import ConfigurationError, SiteAssistError, printable
+from siteassist_async.errors import ConfigurationError, printable
 from siteassist_async.export import Ending, ExitCode, Summary
 from siteassist_async.export.listed import listed as pages_of
 from siteassist_async.export.spool import write_ids
@@ -172,25 +173,17 @@ def _record(report: Report) -> dict[str, object]:
             {
                 "output": str(partition.output),
                 "ending": partition.ending.value if partition.ending else None,
-                "error": _error(partition.error),
+                "error": error_record(partition.error) if partition.error else None,
             }
             for partition in report.unfinished
         ],
     }
 
 
-def _error(error: Exception | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    if isinstance(error, SiteAssistError):
-        return error_record(error)
-    return {"type": type(error).__name__, "message": printable(str(error))}
-
-
 @contextmanager
 def _interrupts(stop: Callable[[], object]) -> Generator[Interrupts]:
     """Handle signals while in the context: Dask's client has its event loop in another thread."""
-    received = Interrupts(stop, _abort)
+    received = Interrupts(stop, partial(signal.default_int_handler, signal.SIGINT, None))
     numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
     def handle(*_: object) -> None:
@@ -202,7 +195,3 @@ def _interrupts(stop: Callable[[], object]) -> Generator[Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _abort() -> None:
-    raise KeyboardInterrupt

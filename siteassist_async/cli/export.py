@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+from contextlib import suppress
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -87,15 +88,26 @@ class Wanted:
 def run(options: Options, console: Console) -> int:
     """Export, and print the summary."""
     if options.dask is not None:
-        return _on_dask(options, console)
+        try:
+            command = import_module("siteassist_async.cli.dask")
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"--dask needs {error.name}: pip install 'siteassist_async[dask]'"
+            ) from error
+        return int(command.run(options, console))
     result = _export(options, console)
-    if result.error is not None:
-        return _broken_off(result, result.error, options, console)
+    code = code_of(result)
+    if result.error is not None:  # a file could no longer be read or written
+        if options.json:
+            console.result(json.dumps(summary_record(result) | {"event": "error"}))
+        elif not options.quiet:
+            console.result(table(result))
+        console.error(str(result.error))
+        return code
     if options.json:
         console.result(json.dumps(summary_record(result)))
     elif not options.quiet:
         console.result(f"{table(result)}\n\n{closing(result, options.command_line)}")
-    code = code_of(result)
     if options.quiet and code:
         console.error(closing(result, options.command_line))
     return code
@@ -188,16 +200,6 @@ async def _run(
     return None if running.cancelled() else running.result()
 
 
-def _on_dask(options: Options, console: Console) -> int:
-    try:
-        command = import_module("siteassist_async.cli.dask")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"--dask needs {error.name}: pip install 'siteassist_async[dask]'"
-        ) from error
-    return int(command.run(options, console))
-
-
 def source_of(options: Options) -> Source:
     """Return the source of the IDs.
 
@@ -262,27 +264,11 @@ def _refuse_streams(output: Path, log_file: str | None) -> None:
         if log_file is not None and path.exists() and path.samefile(log_file):
             raise ConfigurationError(f"--log-file {log_file}: is a file of the export")
         for stream, name in ((1, "output"), (2, "error")):
-            if _is_file(path, stream):
-                raise OutputExistsError(
-                    f"is where standard {name} goes; pass a file to -o, and redirect nothing to "
-                    "it or its dead letters",
-                    path=str(path),
-                )
-
-
-def _is_file(path: Path, descriptor: int) -> bool:
-    try:
-        status = os.fstat(descriptor)
-        return stat.S_ISREG(status.st_mode) and os.path.samestat(path.stat(), status)
-    except OSError:  # one of them does not exist
-        return False
-
-
-def _broken_off(result: Result, error: SiteAssistError, options: Options, console: Console) -> int:
-    """Report what was done before a file could no longer be read or written."""
-    if options.json:
-        console.result(json.dumps(summary_record(result) | {"event": "error"}))
-    elif not options.quiet:
-        console.result(table(result))
-    console.error(str(error))
-    return code_of(result)
+            with suppress(OSError):  # one of them does not exist
+                status = os.fstat(stream)
+                if stat.S_ISREG(status.st_mode) and os.path.samestat(path.stat(), status):
+                    raise OutputExistsError(
+                        f"is where standard {name} goes; pass a file to -o, and redirect nothing "
+                        "to it or its dead letters",
+                        path=str(path),
+                    )

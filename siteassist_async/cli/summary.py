@@ -163,9 +163,12 @@ def report_error(error: SiteAssistError, console: Console, *, json: bool) -> Exi
     return code
 
 
-def error_record(error: SiteAssistError) -> dict[str, str]:
-    """Return an error as values for JSON."""
-    return {"type": type(error).__name__, "message": redact(str(error))}
+def error_record(error: Exception) -> dict[str, str]:
+    """Return an error as values for JSON; only our own have a message that is safe to print."""
+    message = redact(str(error))
+    if not isinstance(error, SiteAssistError):
+        message = printable(message)
+    return {"type": type(error).__name__, "message": message}
 
 
 def seconds(value: float) -> str:
