@@ -93,13 +93,24 @@ class Seen:
 
 def run(options: Options, console: Console) -> int:
     """Export from an emulator with faults, and report what happened."""
-    return runtime.run(_demo(options.conversations, _folder(options.output), console))
+    output = options.output
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="siteassist-demo-") if output is None else output)
+        folder.mkdir(parents=True, exist_ok=True)
+        if next(folder.iterdir(), None) is not None:
+            raise ConfigurationError(f"{output}: is not empty; name a new folder")
+    except OSError as error:
+        raise ConfigurationError(f"{output or 'temporary folder'}: {error.strerror}") from error
+    return runtime.run(_demo(options.conversations, folder, console))
 
 
 async def _demo(count: int, folder: Path, console: Console) -> int:
     faults = demo_faults()
     ids, output = folder / "ids.txt", folder / "conversations.jsonl"
-    ids.write_text("".join(f"{line}\n" for line in _ids(count)))
+    first, *others, missing = conversation_ids(count + 1, _SEED)
+    # One that does not exist, one that is not a UUID, and a duplicate come early.
+    lines = (first, missing, _NO_ID, first, *others)
+    ids.write_text("".join(f"{line}\n" for line in lines))
     limit = TokenBucket(_RATE, _BURST)
     latency = random.Random(_SEED)  # noqa: S311 - seconds of an emulator, no secret
     async with Emulator(
@@ -109,7 +120,7 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
         refusal_latency=0.01,
         faults=[Share(fault.share, fault) for fault in faults],
     ) as api:
-        api.missing(_missing(count))
+        api.missing(missing)
         console.result(
             "The emulator runs in this process, with an unadvertised limit of "
             f"{_RATE:,.0f} requests\nper second, and with injected faults. The demo exports "
@@ -127,45 +138,15 @@ async def _demo(count: int, folder: Path, console: Console) -> int:
     if result.summary is None or result.summary.ending is not Ending.FINISHED:
         console.error("the demo ended before its export was finished")
         return code_of(result)
-    seen = Seen(result, result.summary, api.counters, faults, limit, _identical(output))
+    with output.open("rb") as file:
+        records = (json.loads(line) for line in file)
+        identical = sum(record == conversation(record["id"], _SEED) for record in records)
+    seen = Seen(result, result.summary, api.counters, faults, limit, identical)
     console.result("\n".join((table(result), "", *_report(seen))))
     counts = result.summary.counts
     outcomes = (counts.exported, counts.failed, counts.invalid, counts.duplicates)
-    is_complete = outcomes == (count, 1, 1, 1) and seen.identical == count
+    is_complete = outcomes == (count, 1, 1, 1) and identical == count
     return ExitCode.DONE if is_complete else ExitCode.SOME_FAILED
-
-
-def _folder(output: str | None) -> Path:
-    try:
-        if output is None:
-            return Path(tempfile.mkdtemp(prefix="siteassist-demo-"))
-        folder = Path(output)
-        folder.mkdir(parents=True, exist_ok=True)
-        if next(folder.iterdir(), None) is not None:
-            raise ConfigurationError(f"{output}: is not empty; name a new folder")
-    except OSError as error:
-        raise ConfigurationError(f"{output or 'temporary folder'}: {error.strerror}") from error
-    return folder
-
-
-def _ids(count: int) -> Iterator[str]:
-    """Yield the IDs to export, one that does not exist, one that is not a UUID, and a duplicate."""
-    for number, conversation_id in enumerate(conversation_ids(count, _SEED)):
-        yield conversation_id
-        if number == 0:
-            yield from (_missing(count), _NO_ID, conversation_id)
-
-
-def _missing(count: int) -> str:
-    *_, last = conversation_ids(count + 1, _SEED)
-    return last
-
-
-def _identical(output: Path) -> int:
-    """Count the records that equal the emulator's conversations."""
-    with output.open("rb") as records:
-        found = (json.loads(record) for record in records)
-        return sum(record == conversation(record["id"], _SEED) for record in found)
 
 
 def _report(seen: Seen) -> Iterator[str]:
@@ -198,7 +179,5 @@ def _report(seen: Seen) -> Iterator[str]:
 
 
 def _first_lines(path: Path, count: int) -> list[str]:
-    if not path.exists():
-        return []
     with path.open(encoding="utf-8") as file:
         return [line.rstrip("\n") for line in islice(file, count)]

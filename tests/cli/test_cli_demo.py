@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from functools import partial
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from siteassist_async.cli import demo, main
-from siteassist_async.emulator import Emulator, Status, conversation_ids
-from siteassist_async.export import ExportJob, OutputError
+from siteassist_async.emulator import Emulator, Status
+from siteassist_async.export import ExportJob, InputError, OutputError
 
 COUNT = 40
 
@@ -69,10 +68,10 @@ def test_what_was_not_met_is_no_success(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If what was set in the way had not been there, the demo would say so."""
-    monkeypatch.setattr(demo, "_ids", partial(conversation_ids, seed=15))
+    monkeypatch.setattr(Emulator, "missing", Mock())
     assert main(["demo", "--conversations", "10"]) == 1
     shown = capsys.readouterr().out
-    assert "  10 of 10 records equal the emulator's conversations\n" in shown
+    assert "  11 of 11 records equal the emulator's conversations\n" in shown
     assert "  failed                  0\n" in shown
 
 
@@ -139,7 +138,8 @@ def test_an_error_of_the_export(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of its files is told as the export tells it."""
-    monkeypatch.setattr(demo, "_ids", Mock(return_value=()))
+    empty = InputError("contains no IDs", path="ids.txt")
+    monkeypatch.setattr(demo, "export", AsyncMock(side_effect=empty))
     assert main(["demo"]) == 2
     assert "ids.txt: contains no IDs" in capsys.readouterr().err
 
