@@ -43,11 +43,11 @@ def tables(rows: Rows) -> tuple[Any, Any]:
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Any:  # noqa: ANN401 - see `pa`
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
-    arrays = [_array(column, list(v)) for column, v in zip(columns, values, strict=True)]
+    arrays = [_array(column, v) for column, v in zip(columns, values, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema(columns))
 
 
-def _array(column: Column, values: list[Any]) -> Any:  # noqa: ANN401 - see `pa`
+def _array(column: Column, values: Sequence[Any]) -> Any:  # noqa: ANN401 - see `pa`
     if column.kind != "time":
         return pa.array(values, _TYPES[column.kind])
     try:

@@ -315,6 +315,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OPTIONAL_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
 _NO_AGENT = _Agent()
+_NAMELESS = '{"humanAgent":{}}'  # for `extra`: there is an agent, but without a name and an image
 
 _Object = dict[str, msgspec.Raw]
 
@@ -336,7 +337,7 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
         if message.feedback_at is not None:
             times.append(message.feedback_at)
         text, parts = _text_and_parts(message.parts)
-        agent = _NO_AGENT if message.human_agent is None else _named(message.human_agent)
+        agent = message.human_agent or _NO_AGENT
         rows.append(
             (
                 conversation_id,
@@ -356,11 +357,11 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
                 message.page_url,
                 message.page_title,
                 message.text_selection,
-                None,
+                _NAMELESS if agent is not _NO_AGENT and agent == _NO_AGENT else None,
             )
         )
     msgspec.convert(times, _TIMES)  # raises if one is not a time
-    agent = _NO_AGENT if sent.human_agent is None else _named(sent.human_agent)
+    agent = sent.human_agent or _NO_AGENT
     conversation = (
         conversation_id,
         sent.created_at,
@@ -374,26 +375,19 @@ def _record(line: bytes) -> tuple[Row, list[Row]]:
         agent.image,
         sent.title,
         len(messages),
-        None,
+        _NAMELESS if agent is not _NO_AGENT and agent == _NO_AGENT else None,
     )
     return conversation, rows
 
 
-def _named(agent: _Agent) -> _Agent:
-    if agent.name is None and agent.image is None:
-        raise ValueError("has an agent of whom nothing is known")
-    return agent
-
-
 def _text_and_parts(raw: msgspec.Raw) -> tuple[str | None, str | None]:
     """Return the text of a message, and its parts as JSON where they are more than that text."""
-    if b"},{" not in bytes(raw):  # one part: with more, an exception would cost the most
-        try:
-            (part,) = _TEXT_PARTS.decode(raw)
-        except (msgspec.MsgspecError, ValueError):
-            pass
-        else:
-            return part.text, None
+    try:
+        parts = _TEXT_PARTS.decode(raw)
+        if len(parts) == 1:
+            return parts[0].text, None
+    except (msgspec.MsgspecError, ValueError):
+        pass
     try:
         texts = [part.text for part in _PARTS.decode(raw) if part.type == "text"]
         text = "\n".join(texts) if texts else None
@@ -414,8 +408,9 @@ def _text_of(parts: msgspec.Raw) -> str | None:
 
 
 def _json(raw: msgspec.Raw | None) -> str | None:
-    text = "" if raw is None else str(raw, "utf-8")
-    return None if not text or text == "null" else text
+    if raw is None or raw == _NULL:  # most often
+        return None
+    return str(raw, "utf-8") or None
 
 
 def _odd_record(line: bytes) -> tuple[Row, list[Row]]:

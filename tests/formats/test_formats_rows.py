@@ -106,6 +106,7 @@ def test_any_conversation_survives(body: bytes) -> None:
         ({"humanAgent": {"name": "A", "x": [1]}}, {"extra": '{"humanAgent":{"x":[1]}}'}),
         ({"humanAgent": {"name": "A"}, "new": 1}, {"extra": '{"new":1}'}),
         ({"humanAgent": {}}, {"extra": '{"humanAgent":{}}'}),
+        ({"humanAgent": {"name": None, "image": None}}, {"extra": '{"humanAgent":{}}'}),
         ({"humanAgent": "Ann"}, {"extra": '{"humanAgent":"Ann"}'}),
         ({"closedAt": "yesterday"}, {"extra": '{"closedAt":"yesterday"}'}),
         ({"closedAt": "2024-01-15T10:30:00"}, {"extra": '{"closedAt":"2024-01-15T10:30:00"}'}),
@@ -179,6 +180,7 @@ def test_messages_keep_what_does_not_fit() -> None:
         "metadata": '{"a":1}',
         "feedback_at": TIME,
     }
+    assert of_message(humanAgent={"name": None}) == known | {"extra": '{"humanAgent":{}}'}
     del known["role"]
     assert of_message(role=7) == known | {"extra": '{"role":7}'}
 
