@@ -127,7 +127,8 @@ class RaiseForStatus:
 
 def _error_of(request: Request, response: Response) -> APIError:
     error = _error(response, request.tally.token())
-    if _is_about_another(error, request.subject):
+    about = error.details
+    if isinstance(about, ConversationDetails) and about.conversation_id.lower() != request.subject:
         response.close_connection()
     return error
 
@@ -137,19 +138,21 @@ def _judge(
 ) -> UnusableResponseError | ConnectionFailedError:
     """Choose the error to raise, and close the connection if it cannot be trusted any more."""
     token = sent or NO_TOKEN
+    body = response.body
     error.args = (_hide(str(error.args[0]), token),)
-    error.excerpt = error.excerpt and _beginning(response.body, token)
+    if error.excerpt:  # the token is removed before the cut, which could split it
+        beginning = body[: EXCERPT + len(token)]
+        error.excerpt = excerpt(beginning.replace(token.encode(), NO_TOKEN.encode()))
     if isinstance(error, WrongConversationError):
         response.close_connection()
-    elif not isinstance(error, ResponseTooLargeError) and _ends_early(response.body):
+    elif (  # the start of an object: the only sign of truncation without a length
+        not isinstance(error, ResponseTooLargeError)
+        and body.lstrip().startswith(b"{")
+        and not body.rstrip().endswith(b"}")
+    ):
         response.close_connection()
         return ConnectionFailedError("the response is truncated: incomplete JSON")
     return error
-
-
-def _ends_early(body: bytes) -> bool:
-    """Whether a body is the start of an object: the only sign of truncation without a length."""
-    return body.lstrip().startswith(b"{") and not body.rstrip().endswith(b"}")
 
 
 def _error(response: Response, sent: str) -> APIError:
@@ -175,13 +178,6 @@ def _error(response: Response, sent: str) -> APIError:
     )
 
 
-def _is_about_another(error: APIError, conversation_id: str) -> bool:
-    details = error.details
-    if not isinstance(details, ConversationDetails):
-        return False
-    return details.conversation_id.lower() != conversation_id
-
-
 def _hide(text: str, token: str) -> str:
     return text.replace(token, NO_TOKEN)
 
@@ -199,8 +195,3 @@ def _without(token: str, value: object, depth: int = DEEPEST_DETAILS) -> object:
             {_hide(k, token): _without(token, v, depth - 1) for k, v in members} if depth else None
         )
     return value
-
-
-def _beginning(body: bytes, token: str) -> str:
-    """Return the excerpt of a body; the token is removed before the cut, which could split it."""
-    return excerpt(body[: EXCERPT + len(token)].replace(token.encode(), NO_TOKEN.encode()))

@@ -69,7 +69,20 @@ class Pacing:
             response = await send(request)
         except BaseException as error:
             slots.release()
-            _settle(permit, request, error)
+            match error:
+                case RateLimitError() | ServiceUnavailableError():
+                    alone = permit.throttled(
+                        error.retry_after,
+                        limited=isinstance(error, RateLimitError),
+                        hint=_hint(error.headers),
+                    )
+                    request.tally.throttled_alone += alone
+                case APIError():
+                    permit.succeeded(_hint(error.headers))
+                case UnusableResponseError():
+                    permit.succeeded()
+                case _:
+                    permit.abandoned()
             raise
         slots.release()  # before settling, which may start the next waiting call
         permit.succeeded(RateLimitHint.from_headers(response.headers, epoch=time.time()))
@@ -126,23 +139,6 @@ class _Wait:
         if reason is not None:
             took = self._clock.now() - self._began
             self._events.emit(WaitEnded(*self._about, reason, took))
-
-
-def _settle(permit: Permit, request: Request, error: BaseException) -> None:
-    match error:
-        case RateLimitError() | ServiceUnavailableError():
-            alone = permit.throttled(
-                error.retry_after,
-                limited=isinstance(error, RateLimitError),
-                hint=_hint(error.headers),
-            )
-            request.tally.throttled_alone += alone
-        case APIError():
-            permit.succeeded(_hint(error.headers))
-        case UnusableResponseError():
-            permit.succeeded()
-        case _:
-            permit.abandoned()
 
 
 def _hint(headers: Mapping[str, str]) -> RateLimitHint | None:

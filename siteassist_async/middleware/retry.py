@@ -27,7 +27,6 @@ from siteassist_async.events import (
 )
 from siteassist_async.logs import HTTP
 from siteassist_async.middleware.retry_policy import (
-    Retry,
     RetryPolicy,
     RetryState,
     decide,
@@ -188,21 +187,24 @@ class Retrying:
             error = state.outcome.exception() if state.outcome else None
             return isinstance(error, SiteAssistError) and self._plan(request, progress, error)
 
+        # Only a wait that the API asked for is parked, so that bulk work fetches another key
+        # meanwhile. Backoff is not: in an outage, it would park key after key.
+        async def sleep(seconds: float) -> None:
+            with (
+                self._closing.interrupting(),
+                parking(seconds) if progress.is_parked else nullcontext(),
+            ):
+                await self._clock.sleep(seconds)
+
         # One instance for each call: a shared one would mix up the results of concurrent calls.
         retrying = AsyncRetrying(
             retry=is_retryable,
             wait=lambda _: progress.delay,
-            # Only a wait that the API asked for is parked, so that bulk work fetches another key
-            # meanwhile. Backoff is not: in an outage, it would park key after key.
-            sleep=lambda seconds: self._sleep(seconds, parked=progress.is_parked),
+            sleep=sleep,
             stop=stop_never,
             reraise=True,
         )
         return await retrying(attempt)
-
-    async def _sleep(self, seconds: float, *, parked: bool) -> None:
-        with self._closing.interrupting(), parking(seconds) if parked else nullcontext():
-            await self._clock.sleep(seconds)
 
     def _plan(self, request: Request, progress: RetryState, error: SiteAssistError) -> bool:
         progress.last_error = error
@@ -210,7 +212,9 @@ class Retrying:
         if not request.operation.repeatable and not may_repeat(error):
             return False
         retry = decide(self._policy, error, progress, self._jitter(), bulk=request.bulk)
-        if retry is None or self._is_too_late(request, retry):
+        if retry is None:
+            return False
+        if request.deadline is not None and self._clock.now() + retry.delay >= request.deadline:
             return False
         if retry.spends_attempt:
             # Bulk work has no budget: it handles outages by itself, and must not use up the budget
@@ -231,8 +235,3 @@ class Retrying:
             RetryScheduled(tally.call, name, request.subject, tally.sent, retry.delay, error)
         )
         return True
-
-    def _is_too_late(self, request: Request, retry: Retry) -> bool:
-        if request.deadline is None:
-            return False
-        return self._clock.now() + retry.delay >= request.deadline

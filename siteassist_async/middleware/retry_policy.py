@@ -138,7 +138,11 @@ def decide(
     if seconds > progress.patience:
         return None
     if seconds and isinstance(error, RateLimitError | ServiceUnavailableError):
-        if _is_throttled_too_often(policy, error, progress, bulk=bulk):
+        most, throttled = MOST_429S, progress.throttled - progress.unavailable
+        if isinstance(error, ServiceUnavailableError):
+            most, throttled = policy.refusals, progress.unavailable
+        is_alone = 0 < progress.throttled_alone >= policy.refusals - 1
+        if is_alone or (bulk and throttled + 1 >= most):
             return None
         # The jitter spreads the processes that were all given the same Retry-After.
         backoff = jitter * _longest(policy, progress.throttled - policy.attempts)
@@ -150,16 +154,6 @@ def decide(
         # Most likely the server closed an idle connection, so retry at once on a new one.
         return Retry(0.0)
     return Retry(max(jitter * _longest(policy, progress.spent - 1), seconds))
-
-
-def _is_throttled_too_often(
-    policy: RetryPolicy, error: SiteAssistError, progress: RetryState, *, bulk: bool
-) -> bool:
-    if 0 < progress.throttled_alone >= policy.refusals - 1:
-        return True
-    if isinstance(error, ServiceUnavailableError):
-        return bulk and progress.unavailable + 1 >= policy.refusals
-    return bulk and progress.throttled - progress.unavailable + 1 >= MOST_429S
 
 
 def _longest(policy: RetryPolicy, doublings: int) -> float:

@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from contextvars import Context
-from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field
@@ -68,16 +67,15 @@ class AdaptivePacer(Pacer):
     async def acquire(self, start: Start) -> Permit:
         """As `Pacer.acquire`."""
         latest = min(start.latest, self._pace.latest_start(self._clock.now(), start.deadline))
-        outcome = None
+        permit = None
         try:
-            while outcome is None:
-                await self._wait_while_parked(start, latest)
-                outcome = await self._wait_in_queue(start, latest)
+            while permit is None:
+                permit = await self._wait(start, latest)
         except StartTooLateError:
             self._not_sent += 1
             raise
-        outcome.pacer = self
-        return outcome
+        permit.pacer = self
+        return permit
 
     def succeeded(self, permit: Permit, hint: RateLimitHint | None) -> None:
         """As `Permit.succeeded`."""
@@ -141,54 +139,52 @@ class AdaptivePacer(Pacer):
         self._queues = {}
         self._pace.forget_flights()
 
-    async def _wait_while_parked(self, start: Start, latest: float) -> None:
+    async def _wait(self, start: Start, latest: float) -> Permit | None:
+        """Wait until the id is not parked, then in the queue; None if it was parked meanwhile."""
         while (until := self._pace.parked_until(start.subject)) > (now := self._clock.now()):
             if until > latest:
                 raise StartTooLateError(until - now, "retry_after")
             start.on_wait("retry_after", until - now)
             await self._clock.sleep(until - now)
-
-    async def _wait_in_queue(self, start: Start, latest: float) -> Permit | None:
-        waiter = Waiter(start.subject, start.bulk, latest, start.slots)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        waiter.notify = partial(_set_done, done)
-        loop_queue, expected = self._enter(waiter, loop)
-        try:
-            if waiter.outcome is None:
-                now = self._clock.now()
-                start.on_wait(loop_queue.queue.reason(waiter, self._pace, now), expected)
-            await done
-        except BaseException:
-            self._give_up(waiter, loop_queue)
-            raise
-        if isinstance(waiter.outcome, StartTooLateError):
-            raise waiter.outcome
-        return waiter.outcome
 
-    def _enter(self, waiter: Waiter, loop: asyncio.AbstractEventLoop) -> tuple[_LoopQueue, float]:
+        def notify() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        waiter = Waiter(start.subject, start.bulk, latest, start.slots, notify)
         with self._lock:
             now = self._clock.now()
             loop_queue = self._queues.get(loop) or _LoopQueue(loop)
             expected = loop_queue.queue.enter(waiter, self._pace, now)
             self._queues[loop] = loop_queue
         self._advance(loop_queue)
-        return loop_queue, expected
-
-    def _give_up(self, waiter: Waiter, loop_queue: _LoopQueue) -> None:
-        """Leave the queue; a permit that was granted just before the cancellation is given back."""
-        with self._lock:
-            loop_queue.queue.leave(waiter)
-        if isinstance(waiter.outcome, Permit):
-            waiter.slots.release()
-            self.abandoned(waiter.outcome)
-        elif not loop_queue.loop.is_closed():
-            self._advance(loop_queue)
+        try:
+            if waiter.outcome is None:
+                now = self._clock.now()
+                start.on_wait(loop_queue.queue.reason(waiter, self._pace, now), expected)
+            await done
+        except BaseException:
+            with self._lock:
+                loop_queue.queue.leave(waiter)
+            if isinstance(waiter.outcome, Permit):  # granted just before the cancellation
+                waiter.slots.release()
+                self.abandoned(waiter.outcome)
+            elif not loop.is_closed():
+                self._advance(loop_queue)
+            raise
+        if isinstance(waiter.outcome, StartTooLateError):
+            raise waiter.outcome
+        return waiter.outcome
 
     def _changed(self, events: Sequence[PaceEvent]) -> None:
         """Advance the queues of all event loops, and emit the events."""
         if self._queues:
-            current = _running_loop()
+            try:
+                current = asyncio.get_running_loop()
+            except RuntimeError:
+                current = None
             for loop_queue in list(self._queues.values()):
                 if loop_queue.loop is current:
                     self._advance(loop_queue)
@@ -264,15 +260,3 @@ class _LoopQueue:
         if looker is not None and looker is not asyncio.current_task(self.loop):
             looker.cancel()
         self.looks_at = math.inf
-
-
-def _set_done(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*", re.ASCII)
 _X_REMAINING, _REMAINING = "x-ratelimit-remaining", "ratelimit-remaining"
 _SEPARATE = [
     {name: header.replace("remaining", name) for name in ("remaining", "reset", "limit")}
-    for header in (_X_REMAINING, _REMAINING)
+    for header in (_REMAINING, _X_REMAINING)
 ]
 
 # Servers send `reset` as seconds, as a date in seconds, or as one in milliseconds.
@@ -55,14 +55,21 @@ class RateLimitHint:
         quoted = headers.get("ratelimit")
         if quoted is None and _X_REMAINING not in headers and _REMAINING not in headers:
             return None  # nearly every response, so this path is fast
-        said = _least(quoted) or _separate(headers)
+        said = _least(quoted)
+        if not said:
+            for name, header in _SEPARATE[_X_REMAINING in headers].items():
+                if number := _NUMBER.fullmatch(headers.get(header, "")):
+                    said[name] = float(number[1])
         remaining = said.get("r", said.get("remaining"))
         if remaining is None:
             return None
+        reset = said.get("t", said.get("reset"))
+        if reset is not None and reset >= _SECONDS_FROM:
+            reset = max(0.0, (reset / 1000 if reset >= _MILLISECONDS_FROM else reset) - epoch)
         promised = _least(headers.get("ratelimit-policy"))
         return cls(
             remaining=remaining,
-            reset=_until(said.get("t", said.get("reset")), epoch),
+            reset=reset,
             quota=promised.get("q", said.get("limit")),
             window=promised.get("w"),
         )
@@ -71,31 +78,14 @@ class RateLimitHint:
 def _least(value: str | None) -> dict[str, float]:
     if not value:
         return {}
-    items = [_parameters(item) for item in _QUOTED.sub("", value).split(",")]
+    items = [
+        {name.lower(): float(number) for name, number in _PARAMETER.findall(item)}
+        for item in _QUOTED.sub("", value).split(",")
+    ]
     policies = [item for item in items if "r" in item or "q" in item]
     if policies:
         return min(policies, key=lambda item: item.get("r", item.get("q", 0.0)))
     return {name: number for item in items for name, number in item.items()}
-
-
-def _parameters(item: str) -> dict[str, float]:
-    return {name.lower(): float(number) for name, number in _PARAMETER.findall(item)}
-
-
-def _separate(headers: Mapping[str, str]) -> dict[str, float]:
-    for names in _SEPARATE:
-        if names["remaining"] in headers:
-            found = {
-                name: _NUMBER.fullmatch(headers.get(header, "")) for name, header in names.items()
-            }
-            return {name: float(match[1]) for name, match in found.items() if match}
-    return {}
-
-
-def _until(reset: float | None, epoch: float) -> float | None:
-    if reset is None or reset < _SECONDS_FROM:
-        return reset
-    return max(0.0, (reset / 1000 if reset >= _MILLISECONDS_FROM else reset) - epoch)
 
 
 # Seconds: the longest wait because of a header, so that a wrong one costs little.

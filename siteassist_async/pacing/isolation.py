@@ -132,7 +132,12 @@ class Isolation:
         if self.parked:
             parked = self.parked.pop(permit.subject, None)
             if parked is not None:
-                self._recovered(parked)
+                # An id that succeeds after its wait behaves as one that met the project's limit, so
+                # a 429 that was attributed to it on suspicion counts as one of the limit after all.
+                self._limit_wait = max(self._limit_wait, parked.wait)
+                if parked.suspect:
+                    self._lone = max(0, self._lone - 1)
+                    self._limited += 1
         if self._lone:
             self._outcomes.append(False)
         self.watch = bool(self.parked or self._lone or self._streak)
@@ -166,7 +171,10 @@ class Isolation:
             and not (in_a_row if limited else self._outage)
             and self._is_own(before, until - now, limited=limited)
         )
-        alone = own and before is not None and (not limited or self._is_proven(before))
+        # With a wait no longer than the limit's, `_is_own` has already required PROVEN successes.
+        alone = (own and before is not None) and (
+            not limited or self._lone >= KNOWN or self._served_since(before) >= PROVEN
+        )
         general = suspect = False
         # Three cases: known to be individual; a 429, which is general unless it resembles the 429s
         # of individually throttled ids; a 503, which is general only as part of an outage.
@@ -190,14 +198,6 @@ class Isolation:
             del self.parked[next(iter(self.parked))]
         return Verdict(own, alone, general)
 
-    def _recovered(self, parked: _Parked) -> None:
-        # An id that succeeds after its wait behaves as one that met the project's limit, so a 429
-        # that was attributed to it on suspicion counts as one of the limit after all.
-        self._limit_wait = max(self._limit_wait, parked.wait)
-        if parked.suspect:
-            self._lone = max(0, self._lone - 1)
-            self._limited += 1
-
     def _is_own(self, before: _Parked, wait: float, *, limited: bool) -> bool:
         if not limited:
             # The API was up: a request sent after the id's first 503 has succeeded.
@@ -207,10 +207,6 @@ class Isolation:
             return served >= PROVEN
         known = self._lone >= KNOWN and self._limited == before.limited
         return before.own or known or served >= SERVED
-
-    def _is_proven(self, before: _Parked) -> bool:
-        # With a wait no longer than the limit's, `_is_own` has already required PROVEN successes.
-        return self._lone >= KNOWN or self._served_since(before) >= PROVEN
 
     def _is_longer(self, wait: float) -> bool:
         return wait > LONGER * self._limit_wait

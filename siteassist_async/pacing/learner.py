@@ -98,12 +98,30 @@ class Learner:
         requests in flight, and the rate at which they complete. Without a success since the 429
         before, there is nothing to learn.
         """
+        active, pause = max(0.0, sent - self._begin), until - now
         if self.rate is None and self.max_rate is None:
-            self._discover(sent, now, until, flying)
+            in_flight, at_once = flying
+            # The outcomes of the requests in flight are unknown: assume that half of them succeed.
+            successes = max(1.0, self.started - 1 - in_flight / 2)
+            self.rate = first_rate(successes, active, pause, at_once)
+            self._before = self._discovery = Observation(successes, active, 0.0, pause)
         elif self._good:
-            seen = self._observation(sent, now, until - now, named=named)
+            current = self.current or SLOWEST
+            rest = max(0.0, sent - self._cut - active)
+            seen = Observation(
+                # Requests started after the throttled one are most likely throttled too.
+                successes=max(0.0, self.started - 1 - (now - sent) * current),
+                active=active,
+                rest=rest,
+                # The client's own backoff says nothing about the pause needed: assume the last one.
+                pause=pause if named else max(pause, rest),
+                rate=current,
+                throttled=self._bad / (self._bad + self._good),
+            )
+            if self._burst is None and self._discovery is not None:
+                self._burst = Burst(self._successes - self._good, self._discovery.active)
             rate = self.rate or Rate(seen.rate, seen.rate)
-            rate = next_rate(rate, seen, self._before or seen, self._first())
+            rate = next_rate(rate, seen, self._before or seen, self._burst)
             self.rate = rate.stretched(seen.throttled)
             self._before = seen
         else:
@@ -143,34 +161,6 @@ class Learner:
 
     def _within(self, rate: float) -> float:
         return rate if self.max_rate is None else min(rate, self.max_rate)
-
-    def _discover(self, sent: float, now: float, until: float, flying: tuple[int, float]) -> None:
-        active = max(0.0, sent - self._begin)
-        in_flight, at_once = flying
-        # The outcomes of the requests in flight are unknown: assume that half of them succeed.
-        successes = max(1.0, self.started - 1 - in_flight / 2)
-        self.rate = first_rate(successes, active, until - now, at_once)
-        self._before = self._discovery = Observation(successes, active, 0.0, until - now)
-
-    def _observation(self, sent: float, now: float, pause: float, *, named: bool) -> Observation:
-        rate = self.current or SLOWEST
-        active = max(0.0, sent - self._begin)
-        rest = max(0.0, sent - self._cut - active)
-        return Observation(
-            # Requests started after the throttled one are most likely throttled too.
-            successes=max(0.0, self.started - 1 - (now - sent) * rate),
-            active=active,
-            rest=rest,
-            # The client's own backoff says nothing about the pause needed: assume the last one.
-            pause=pause if named else max(pause, rest),
-            rate=rate,
-            throttled=self._bad / (self._bad + self._good),
-        )
-
-    def _first(self) -> Burst | None:
-        if self._burst is None and self._discovery is not None:
-            self._burst = Burst(self._successes - self._good, self._discovery.active)
-        return self._burst
 
 
 @frozen
@@ -223,21 +213,17 @@ def next_rate(rate: Rate, seen: Observation, before: Observation, burst: Burst |
     if is_quota(seen, before):
         spend = within(seen.rate * (SPEED_UP if seen.throttled < SPENT_TOO_FAST else 1 / SPEED_UP))
         return Rate(floor=spend, ceiling=spend, stretch=rate.stretch)
-    ceiling = within(_ceiling(rate, seen, burst))
-    return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=rate.stretch)
-
-
-def _ceiling(rate: Rate, seen: Observation, burst: Burst | None) -> float:
     if seen.rate > 1.1 * rate.ceiling:
         held = 0.0 if rate.climbing else rate.ceiling * (seen.rate / rate.ceiling) ** RAISE
-        return max(measured(seen), CUT_AFTER_CLIMB * seen.rate, held)
-    if is_pause_long(seen):
+        limit = max(measured(seen), CUT_AFTER_CLIMB * seen.rate, held)
+    elif is_pause_long(seen):
         limit = None if burst is None else limit_without(burst, seen)
         limit = BLIND_CUT * seen.rate if limit is None else min(CUT * seen.rate, limit)
     else:
         # The rate that succeeded is a lower bound, and the rate that was throttled an upper one.
         limit = math.sqrt(measured(seen) * seen.rate)
-    return max(DEEPEST_CUT * seen.rate, limit)
+    ceiling = within(max(DEEPEST_CUT * seen.rate, limit))
+    return Rate(floor=CUT * ceiling, ceiling=ceiling, stretch=rate.stretch)
 
 
 def measured(seen: Observation) -> float:

@@ -205,7 +205,12 @@ class Pace:
         if now < self._gate.until and (is_over or counts) and self._gate.open(now):
             self._earliest = now
             self._learner.resume(now)
-        events = () if hint is None else self._heed(permit.sent, now, hint)
+        events: tuple[PaceEvent, ...] = ()
+        if hint is not None:
+            wait = self._hints.succeeded(permit.sent, now, hint)
+            if wait and self._gate.close(now, wait):
+                self._rest(limited=False)
+                events = (GateClosed(wait),)
         if self._window == self._concurrency and not (counts and self._in_a_row):
             return events
         self._window = min(self._concurrency, self._window + 1)
@@ -310,7 +315,10 @@ class Pace:
         counts = self._learner.throttled(permit.sent, now)
         self._in_a_row += counts
         self._hints.throttled(permit.sent)
-        pause = self._pause(retry_after, now, limited=limited)
+        if retry_after is None or not is_usable(retry_after):
+            pause = self._backoff.after(now, self._in_a_row, self._random(), limited=limited)
+        else:
+            pause = pause_after(retry_after, self._in_a_row, self._random())
         closed = self._gate.close(now, pause, strict=limited)
         if counts and limited:
             self._blamed.append(_Blamed(permit.subject, self._learner.copy()))
@@ -342,18 +350,6 @@ class Pace:
         self._cut(now)
         self._earliest = min(self._earliest, now)
         return self._rate_change(before)
-
-    def _heed(self, sent: float, now: float, hint: RateLimitHint) -> tuple[PaceEvent, ...]:
-        wait = self._hints.succeeded(sent, now, hint)
-        if not wait or not self._gate.close(now, wait):
-            return ()
-        self._rest(limited=False)
-        return (GateClosed(wait),)
-
-    def _pause(self, retry_after: float | None, now: float, *, limited: bool) -> float:
-        if retry_after is None or not is_usable(retry_after):
-            return self._backoff.after(now, self._in_a_row, self._random(), limited=limited)
-        return pause_after(retry_after, self._in_a_row, self._random())
 
     def _rest(self, *, limited: bool) -> None:
         until = self._gate.until

@@ -112,10 +112,6 @@ def _settled_before() -> RuntimeError:
     return RuntimeError("this permit is already settled")
 
 
-def _ignore(reason: WaitReason, expected: float) -> None:
-    """Ignore a wait."""
-
-
 @frozen
 class Start:
     """What an attempt requests from a pacer: one of the client's slots, and a time to start.
@@ -134,7 +130,7 @@ class Start:
     bulk: bool = False
     deadline: float = math.inf
     latest: float = math.inf
-    on_wait: Callable[[WaitReason, float], None] = _ignore
+    on_wait: Callable[[WaitReason, float], None] = lambda _reason, _expected: None
 
 
 class Pacer(ABC):

@@ -106,8 +106,17 @@ class WaitQueue:
         Raises:
             StartTooLateError: It is not expected to start in time.
         """
-        ahead = self._ahead(waiter)
-        start = pace.expected_start(now, ahead, shared=self._has_bulk())
+        ahead = self._urgent
+        if not waiter.bulk:
+            if waiter.latest < self._latest:  # rare: calls of equal patience arrive in order
+                ahead = sum(
+                    not other.gone and latest <= waiter.latest
+                    for line in self._lines.values()
+                    for latest, _, other in line.urgent
+                )
+            self._latest = max(self._latest, waiter.latest)
+        shared = any(line.bulk or line.back for line in self._lines.values())
+        start = pace.expected_start(now, ahead, shared=shared)
         # Under lasting overload, every call starts about as late as admission allows. So a call is
         # admitted only if that leaves time for a slow response.
         spare = pace.spare(waiter.latest - now) if ahead else 0.0
@@ -144,11 +153,18 @@ class WaitQueue:
         """
         while self._waiting:
             # In each round, because another late call may have become the head of its line.
-            self._reject_late(pace, now)
+            earliest = max(now, pace.opens)
+            for line in self._lines.values():
+                for late in line.late(earliest):
+                    self.leave(late)
+                    start = max(pace.expected_start(now, 0), earliest)
+                    late.outcome = StartTooLateError(start - now, self.reason(late, pace, now))
+                    late.notify()
             at, waiter = self._next(pace, now)
             if waiter is None or at > now:
+                latest = min(line.first_latest() for line in self._lines.values())
                 # A call that must start right now is late only a moment after.
-                return min(at, max(self._first_latest(), math.nextafter(now, math.inf)))
+                return min(at, max(latest, math.nextafter(now, math.inf)))
             self.leave(waiter)
             if pace.parked_until(waiter.subject) > now:
                 waiter.notify()
@@ -165,59 +181,30 @@ class WaitQueue:
 
     def _next(self, pace: Pace, now: float) -> tuple[float, Waiter | None]:
         """Return the call to start next and when; the time is infinite if no slot is free."""
-        bulk = self._first_bulk(pace, now) if self._waiting > self._urgent else None
-        bulk_at = math.inf if bulk is None else pace.start_at(now, bulk=True)
-        urgent = self._first_urgent() if self._urgent else None
-        if urgent is None:
+        bulk, bulk_at = None, math.inf
+        if self._waiting > self._urgent:
+            heads = [
+                head
+                for slots, line in self._lines.items()
+                if has_room(slots, now) and (head := line.first_bulk(pace)) is not None
+            ]
+            if heads:
+                _, bulk = min(heads, key=itemgetter(0))
+                bulk_at = pace.start_at(now, bulk=True)
+        urgent: list[tuple[float, int, Waiter]] = []
+        if self._urgent:
+            urgent = [
+                line.urgent[0]
+                for slots, line in self._lines.items()
+                if _clean_heap(line.urgent) and slots.free > 0
+            ]
+        if not urgent:
             return bulk_at, bulk
         at = pace.start_at(now)
         is_bulk_due = self._urgent_in_a_row >= RESERVED - 1
         if bulk is not None and (bulk_at < at or (bulk_at == at and is_bulk_due)):
             return bulk_at, bulk
-        return at, urgent
-
-    def _first_urgent(self) -> Waiter | None:
-        heads = [
-            line.urgent[0]
-            for slots, line in self._lines.items()
-            if _clean_heap(line.urgent) and slots.free > 0
-        ]
-        return min(heads)[2] if heads else None
-
-    def _first_bulk(self, pace: Pace, now: float) -> Waiter | None:
-        heads = [
-            head
-            for slots, line in self._lines.items()
-            if has_room(slots, now) and (head := line.first_bulk(pace)) is not None
-        ]
-        return min(heads, key=itemgetter(0))[1] if heads else None
-
-    def _reject_late(self, pace: Pace, now: float) -> None:
-        earliest = max(now, pace.opens)
-        for line in self._lines.values():
-            for waiter in line.late(earliest):
-                self.leave(waiter)
-                start = max(pace.expected_start(now, 0), earliest)
-                waiter.outcome = StartTooLateError(start - now, self.reason(waiter, pace, now))
-                waiter.notify()
-
-    def _first_latest(self) -> float:
-        return min((line.first_latest() for line in self._lines.values()), default=math.inf)
-
-    def _ahead(self, waiter: Waiter) -> int:
-        if waiter.bulk:
-            return self._urgent
-        if waiter.latest >= self._latest:  # nearly always: calls of equal patience arrive in order
-            self._latest = waiter.latest
-            return self._urgent
-        return sum(
-            not other.gone and latest <= waiter.latest
-            for line in self._lines.values()
-            for latest, _, other in line.urgent
-        )
-
-    def _has_bulk(self) -> bool:
-        return any(line.bulk or line.back for line in self._lines.values())
+        return at, min(urgent)[2]
 
 
 def has_room(slots: Slots, now: float) -> bool:

@@ -184,9 +184,14 @@ def woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
     """A context to read a body in; it wakes the reader if the connection is lost."""
     # After a framing error in a body, aiohttp closes the connection without waking the reader,
     # which would wait until its timeout. So the protocol's `closed` future wakes it.
+    content = response.content
     protocol = None if response.connection is None else response.connection.protocol
     lost = None if protocol is None else protocol.closed
-    wake = functools.partial(_wake, response.content)
+
+    def wake(_: asyncio.Future[None] | None = None) -> None:
+        if content.exception() is None and not content.is_eof():
+            content.set_exception(aiohttp.ClientPayloadError("connection closed mid-response"))
+
     if lost is None:  # already lost
         wake()
         lost = asyncio.get_running_loop().create_future()
@@ -199,11 +204,6 @@ def woken_by_loss(response: aiohttp.ClientResponse) -> Generator[None]:
     finally:
         being_read.discard(protocol)
         lost.remove_done_callback(wake)
-
-
-def _wake(content: aiohttp.StreamReader, _: asyncio.Future[None] | None = None) -> None:
-    if content.exception() is None and not content.is_eof():
-        content.set_exception(aiohttp.ClientPayloadError("connection closed mid-response"))
 
 
 def _look(lost: asyncio.Future[None]) -> None:
@@ -364,13 +364,11 @@ def methods_of_sessions() -> tuple[object, object]:
 def untouched() -> tuple[object, object] | None:
     """Return those methods; None if they are not aiohttp's own."""
     methods = methods_of_sessions()
-    return methods if all(map(_is_aiohttps, methods)) else None
-
-
-def _is_aiohttps(method: object) -> bool:
-    return isinstance(method, FunctionType) and (
-        method.__globals__.get("__name__") == "aiohttp.client"
+    are_aiohttps = all(
+        isinstance(method, FunctionType) and method.__globals__.get("__name__") == "aiohttp.client"
+        for method in methods
     )
+    return methods if are_aiohttps else None
 
 
 UNTOUCHED = untouched()
@@ -396,7 +394,7 @@ class FastPath:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self._is_traced = bool(session.trace_configs or session._middlewares)
-        self._host = "", ""
+        self._origin = "", ""
         self._headers: Mapping[str, str] = {}
         self._request: _Get | None = None
 
@@ -417,7 +415,12 @@ class FastPath:
         """Send a GET once, and return the response with its headers; raises aiohttp's errors."""
         # The connector is None if the session is closed; the transport converts that error.
         connector = cast("aiohttp.BaseConnector", self._session.connector)
-        request = self._made(url, asked)
+        request = self._request
+        origin = url.scheme, url.raw_authority
+        if request is None or self._origin != origin or self._headers != asked.headers:
+            # It is slow to create, so it is used again while host and headers stay the same.
+            request = _Get("GET", url, headers=asked.headers, session=self._session)
+            self._request, self._origin, self._headers = request, origin, dict(asked.headers)
         try:
             connection = await connector.connect(request, traces=[], timeout=timeout)
         except TimeoutError as error:
@@ -441,14 +444,3 @@ class FastPath:
         except BaseException:
             response.close()
             raise
-
-    def _made(self, url: URL, asked: Request) -> _Get:
-        """Return the prepared request for this host and these headers, which is slow to create."""
-        if (
-            self._request is None
-            or self._host != (url.scheme, url.raw_authority)
-            or self._headers != asked.headers
-        ):
-            self._request = _Get("GET", url, headers=asked.headers, session=self._session)
-            self._host, self._headers = (url.scheme, url.raw_authority), dict(asked.headers)
-        return self._request

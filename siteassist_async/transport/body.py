@@ -50,7 +50,11 @@ async def read_body(
         limit = max_body if succeeded else LARGEST_ERROR_BODY
         if aiohttp_internals.OFF_BECAUSE:
             await _read(response, partial(_next_piece, response), pieces, limit)
-        elif _is_short_and_whole(response):
+        elif (  # a short body that has arrived completely and uncompressed, as most have
+            response.content.is_eof()
+            and response.content.total_bytes <= LARGEST_ERROR_BODY
+            and hdrs.CONTENT_ENCODING not in response.headers
+        ):
             pieces.append(response.content.read_nowait())
         else:
             with woken_by_loss(response):
@@ -65,15 +69,6 @@ async def read_body(
     if response.connection is not None:  # after a 101, aiohttp does not release the connection
         drop(response)
     return b"".join(pieces)
-
-
-def _is_short_and_whole(response: aiohttp.ClientResponse) -> bool:
-    """Whether a short body has arrived completely and uncompressed, as most do."""
-    return (
-        response.content.is_eof()
-        and response.content.total_bytes <= LARGEST_ERROR_BODY
-        and hdrs.CONTENT_ENCODING not in response.headers
-    )
 
 
 async def _read(

@@ -64,7 +64,14 @@ class SessionPath:
             except aiohttp.ClientConnectorError as error:
                 if not (is_out_of_descriptors(error) and self._busy > 1):
                     raise
-            await self._until_one_ends()
+            # If a woken request is cancelled here, its `end` wakes the next one.
+            ended = asyncio.get_running_loop().create_future()
+            self._waiting.append(ended)
+            self._busy -= 1
+            try:
+                await ended
+            finally:
+                self._busy += 1
 
     def end(self) -> None:
         """Let the next request that waits for a file descriptor retry, after a body was read."""
@@ -109,16 +116,6 @@ class SessionPath:
             auto_decompress=False,
             cookies=_NoCookies(),
         )
-
-    async def _until_one_ends(self) -> None:
-        # If a woken request is cancelled in here, `send` wakes the next one as it ends.
-        ended = asyncio.get_running_loop().create_future()
-        self._waiting.append(ended)
-        self._busy -= 1
-        try:
-            await ended
-        finally:
-            self._busy += 1
 
 
 async def _without_hidden_repeat(

@@ -89,7 +89,11 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return _unsent(TimedOutError(f"no connection within {timeout.connect:g} s"))
     if isinstance(error, TimeoutError):
-        return _timed_out(error, timeout)
+        return TimedOutError(
+            f"no data received for {timeout.read:g} s"
+            if isinstance(error, aiohttp.SocketTimeoutError)
+            else f"no complete response within {timeout.total:g} s"
+        )
     reason = reason_of(error)
     match error:
         case aiohttp.ServerFingerprintMismatch():
@@ -106,14 +110,6 @@ def failure(error: Exception, timeout: Timeout) -> SiteAssistError:  # noqa: PLR
             return ConfigurationError(f"the request cannot be sent: {_named(error)}")
         case _:
             return ConnectionFailedError(_named(error))
-
-
-def _timed_out(error: TimeoutError, timeout: Timeout) -> SiteAssistError:
-    match error:
-        case aiohttp.SocketTimeoutError():
-            return TimedOutError(f"no data received for {timeout.read:g} s")
-        case _:
-            return TimedOutError(f"no complete response within {timeout.total:g} s")
 
 
 def _unsent(error: TransportError) -> TransportError:
@@ -159,25 +155,21 @@ def scrub(error: BaseException, until: BaseException | None = None) -> None:
     chained = list(behind(error, until))
     for one in chained:
         one.__traceback__ = None  # the locals of aiohttp's frames contain the request's headers
-        _scrub_one(one)
-
-
-def _scrub_one(error: BaseException) -> None:
-    if isinstance(error, aiohttp.ClientResponseError):
-        # Not a proxy of one: that cannot be pickled, and Dask pickles an error with its causes.
-        nothing = cast("CIMultiDictProxy[str]", CIMultiDict[str]())
-        of = error.request_info
-        error.request_info = aiohttp.RequestInfo(of.url, of.method, nothing, of.real_url)
-        error.message, error.headers = reason_of(error), None
-        error.args = (error.status, error.message)
-        error.__cause__ = error.__context__ = None
-    elif isinstance(error, HttpProcessingError):
-        error.message, error.headers = reason_of(error), None
-        error.args = (error.message,)
-        error.__cause__ = error.__context__ = None
-    elif isinstance(error, aiohttp.ServerDisconnectedError):
-        error.message = reason_of(error)
-        error.args = (error.message,)
-    elif isinstance(error, aiohttp.ClientPayloadError):
-        error.args = (reason_of(error),)
-        error.__cause__ = error.__context__ = None
+        if isinstance(one, aiohttp.ClientResponseError):
+            # Not a proxy of one: that cannot be pickled, and Dask pickles an error with its causes.
+            nothing = cast("CIMultiDictProxy[str]", CIMultiDict[str]())
+            of = one.request_info
+            one.request_info = aiohttp.RequestInfo(of.url, of.method, nothing, of.real_url)
+            one.message, one.headers = reason_of(one), None
+            one.args = (one.status, one.message)
+            one.__cause__ = one.__context__ = None
+        elif isinstance(one, HttpProcessingError):
+            one.message, one.headers = reason_of(one), None
+            one.args = (one.message,)
+            one.__cause__ = one.__context__ = None
+        elif isinstance(one, aiohttp.ServerDisconnectedError):
+            one.message = reason_of(one)
+            one.args = (one.message,)
+        elif isinstance(one, aiohttp.ClientPayloadError):
+            one.args = (reason_of(one),)
+            one.__cause__ = one.__context__ = None

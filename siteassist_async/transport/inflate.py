@@ -44,7 +44,13 @@ class Inflater:
             if not self._members or self._stream.eof:
                 if not data:
                     return
-                self._begin(data)
+                self._members += 1
+                if self._members > (1 if self._encoding == "deflate" else _MOST_MEMBERS):
+                    raise EncodingError(f"the {self._encoding} body has data after its end")
+                window = ENCODINGS[self._encoding]
+                if self._encoding == "deflate" and data[0] & 0x0F != 8:
+                    window = -window  # raw deflate, which some servers send despite RFC 9110
+                self._stream = zlib.decompressobj(window)
             try:
                 piece = self._stream.decompress(data, PIECE)
             except zlib.error as error:
@@ -60,12 +66,3 @@ class Inflater:
         """
         if self._members and not self._stream.eof:
             raise EncodingError(f"the {self._encoding} body is incomplete")
-
-    def _begin(self, data: bytes) -> None:
-        self._members += 1
-        if self._members > (1 if self._encoding == "deflate" else _MOST_MEMBERS):
-            raise EncodingError(f"the {self._encoding} body has data after its end")
-        window = ENCODINGS[self._encoding]
-        if self._encoding == "deflate" and data[0] & 0x0F != 8:
-            window = -window  # raw deflate, which some servers send despite RFC 9110
-        self._stream = zlib.decompressobj(window)
