@@ -217,7 +217,9 @@ class Pool(Generic[K, V]):
         while self._fault is None:
             if self.outcomes:
                 return True
-            if self._is_done():
+            # Held failures and keys to be fetched again always have a task that handles them,
+            # unless the work is being stopped.
+            if not self._tasks and (self._input.exhausted or self._options.stopped()):
                 if self._input.fault is not None:
                     raise self._input.fault
                 return False
@@ -283,11 +285,6 @@ class Pool(Generic[K, V]):
             self.outcomes.clear()
         self._changed.set()
 
-    def _is_done(self) -> bool:
-        # Held failures and keys to be fetched again always have a task that handles them, unless
-        # the work is being stopped.
-        return not self._tasks and (self._input.exhausted or self._options.stopped())
-
     def _next(self) -> Job[K] | None:
         """Take the next key; None if there is no room or no key."""
         if self.active >= self._limit or self._checking or self._stopped:
@@ -295,53 +292,44 @@ class Pool(Generic[K, V]):
         if self._again and not self._options.stopped():
             self.active += 1
             return self._again.popleft()
-        if not self._has_room() or not self._input.take():
+        # Backpressure: keys in flight and outcomes that the caller has not taken yet.
+        waiting = self.active + len(self.outcomes) + len(self._early)
+        has_room = waiting < 2 * self._limit and self._weight < MOST_BYTES
+        if not has_room or self._parked >= MOST_PARKED or not self._input.take():
             return None
         self.active += 1
         self._taken += 1
         return Job(self._input.key, self._taken - 1)
 
-    def _has_room(self) -> bool:
-        # Backpressure: keys in flight and outcomes that the caller has not taken yet.
-        waiting = self.active + len(self.outcomes) + len(self._early)
-        fits = waiting < 2 * self._limit and self._weight < MOST_BYTES
-        return fits and self._parked < MOST_PARKED
-
     async def _work(self, job: Job[K] | None) -> None:
+        guard = self._guard
         while job is not None:
             try:
                 value = await self._fetch(job.key)
             except SiteAssistError as error:
                 self.active -= 1
-                self._failed(job, error)
+                if ends_bulk_work(error):
+                    raise
+                if is_final(error) or error.isolated:
+                    guard.note(job, error)
+                    self._settle(job, error)
+                # Not final, so it may be part of an outage: the next success or probe decides.
+                elif guard.hold(job, error, self._taken, self._options.clock.now()):
+                    self._check_soon()
             except BaseException:
                 self.active -= 1
                 raise
             else:
                 self.active -= 1
-                self._succeeded(job, value)
+                guard.proven = job.key
+                self._all_parked = False
+                if guard.held or not guard.any_succeeded:
+                    self._resolve(guard.succeeded(job))
+                if self._weigh is not None:
+                    self._weight += self._weigh(value)
+                self._settle(job, value)
             job = self._next()
         self._check_if_idle()
-
-    def _succeeded(self, job: Job[K], value: V) -> None:
-        guard = self._guard
-        guard.proven = job.key
-        self._all_parked = False
-        if guard.held or not guard.any_succeeded:
-            self._resolve(guard.succeeded(job))
-        if self._weigh is not None:
-            self._weight += self._weigh(value)
-        self._settle(job, value)
-
-    def _failed(self, job: Job[K], error: SiteAssistError) -> None:
-        if ends_bulk_work(error):
-            raise error
-        if is_final(error) or error.isolated:
-            self._guard.note(job, error)
-            self._settle(job, error)
-        # Not final, so it may be part of an outage: it is decided after the next success or probe.
-        elif self._guard.hold(job, error, self._taken, self._options.clock.now()):
-            self._check_soon()
 
     def _settle(self, job: Job[K], result: V | SiteAssistError) -> None:
         if self._fault is not None:
@@ -381,7 +369,14 @@ class Pool(Generic[K, V]):
         """Find out whether requests succeed, and wait through the outage if they do not."""
         guard = self._guard
         try:
-            if not self._is_a_handful():
+            # Of an input that is too short to tell an outage, each failure is an outcome.
+            is_a_handful = (
+                not (self._options.strict or guard.any_succeeded)
+                and self._input.exhausted
+                and len(guard.held) < WINDOW
+                and not any(is_refusal_of_all(held.error) for held in guard.held)
+            )
+            if not is_a_handful:
                 failed = await self._wait_for_answer()
                 self._resolve(guard.release(failed), in_outage=self.outage is not None)
             elif not (self.active or self._parked):  # otherwise one of those may still succeed
@@ -393,16 +388,6 @@ class Pool(Generic[K, V]):
         self.fill()
         self._check_if_idle()
 
-    def _is_a_handful(self) -> bool:
-        """Whether the input is too short to tell an outage: then each failure is an outcome."""
-        guard = self._guard
-        return (
-            not (self._options.strict or guard.any_succeeded)
-            and self._input.exhausted
-            and len(guard.held) < WINDOW
-            and not any(is_refusal_of_all(held.error) for held in guard.held)
-        )
-
     async def _wait_for_answer(self) -> list[Held[K]]:
         """Probe until a request succeeds; returns the failures from before that probe was sent."""
         options, clock = self._options, self._options.clock
@@ -411,7 +396,7 @@ class Pool(Generic[K, V]):
         delays = probe_delays()
         while True:
             before = list(self._guard.held)
-            error = await self._probe_until(end)
+            error = await self._probe(end)
             if error is None:
                 break
             self._give_up_if_hopeless(error, began)
@@ -432,41 +417,44 @@ class Pool(Generic[K, V]):
 
     async def _pause(self, until: float) -> bool:
         """Wait before the next probe; False if the work is stopped or there are new keys."""
-        clock = self._options.clock
-        while not (self._options.stopped() or self._is_more_to_try()):
+        guard, clock = self._guard, self._options.clock
+        while True:
+            # New keys matter while too few have failed to assume an outage.
+            try_more = self._woken and not guard.any_succeeded and len(guard.held) < guard.window
+            if try_more or self._options.stopped():
+                return False
             left = until - clock.now()
             if left <= 0:
                 return True
             await clock.sleep(min(left, 1.0))
-        return False
 
-    def _is_more_to_try(self) -> bool:
-        """Whether new keys have arrived while too few have failed to assume an outage."""
-        guard = self._guard
-        return self._woken and not guard.any_succeeded and len(guard.held) < guard.window
+    async def _probe(self, end: float) -> SiteAssistError | None:
+        """Request a key that succeeded before or, without one, keys that failed and sampled ones.
 
-    async def _probe_until(self, end: float) -> SiteAssistError | None:
-        """As `_probe`, but one in an outage is cut off at `end`, and has failed as the last one."""
-        outage = self.outage
-        if outage is None:
-            return await self._probe(self._candidates())
-        limit = asyncio.timeout(end - self._options.clock.now())
+        Returns None if one succeeds, else an error. In an outage, the requests are cut off at
+        `end`, and have failed as the last probe.
+        """
+        guard, outage, elsewhere = self._guard, self.outage, self._options.elsewhere
+        if guard.any_succeeded:
+            keys = [cast("K", guard.proven)]
+        else:
+            keys = [held.job.key for held in guard.held[-1:]]
+            if outage is None and elsewhere is not None:
+                keys += elsewhere()
+        first, *others = keys
+        limit = asyncio.timeout(None if outage is None else end - self._options.clock.now())
         try:
             async with limit:
-                return await self._probe(self._candidates())
+                error = await self._probe_key(first)
+                unconnected = isinstance(error, TransportError) and not error.sent
+                if not others or error is None or unconnected:  # then others would fail as well
+                    return error
+                errors = await asyncio.gather(*map(self._probe_key, others))
+                return None if None in errors else errors[-1]
         except TimeoutError:
-            if not limit.expired():
+            if outage is None or not limit.expired():
                 raise
             return outage.error
-
-    async def _probe(self, keys: Sequence[K]) -> SiteAssistError | None:
-        """Fetch a key, and the others if it fails; returns None if one succeeds, else an error."""
-        first, *others = keys
-        error = await self._probe_key(first)
-        if not others or error is None or (isinstance(error, TransportError) and not error.sent):
-            return error  # without a connection, others would fail as well
-        errors = await asyncio.gather(*map(self._probe_key, others))
-        return None if None in errors else errors[-1]
 
     async def _probe_key(self, key: K) -> SiteAssistError | None:
         guard, options = self._guard, self._options
@@ -480,14 +468,6 @@ class Pool(Generic[K, V]):
             return None if about_it else error
         guard.proven, guard.any_succeeded, guard.window = key, True, WINDOW
         return None
-
-    def _candidates(self) -> Sequence[K]:
-        """The keys to probe: one that succeeded before or, without one, failed and sampled keys."""
-        guard, elsewhere = self._guard, self._options.elsewhere
-        if guard.any_succeeded:
-            return [cast("K", guard.proven)]
-        failed = [held.job.key for held in guard.held[-1:]]
-        return failed if self.outage or elsewhere is None else [*failed, *elsewhere()]
 
     def _give_up_if_hopeless(self, error: SiteAssistError, began: float) -> None:
         guard, options, now = self._guard, self._options, self._options.clock.now()

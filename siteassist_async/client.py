@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
@@ -383,10 +384,6 @@ def _is_above_0(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-def _are_callables(value: object) -> bool:
-    return isinstance(value, Sequence) and all(map(callable, cast("Sequence[object]", value)))
-
-
 _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "base_url": ("a str", lambda v: v is None or isinstance(v, str)),
     "timeout": (
@@ -400,7 +397,10 @@ _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "deadline": ("a number of seconds above 0", lambda v: v is None or _is_above_0(v)),
     "concurrency": ("an int of at least 1", lambda v: type(v) is int and v >= 1),
     "max_rate": ("a number of requests above 0", lambda v: v is None or _is_above_0(v)),
-    "middleware": ("a list of callables, as in middleware=[log_requests]", _are_callables),
+    "middleware": (
+        "a list of callables, as in middleware=[log_requests]",
+        lambda v: isinstance(v, Sequence) and all(map(callable, cast("Sequence[object]", v))),
+    ),
     # aiohttp itself is imported by the transport only.
     "session": ("an aiohttp.ClientSession", lambda v: v is None or hasattr(v, "connector")),
     "tls": ("an ssl.SSLContext", lambda v: v is None or isinstance(v, ssl.SSLContext)),
@@ -437,17 +437,12 @@ def _checked(base_url: str) -> str:
         raise ConfigurationError(f"base URL {base_url!r}: {error}") from error
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(f"base URL {base_url!r}: expected https://host/path")
-    if parts.scheme == "http" and not _is_this_machine(host):
-        raise ConfigurationError(
-            f"base URL {base_url!r}: must be https, because http exposes the token"
-        )
+    if parts.scheme == "http" and host != "localhost":
+        is_this_machine = False
+        with suppress(ValueError):  # a name
+            is_this_machine = ipaddress.ip_address(host).is_loopback
+        if not is_this_machine:
+            raise ConfigurationError(
+                f"base URL {base_url!r}: must be https, because http exposes the token"
+            )
     return base_url.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

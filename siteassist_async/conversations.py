@@ -36,21 +36,9 @@ if TYPE_CHECKING:
     from siteassist_async.wire import MakeRequest
 
 
-def _conversation(response: Response, conversation_id: str) -> Conversation:
-    return decode_requested(response.body, conversation_id)
-
-
 def _checked(response: Response, conversation_id: str) -> Response:
     check_requested(response.body, conversation_id)
     return response
-
-
-def _record(response: Response, conversation_id: str) -> bytes:
-    return record_requested(response.body, conversation_id)
-
-
-def _weighed(response: Response, conversation_id: str) -> tuple[Conversation, int]:
-    return decode_requested(response.body, conversation_id), len(response.body)
 
 
 def _page(response: Response, _: str) -> Sent[ConversationSummary]:
@@ -60,10 +48,13 @@ def _page(response: Response, _: str) -> Sent[ConversationSummary]:
 
 # One endpoint, and the ways to read its response.
 _GET = "conversations.get", "GET", "/conversations/{id}"
-GET = Operation(*_GET, _conversation)
+GET = Operation(*_GET, lambda response, asked: decode_requested(response.body, asked))
 GET_RAW = Operation(*_GET, _checked)
-GET_RECORD = Operation(*_GET, _record)
-GET_WEIGHED = Operation(*_GET, _weighed)
+GET_RECORD = Operation(*_GET, lambda response, asked: record_requested(response.body, asked))
+GET_WEIGHED = Operation(
+    *_GET,
+    lambda response, asked: (decode_requested(response.body, asked), len(response.body)),
+)
 
 LIST = Operation("conversations.list", "GET", "/conversations", _page)
 
@@ -375,31 +366,23 @@ class _Flights:
     async def fetch(self, given: str | UUID) -> tuple[Conversation, int]:
         conversation_id = parse_id(given)
         if conversation_id in self._flying:
-            return await self._join(conversation_id)
+            joined = self._flying[conversation_id]
+            if joined is None:
+                joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
+            with parking(math.inf):  # it holds no slot, and the other request may have to wait long
+                return await asyncio.shield(joined)
         self._flying[conversation_id] = None
         try:
             fetched = await self._request(GET_WEIGHED, conversation_id, bulk=True)
         except BaseException as error:
             joined = self._flying.pop(conversation_id)
-            if joined is not None:
-                _fail(joined, error)
+            if joined is not None and isinstance(error, SiteAssistError):
+                joined.set_exception(error)
+                joined.exception()  # mark it as retrieved: the caller that joined may be gone
+            elif joined is not None:
+                joined.cancel()
             raise
         joined = self._flying.pop(conversation_id)
         if joined is not None:
             joined.set_result(fetched)
         return fetched
-
-    async def _join(self, conversation_id: str) -> tuple[Conversation, int]:
-        joined = self._flying[conversation_id]
-        if joined is None:
-            joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
-        with parking(math.inf):  # it holds no slot, and the other request may have to wait long
-            return await asyncio.shield(joined)
-
-
-def _fail(joined: asyncio.Future[tuple[Conversation, int]], error: BaseException) -> None:
-    if isinstance(error, SiteAssistError):
-        joined.set_exception(error)
-        joined.exception()  # mark it as retrieved: the caller that joined may be gone
-    else:
-        joined.cancel()

@@ -240,22 +240,21 @@ class Listing(Generic[T]):
             )
         items = sent.items if end is None else sent.items[: end - at]
         kept = tuple(watch.keep(items))
-        following = at + len(items)
-        is_last = following == end or await self._is_last(sent, at, watch)
-        return Page(kept, sent.total, at, None if is_last else following)
-
-    async def _is_last(self, sent: Sent[T], at: int, watch: Watch[T]) -> bool:
-        received, total = len(sent.items), sent.total
-        if total is None:
-            return received < self._page_size
-        if not watch.is_complete:
-            return received == 0 or at + received >= total
-        if received == 0 and at < total and (await self._fetch(total - 1, 1)).items:
-            raise UnusablePageError(
-                f"the page at offset {at} is empty, but others come after it", path="data"
-            )
-        # A total that is less than what was received is wrong: there may be more.
-        return received == 0 or at + received == total
+        following, received, total = at + len(items), len(sent.items), sent.total
+        if following == end:
+            is_last = True
+        elif total is None:
+            is_last = received < self._page_size
+        elif not watch.is_complete:
+            is_last = received == 0 or at + received >= total
+        else:
+            if received == 0 and at < total and (await self._fetch(total - 1, 1)).items:
+                raise UnusablePageError(
+                    f"the page at offset {at} is empty, but others come after it", path="data"
+                )
+            # A total that is less than what was received is wrong: there may be more.
+            is_last = received == 0 or at + received == total
+        return Page(kept, total, at, None if is_last else following)
 
 
 class _Ahead(Generic[T]):
@@ -297,7 +296,8 @@ class _Ahead(Generic[T]):
         at = self._tasks[-1][0] + received if self._tasks else page.next_offset
         last = page.total if self._end is None else min(page.total, self._end)
         while len(self._tasks) < self._width and at < last:
-            self._start(at)
+            task = asyncio.get_running_loop().create_task(self._request(at))
+            self._tasks.append((at, task))
             at += received
         self._width = min(self._at_once, 2 * self._width or 1)
 
@@ -305,10 +305,6 @@ class _Ahead(Generic[T]):
         """Cancel what is in flight, and wait for it to end."""
         self._drop()
         await asyncio.gather(*self._dropped, return_exceptions=True)
-
-    def _start(self, offset: int) -> None:
-        task = asyncio.get_running_loop().create_task(self._request(offset))
-        self._tasks.append((offset, task))
 
     async def _request(self, offset: int) -> Sent[T]:
         size = self._page_size

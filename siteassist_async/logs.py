@@ -108,14 +108,6 @@ def _gate_closed(gate: GateClosed) -> None:
     _write(_PACING, level, gate, "pausing all requests for %.2f s: %s", gate.seconds, why)
 
 
-def _rate_changed(change: RateChanged) -> None:
-    _write(_PACING, logging.DEBUG, change, "%.3g requests per second", change.rate)
-
-
-def _window_changed(change: WindowChanged) -> None:
-    _write(_PACING, logging.DEBUG, change, "at most %d requests in flight", change.limit)
-
-
 # By class, because every event is passed to them.
 _OF_CALLS: dict[type, Callable[[Any], None]] = {
     AttemptEnded: _attempt_ended,
@@ -126,8 +118,12 @@ _OF_CALLS: dict[type, Callable[[Any], None]] = {
 }
 _OF_PACERS: dict[type, Callable[[Any], None]] = {
     GateClosed: _gate_closed,
-    RateChanged: _rate_changed,
-    WindowChanged: _window_changed,
+    RateChanged: lambda change: _write(
+        _PACING, logging.DEBUG, change, "%.3g requests per second", change.rate
+    ),
+    WindowChanged: lambda change: _write(
+        _PACING, logging.DEBUG, change, "at most %d requests in flight", change.limit
+    ),
 }
 
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from siteassist_async.codec import decode_messages
 from siteassist_async.ids import parse_id
 from siteassist_async.listing import Growing, Listing, Sent, one_of, whole
 from siteassist_async.models import Message
-from siteassist_async.wire import Operation, Response
+from siteassist_async.wire import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
     from uuid import UUID
 
     from siteassist_async.wire import MakeRequest
 
 
-def _page(response: Response, conversation_id: str) -> Sent[Message]:
-    return Sent(decode_messages(response.body, conversation_id))
-
-
-LIST = Operation("messages.list", "GET", "/conversations/{id}/messages", _page)
+LIST = Operation(
+    "messages.list",
+    "GET",
+    "/conversations/{id}/messages",
+    lambda response, asked: Sent(decode_messages(response.body, asked)),
+)
 
 ListedRole = Literal["user", "assistant", "human_agent"]
 """A role that messages can be listed by."""
@@ -72,17 +71,13 @@ class Messages:
             query["role"] = one_of("role", role, ListedRole)
         if status is not None:
             query["status"] = one_of("status", status, ListedMessageStatus)
+        subject = parse_id(conversation_id)
         return Listing(
-            partial(self._list, parse_id(conversation_id), query),
+            lambda at, size: self._request(
+                LIST, subject, query={**query, "limit": size, "offset": at}
+            ),
             Growing[Message],
             page_size=whole("page_size", page_size, 1, MOST_MESSAGES),
             offset=whole("offset", offset, 0),
             limit=None if limit is None else whole("limit", limit, 0),
-        )
-
-    def _list(
-        self, conversation_id: str, query: dict[str, str], offset: int, size: int
-    ) -> Awaitable[Sent[Message]]:
-        return self._request(
-            LIST, conversation_id, query={**query, "limit": size, "offset": offset}
         )

@@ -78,10 +78,6 @@ def needs_a_person(error: SiteAssistError) -> bool:
     return is_refusal_of_all(error) or isinstance(error, PermissionDeniedError)
 
 
-def _names_a_time(error: SiteAssistError) -> bool:
-    return isinstance(error, RateLimitError | ServiceUnavailableError) and bool(error.retry_after)
-
-
 @define(eq=False)
 class Job(Generic[K]):
     """A key to fetch.
@@ -116,7 +112,10 @@ class Held(Generic[K]):
         waited as asked and the id was throttled again. Any other error is only the second time:
         the first time may have been the end of an outage.
         """
-        return is_specific_to_id(self.error) or _names_a_time(self.error) or self.job.strikes > 0
+        error = self.error
+        if isinstance(error, RateLimitError | ServiceUnavailableError) and error.retry_after:
+            return True
+        return is_specific_to_id(error) or self.job.strikes > 0
 
 
 @define(eq=False)

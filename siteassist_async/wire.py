@@ -200,14 +200,13 @@ def path_of(path: str, subject: str, query: Mapping[str, str | int | bool] | Non
         path = path.replace("{id}", subject)
     if not query:
         return path
-    pairs = [(name, _parameter(value)) for name, value in query.items()]
+    pairs = [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in query.items()
+    ]
     if all(_is_plain(name) and _is_plain(value) for name, value in pairs):  # as most are
         return f"{path}?{'&'.join([f'{name}={value}' for name, value in pairs])}"
     return f"{path}?{urlencode(pairs)}"
-
-
-def _parameter(value: str | int | bool) -> str:  # noqa: FBT001 - a value, not an option
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 Send = Callable[[Request], Awaitable[Response]]

@@ -186,17 +186,15 @@ def decode_details(raw: object, details_class: type[Details] | None) -> Details 
     """Convert an error's `details` to the class documented for it; None if they do not fit."""
     if details_class is None:
         return None
-    values = {
-        field.name: _read(_member(raw, wire_name(field.name)), field.type)
-        for field in fields(resolve_types(details_class))
-    }
+    values: dict[str, Any] = {}
+    for field in fields(resolve_types(details_class)):
+        sent = _member(raw, wire_name(field.name))
+        if field.type == Seconds:
+            sent = seconds_from_body(sent)
+        elif not isinstance(sent, str):
+            sent = None
+        values[field.name] = sent
     return None if None in values.values() else details_class(**values)
-
-
-def _read(value: object, declared: object) -> Any:  # noqa: ANN401 - of the declared type, or None
-    if declared == Seconds:
-        return seconds_from_body(value)
-    return value if isinstance(value, str) else None
 
 
 def _member(value: object, key: str) -> object:

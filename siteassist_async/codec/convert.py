@@ -6,10 +6,9 @@ when needed, because importing cattrs takes a tenth of the package's import time
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TypeGuard, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 from attrs import NOTHING as REQUIRED
@@ -41,15 +40,19 @@ from siteassist_async.models import (
 )
 from siteassist_async.tracebacks import cut
 
-Structured = TypeVar("Structured", bound=AttrsInstance)
-Hook = Callable[[object, object], Structured]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+T = TypeVar("T")
+Structured = TypeVar("Structured", bound=AttrsInstance)
 
 _TAGS: dict[type[object], dict[str, str]] = {
     Head: {"object": "conversation"},
     Conversation: {"object": "conversation"},
     ConversationSummary: {"object": "conversation"},
     Message: {"object": "message"},
+    MessageList: {"object": "list"},
+    SummaryList: {"object": "list"},
     TextPart: {"type": "text"},
 }
 
@@ -87,39 +90,20 @@ def _first_fault(error: BaseException, path: str = "") -> tuple[str, str]:
     return path, "missing" if isinstance(error, KeyError) else str(error)
 
 
-def _kind(value: object) -> str:
-    names = {"NoneType": "null", "dict": "an object", "list": "an array", "str": "a string"}
-    return names.get(type(value).__name__, "a boolean" if isinstance(value, bool) else "a number")
+_KINDS: dict[type[object], str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
-def _is_object(value: object) -> TypeGuard[Json]:
-    return isinstance(value, dict)
-
-
-def _is_array(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _object(value: object) -> Json:
-    if _is_object(value):
+def _expect(cls: type[T], value: object) -> T:
+    if isinstance(value, cls):
         return value
-    raise TypeError(f"expected an object, not {_kind(value)}")
-
-
-def _string(value: object, _: object = str) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"expected a string, not {_kind(value)}")
-
-
-def _optional_string(value: object, _: object) -> str | None:
-    return None if value is None else _string(value)
-
-
-def _boolean(value: object, _: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise TypeError(f"expected a boolean, not {_kind(value)}")
+    got = _KINDS.get(type(value), "a number")
+    raise TypeError(f"expected {_KINDS[cls]}, not {got}")
 
 
 def _count(value: object, _: object) -> int:
@@ -133,7 +117,7 @@ def _count(value: object, _: object) -> int:
 def _time(value: object, _: object) -> datetime:
     try:
         # Not `datetime.fromisoformat`, which accepts "10:30:007" and truncates nanoseconds.
-        time = msgspec.convert(_string(value), datetime)
+        time = msgspec.convert(_expect(str, value), datetime)
     except (msgspec.ValidationError, UnicodeEncodeError):
         raise ValueError("expected a time such as 2024-01-15T10:30:00.000Z") from None
     if time.tzinfo is None:
@@ -148,20 +132,15 @@ def _time_to_wire(time: datetime) -> str:
     return time.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def _is_tuple(declared: object) -> bool:
-    return getattr(declared, "__origin__", None) is tuple
-
-
 def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...]]:
     (item, _) = get_args(tuple_type)
     structure_item = converter.get_structure_hook(item)
 
     def structure(value: object, _: object) -> tuple[Any, ...]:
-        if not _is_array(value):
-            raise TypeError(f"expected an array, not {_kind(value)}")
+        array: list[Any] = [*_expect(list, value)]
         structured: list[Any] = []
         try:
-            for sent in value:
+            for sent in array:
                 structured.append(structure_item(sent, item))  # noqa: PERF401 - its length is the fault's index
         except MISFITS as error:
             # Only the first error is reported; cattrs' own hook would collect all of them.
@@ -174,75 +153,39 @@ def _tuple_hook(tuple_type: object) -> Callable[[object, object], tuple[Any, ...
 
 
 def _part(value: object, _: object) -> Part:
-    rest = dict(_object(value))
+    rest: Json = {**_expect(dict, value)}
     if not has_tag(rest):
         return OtherPart("", rest)
     tag: str = rest.pop("type")
     return converter.structure(rest, TextPart) if tag == "text" else OtherPart(tag, rest)
 
 
-def _by_wire_names(cls: type[Structured]) -> Hook[Structured]:
-    names: dict[str, Any] = {
-        a.name: override(omit=True) if a.name == "extra" else override(rename=wire_name(a.name))
-        for a in fields(cls)
-    }
-    build = make_dict_structure_fn(cls, converter, **names)
-    return lambda value, _: build(_object(value), cls)
-
-
-def _keeping_the_rest(cls: type[Structured]) -> Hook[Structured]:
+def _class_hook(cls: type[Any]) -> Callable[[object, object], Any]:
     """Structure by JSON names, keeping unknown fields; null counts as absent if optional."""
     known = {wire_name(a.name): a for a in fields(cls) if a.name != "extra"}
     optional = {wire for wire, a in known.items() if a.default is not REQUIRED}
-    build = _by_wire_names(cls)
+    names: dict[str, Any] = {a.name: override(rename=wire) for wire, a in known.items()}
+    keeps_rest = "extra" in fields_dict(cls)
+    if keeps_rest:
+        names["extra"] = override(omit=True)
+    build = make_dict_structure_fn(cls, converter, **names)
+    tag = _TAGS.get(cls, {}).get("object")
 
-    def structure(value: object, _: object) -> Structured:
-        sent = _object(value)
+    def structure(value: object, _: object) -> Any:  # noqa: ANN401 - an instance of `cls`
+        sent: Json = {**_expect(dict, value)}
+        if tag is not None:
+            got = sent.pop("object", None)
+            if got != tag and not (tag == "list" and got is None):  # which a list may lack
+                raise ValueError(f'expected an object with "object": "{tag}"')
+        if "lastInterationAt" in known:  # or the correct spelling of it
+            correct = sent.pop("lastInteractionAt", None)
+            if correct is not None:
+                sent["lastInterationAt"] = correct
         built = build({k: v for k, v in sent.items() if v is not None or k not in optional}, cls)
-        rest = {k: v for k, v in sent.items() if k not in known}
-        return evolve(built, extra=rest) if rest else built  # type: ignore[misc] # "extra" is theirs
+        rest = {k: v for k, v in sent.items() if k not in known} if keeps_rest else None
+        return evolve(built, extra=rest) if rest else built
 
     return structure
-
-
-def _tagged(tag: str, structure: Hook[Structured]) -> Hook[Structured]:
-    def structure_tagged(value: object, cls: object) -> Structured:
-        sent = dict(_object(value))
-        if sent.pop("object", None) != tag:
-            raise ValueError(f'expected an object with "object": "{tag}"')
-        return structure(sent, cls)
-
-    return structure_tagged
-
-
-def _listed(structure: Hook[Structured]) -> Hook[Structured]:
-    def structure_list(value: object, cls: object) -> Structured:
-        if _object(value).get("object") not in {None, "list"}:
-            raise ValueError('expected an object with "object": "list"')
-        return structure(value, cls)
-
-    return structure_list
-
-
-def _either_spelling(structure: Hook[Structured]) -> Hook[Structured]:
-    def structure_either(value: object, cls: object) -> Structured:
-        sent = dict(_object(value))
-        correct = sent.pop("lastInteractionAt", None)
-        if correct is not None:
-            sent["lastInterationAt"] = correct
-        return structure(sent, cls)
-
-    return structure_either
-
-
-def _class_hook(cls: type[Any]) -> Hook[Any]:
-    structure = _keeping_the_rest(cls) if "extra" in fields_dict(cls) else _by_wire_names(cls)
-    if cls in {Conversation, ConversationSummary}:
-        structure = _either_spelling(structure)
-    if cls in {MessageList, SummaryList}:
-        return _listed(structure)
-    tag = _TAGS.get(cls, {}).get("object")
-    return structure if tag is None else _tagged(tag, structure)
 
 
 def _class_to_wire(cls: type[Any]) -> Callable[[Any], Json]:
@@ -256,29 +199,28 @@ def _class_to_wire(cls: type[Any]) -> Callable[[Any], Json]:
     return unstructure
 
 
-def _other_part_to_wire(part: OtherPart) -> Json:
-    return {"type": part.type, **part.fields} if part.type else dict(part.fields)
-
-
-def _register() -> None:
-    converter.register_structure_hook(str, _string)
-    for union in (ConversationStatus, Role, MessageStatus, Feedback):
-        converter.register_structure_hook(union, _string)
-        converter.register_structure_hook(union | None, _optional_string)
-    converter.register_structure_hook(bool, _boolean)
-    converter.register_structure_hook(int, _count)
-    converter.register_structure_hook(datetime, _time)
-    converter.register_structure_hook(Part, _part)
-    converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
-    converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
-    # Factories, so that the functions of a class are compiled when first needed, not at import.
-    converter.register_structure_hook_factory(has, _class_hook)
-    converter.register_unstructure_hook_factory(has, _class_to_wire)
-    converter.register_unstructure_hook(OtherPart, _other_part_to_wire)
-    converter.register_unstructure_hook(datetime, _time_to_wire)
-    # The JSON within the metadata is written as it is.
-    converter.register_unstructure_hook(dict, lambda value: value)
-    converter.register_unstructure_hook(list, lambda value: value)
-
-
-_register()
+converter.register_structure_hook(str, lambda value, _: _expect(str, value))
+for _union in (ConversationStatus, Role, MessageStatus, Feedback):
+    converter.register_structure_hook(_union, lambda value, _: _expect(str, value))
+    converter.register_structure_hook(
+        _union | None, lambda value, _: None if value is None else _expect(str, value)
+    )
+converter.register_structure_hook(bool, lambda value, _: _expect(bool, value))
+converter.register_structure_hook(int, _count)
+converter.register_structure_hook(datetime, _time)
+converter.register_structure_hook(Part, _part)
+converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
+converter.register_structure_hook_factory(
+    lambda t: getattr(t, "__origin__", None) is tuple, _tuple_hook
+)
+# Factories, so that the functions of a class are compiled when first needed, not at import.
+converter.register_structure_hook_factory(has, _class_hook)
+converter.register_unstructure_hook_factory(has, _class_to_wire)
+converter.register_unstructure_hook(
+    OtherPart,
+    lambda part: {"type": part.type, **part.fields} if part.type else dict(part.fields),
+)
+converter.register_unstructure_hook(datetime, _time_to_wire)
+# The JSON within the metadata is written as it is.
+converter.register_unstructure_hook(dict, lambda value: value)
+converter.register_unstructure_hook(list, lambda value: value)

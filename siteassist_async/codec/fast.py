@@ -306,10 +306,13 @@ class SummaryListShape:
     def from_dicts(self, raw: Any) -> SummaryList:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
         sent = msgspec.convert(raw, _Summaries)
-        summaries = [
-            _summary(summary, _last_from_dict(summary, of), _others(of, _SUMMARY))
-            for summary, of in zip(sent.data, raw["data"], strict=True)
-        ]
+        summaries: list[ConversationSummary] = []
+        for summary, of in zip(sent.data, raw["data"], strict=True):
+            made, last = _OpenSummary(), summary.last_message
+            made.last_message = last and _message(last, _others(of["lastMessage"], _MESSAGE))
+            _fill_head(made, summary, _others(of, _SUMMARY))
+            made.__class__ = ConversationSummary
+            summaries.append(made)
         return SummaryList(tuple(summaries), sent.total, sent.offset)
 
     def unknown(self, value: SummaryList) -> tuple[Iterable[str], Iterable[str]]:
@@ -427,28 +430,12 @@ def _conversation(
     return model
 
 
-def _summary(
-    sent: _Summary, last_message: Message | None, extra: Mapping[str, object]
-) -> ConversationSummary:
-    made = _OpenSummary()
-    _fill_head(made, sent, extra)
-    made.last_message = last_message
-    made.__class__ = ConversationSummary
-    model: ConversationSummary = made
-    return model
-
-
 def build_message(sent: _Message) -> Message:
     """Build a last message that was found to be valid; any number of times, in any thread."""
     # Building takes the JSON objects to pieces.
     parts, agent = [{**part} for part in sent.parts or ()], sent.human_agent
     whole = msgspec.structs.replace(sent, parts=parts, human_agent=agent and {**agent})
     return _message(whole, _learned(sent, sent.learned))
-
-
-def _last_from_dict(sent: _Summary, raw: Json) -> Message | None:
-    last = sent.last_message
-    return None if last is None else _message(last, _others(raw["lastMessage"], _MESSAGE))
 
 
 def _fill_head(made: Any, sent: _Head, extra: Mapping[str, object]) -> None:  # noqa: ANN401 - an open twin

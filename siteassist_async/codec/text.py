@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -58,7 +58,7 @@ def parse(text: bytes) -> object:
         why = _why(text, error)
     if b"\\ud" in text or b"\\uD" in text:
         try:
-            return json.loads(text.decode(), parse_constant=_refuse, parse_float=_finite)
+            return json.loads(text.decode(), parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             why = _why(text, error)
     # Not `from error`: the errors of UTF-8 and of the json module contain the whole text.
@@ -94,12 +94,9 @@ def _why(text: bytes, error: Exception) -> str:
     return f"the body is not JSON: {error}"
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _finite(number: str) -> float:
-    value = float(number)
-    if math.isinf(value):
-        raise ValueError(f"{number[:20]} is out of range")
+    value = float(number)  # also of NaN and Infinity, which the json module accepts
+    if not math.isfinite(value):
+        fault = "out of range" if number[-1].isdigit() else "not JSON"
+        raise ValueError(f"{number[:20]} is {fault}")
     return value
