@@ -46,9 +46,8 @@ def ask_again(ledger: Ledger, layout: Layout, state: State, *, failed: bool, ope
     if opened:
         ledger.rounds = ledger.rounds or 1
         store.set_apart(letter_ids(ledger.letters))
-    again = (
-        (letter.id for letter in _divide(ledger.letters, state, keep=_is_invalid)) if moves else ()
-    )
+    letters = _divide(ledger.letters, state, keep=lambda letter: letter.line is not None)
+    again = (letter.id for letter in letters) if moves else ()
     refreshed = store.open_ids() if opened else ()
     ledger.retry_list = write_retry_list(state, chain(again, refreshed))
     if not ledger.retry_list.prefix.size:
@@ -70,10 +69,6 @@ def ask_again(ledger: Ledger, layout: Layout, state: State, *, failed: bool, ope
         ledger.sync()
         state.sync()
         ledger.commit(ledger.snapshot())
-
-
-def _is_invalid(letter: DeadLetter) -> bool:
-    return letter.line is not None
 
 
 def keep_letters(

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from siteassist_async.export.checkpoint import Counts
+    from siteassist_async.export.dead_letters import DeadLetter
     from siteassist_async.export.log import Log
-
-Answer = tuple[Key, "Kind"]
 
 
 class Kind(IntEnum):
@@ -73,11 +72,11 @@ class Audit:
 
     def records(self, log: Log) -> Iterator[Fault]:
         """Check the records; yields what is wrong."""
-        return self._faults(log, _record, "record")
+        return self._faults(log, record_id, "record")
 
     def letters(self, log: Log) -> Iterator[Fault]:
         """Check the dead letters; yields what is wrong."""
-        return self._faults(log, _letter, "dead letter")
+        return self._faults(log, read_letter, "dead letter")
 
     def disagreements(self, known: Counts, records: Path, letters: Path) -> Iterator[Fault]:
         """Compare the counts with those of the checkpoint; yields the differences."""
@@ -98,45 +97,32 @@ class Audit:
             )
 
     def _faults(
-        self, log: Log, read: Callable[[bytes], Answer | None], noun: str
+        self, log: Log, read: Callable[[bytes], str | DeadLetter | None], noun: str
     ) -> Iterator[Fault]:
         for number, line in enumerate(log.own_lines(), 1):
-            answer = read(line)
-            if answer is None:
+            found = read(line)
+            if found is None:
                 yield Fault(log.path, f"has no valid {noun} in line {number}", is_line=True)
                 continue
-            key, kind = answer
-            yield from (Fault(log.path, what, is_line=True) for what in self._read(key, kind, line))
-
-    def _read(self, key: Key, kind: Kind, line: bytes) -> Iterator[str]:
-        crc = zlib.crc32(line)
-        before = self.store.note(key, kind, crc)
-        # A second record says that it had changed; a letter, that it could not be fetched again.
-        is_later = before is not None and self.has_rounds and before[0] == Kind.RECORD
-        is_update = is_later and kind is Kind.RECORD and before is not None and before[1] != crc
-        if before is None or is_update or (is_later and kind is not Kind.RECORD):
-            self.counts[kind] += 1
-            self.updated += is_update
-        else:
-            yield _again(key)
-        if not self.rebuilding and isinstance(key, str) and self.store.unknown([key]):
-            yield f"contains the ID {key}, which is not in the input"
-
-
-def _record(line: bytes) -> Answer | None:
-    conversation_id = record_id(line)
-    return None if conversation_id is None else (conversation_id, Kind.RECORD)
-
-
-def _letter(line: bytes) -> Answer | None:
-    letter = read_letter(line)
-    if letter is None:
-        return None
-    if letter.line is not None:
-        return letter.line, Kind.INVALID
-    return letter.id, Kind.RETRYABLE if letter.retryable else Kind.LETTER
-
-
-def _again(key: Key) -> str:
-    what = f"the ID {key}" if isinstance(key, str) else f"line {key} of the input"
-    return f"has a second line for {what}"
+            key: Key
+            if isinstance(found, str):
+                key, kind = found, Kind.RECORD
+            elif found.line is not None:
+                key, kind = found.line, Kind.INVALID
+            else:
+                key, kind = found.id, Kind.RETRYABLE if found.retryable else Kind.LETTER
+            crc = zlib.crc32(line)
+            before = self.store.note(key, kind, crc)
+            # A second record says that it had changed; a letter, that it could not be fetched
+            # again.
+            is_later = before is not None and self.has_rounds and before[0] == Kind.RECORD
+            is_update = is_later and kind is Kind.RECORD and before is not None and before[1] != crc
+            if before is None or is_update or (is_later and kind is not Kind.RECORD):
+                self.counts[kind] += 1
+                self.updated += is_update
+            else:
+                what = f"the ID {key}" if isinstance(key, str) else f"line {key} of the input"
+                yield Fault(log.path, f"has a second line for {what}", is_line=True)
+            if not self.rebuilding and isinstance(key, str) and self.store.unknown([key]):
+                what = f"contains the ID {key}, which is not in the input"
+                yield Fault(log.path, what, is_line=True)

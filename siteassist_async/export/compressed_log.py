@@ -67,7 +67,11 @@ class CompressedLog(Log):
         self._number = known.plain.number if known.plain else 0
         try:
             if known.plain is not None:
-                self._open_plain(known.plain.mark)
+                self._plain = self._open(self._number, known.plain.mark)
+                following = self._open(self._number + 1, Mark())
+                if following is not None:  # a run was killed meanwhile
+                    self._close_plain()
+                    self._plain = following
         except BaseException:
             self.close()
             raise
@@ -189,12 +193,6 @@ class CompressedLog(Log):
     def _plain_logs(self) -> list[Log]:
         return [*self._closed, self._plain] if self._plain else self._closed
 
-    def _open_plain(self, mark: Mark) -> None:
-        self._plain = self._open(self._number, mark)
-        if following := self._open(self._number + 1, Mark()):  # a run was killed meanwhile
-            self._close_plain()
-            self._plain = following
-
     def _open(self, number: int, mark: Mark) -> Log | None:
         status = self._state.status(_name(number))
         if status is None and not mark.offset:
@@ -210,8 +208,17 @@ class CompressedLog(Log):
     def _compress(self) -> None:
         before = self.offset
         for log in self._closed:
-            for frame in self._frames(log):
-                self._write(frame)
+            # In frames of about the same size, so that none is small.
+            size = -(-log.offset // max(1, log.offset // FRAME))
+            end = 0
+            while lines := b"".join(log.pieces(end, min(end + size, log.offset))):
+                end += len(lines)
+                while not lines.endswith(b"\n"):
+                    more = next(log.pieces(end, end + _MORE))
+                    more = more[: more.find(b"\n") + 1] or more
+                    lines += more
+                    end += len(more)
+                self._write(self._compression.compress(lines))
         if self._is_last and not self.offset:
             self._write(self._compression.compress(b""))  # an empty file is no compressed file
         if self.offset > before:
@@ -220,19 +227,6 @@ class CompressedLog(Log):
             # Or a loss of power could undo the last deletion, when that name is used again.
             self._state.sync()
         self._compressed, self._closed = [*self._compressed, *self._closed], []
-
-    def _frames(self, log: Log) -> Iterator[bytes]:
-        """Compress whole lines in frames of about the same size, so that none is small."""
-        size = -(-log.offset // max(1, log.offset // FRAME))
-        end = 0
-        while lines := b"".join(log.pieces(end, min(end + size, log.offset))):
-            end += len(lines)
-            while not lines.endswith(b"\n"):
-                more = next(log.pieces(end, end + _MORE))
-                more = more[: more.find(b"\n") + 1] or more
-                lines += more
-                end += len(more)
-            yield self._compression.compress(lines)
 
     def _is_torn(self) -> bool:
         """Whether the rest is frames of the plain files, complete or not: it may be cut."""

@@ -104,7 +104,7 @@ class IdList:
         self._file = file
         self._name = name
         self._whole = whole
-        self._entry = _staged_entry if is_staged else _plain_entry
+        self._is_staged = is_staged
         self._opened = self._status()
         self.end = whole.size if whole else None
 
@@ -133,12 +133,23 @@ class IdList:
             return None
         size = data.rfind(b"\n") + 1
         if not size and len(data) == BLOCK:
-            end = self._skip_line(start, data)
-            entry = self._entry(_text(data, start.size), start.size, line, end.size)
-            return Block(start, data, end, line + 1, [entry] if entry else [])
+            after = start.plus(data)  # the end of this line is searched for
+            while not size and (piece := self._read(after.size)):
+                size = piece.find(b"\n") + 1
+                after = after.plus(piece[: size or None])
+            entry = self._entry(_text(data, start.size), start.size, line, after.size)
+            return Block(start, data, after, line + 1, [entry] if entry else [])
         data = data[:size] if size else data
-        entries = list(self._entries(data, start.size, line))
-        return Block(start, data, start.plus(data), line + data.count(b"\n"), entries)
+        after = start.plus(data)
+        position, entries = start.size, list[Entry]()
+        texts = data.decode(errors="replace").split("\n")
+        for number, (raw, text) in enumerate(zip(data.split(b"\n"), texts, strict=True), line):
+            end = min(position + len(raw) + 1, after.size)
+            stripped = _stripped(text, position)
+            if stripped and (entry := self._entry(stripped, position, number, end)):
+                entries.append(entry)
+            position = end
+        return Block(start, data, after, line + data.count(b"\n"), entries)
 
     def blocks(self) -> Iterator[Block]:
         """Read all lines."""
@@ -220,15 +231,19 @@ class IdList:
         """Close the file."""
         os.close(self._file)
 
-    def _entries(self, data: bytes, position: int, line: int) -> Iterator[Entry]:
-        block_end = position + len(data)
-        texts = data.decode(errors="replace").split("\n")
-        for number, (raw, text) in enumerate(zip(data.split(b"\n"), texts, strict=True), line):
-            end = min(position + len(raw) + 1, block_end)
-            stripped = _stripped(text, position)
-            if stripped and (entry := self._entry(stripped, position, number, end)):
-                yield entry
-            position = end
+    def _entry(self, text: str, position: int, line: int, end: int) -> Entry | None:
+        version = ""
+        if self._is_staged:
+            text, _, version = text.partition("\t")
+        elif "#" in text and not (text := uncommented(text)):
+            return None
+        try:
+            entry = Entry(position, line, end, text, read_id(text))
+        except InvalidIdError as error:
+            entry = Entry(position, line, end, text, fault=error)
+        if version:
+            entry.version = int(version)
+        return entry
 
     def _status(self) -> os.stat_result:
         with reading(self._name):
@@ -238,16 +253,6 @@ class IdList:
         size = BLOCK if self.end is None else max(0, min(BLOCK, self.end - position))
         with reading(self._name):
             return os.pread(self._file, size, position)
-
-    def _skip_line(self, start: Prefix, data: bytes) -> Prefix:
-        """Find the end of the line that begins with `data`."""
-        end = start.plus(data)
-        while piece := self._read(end.size):
-            size = piece.find(b"\n") + 1
-            end = end.plus(piece[:size] if size else piece)
-            if size:
-                break
-        return end
 
     def _changed(self, what: str) -> InputChangedError:
         return InputChangedError(
@@ -279,26 +284,6 @@ def _text(raw: bytes, position: int) -> str:
 def _stripped(text: str, position: int) -> str:
     text = text.strip()
     return text if position else text.removeprefix("\ufeff").strip()
-
-
-def _plain_entry(text: str, position: int, line: int, end: int) -> Entry | None:
-    if "#" in text and not (text := uncommented(text)):
-        return None
-    return _entry(text, position, line, end)
-
-
-def _staged_entry(text: str, position: int, line: int, end: int) -> Entry:
-    text, _, version = text.partition("\t")
-    entry = _entry(text, position, line, end)
-    entry.version = int(version or NO_VERSION)
-    return entry
-
-
-def _entry(text: str, position: int, line: int, end: int) -> Entry:
-    try:
-        return Entry(position, line, end, text, read_id(text))
-    except InvalidIdError as error:
-        return Entry(position, line, end, text, fault=error)
 
 
 @define
@@ -344,8 +329,7 @@ class WorkQueue:
             if self.earlier is not None:
                 self._find_records(block.entries, self.earlier)
             if self.seen is not None:
-                self._mark_settled(block, self.earlier)
-                self._mark_duplicates(block, self.seen)
+                self._mark(block, self.seen)
             yield block
             at, line = block.end, block.line
         self.ids.confirm(at)
@@ -379,13 +363,18 @@ class WorkQueue:
         length = self.cursor.front / lines if lines else _USUAL_LINE
         return round((self.ids.size() - self.cursor.front) / length)
 
-    def _mark_duplicates(self, block: Block, seen: Store) -> None:
-        """Mark the entries whose ID is in an earlier line.
+    def _mark(self, block: Block, seen: Store) -> None:
+        """Mark the entries that need not be fetched in this round, or are in an earlier line.
 
         The index may contain lines that an earlier run read ahead, and that were edited before
         they were claimed. So it is believed only where the list agrees.
         """
         ids = [entry for entry in block.entries if entry.id]
+        if self.earlier is not None:
+            apart = self.earlier.apart([entry.id for entry in ids])
+            for entry in ids:
+                is_current = entry.record is not None and entry.record.is_current(entry.version)
+                entry.settled = is_current or entry.id in apart
         if seen.add([(entry.id, entry.position, entry.version) for entry in ids]):
             return
         first = seen.positions([entry.id for entry in ids])
@@ -407,13 +396,3 @@ class WorkQueue:
         records = earlier.records([entry.id for entry in entries if entry.id])
         for entry in entries:
             entry.record = records.get(entry.id)
-
-    @staticmethod
-    def _mark_settled(block: Block, earlier: Store | None) -> None:
-        """Mark the entries that need not be fetched in this round."""
-        if earlier is None:
-            return
-        apart = earlier.apart([entry.id for entry in block.entries if entry.id])
-        for entry in block.entries:
-            is_current = entry.record is not None and entry.record.is_current(entry.version)
-            entry.settled = is_current or entry.id in apart

@@ -158,19 +158,26 @@ class ExportJob:
             except StoppedError as stopped:
                 self._last = Progress(stopped.counts, already_there=stopped.counts.exported)
                 return self._summary(Conclusion(Ending.STOPPED))
-            self._open(ledger)
-            stack.callback(self._close, ledger)
-            run = self._run = Run(
-                ledger,
-                fetch=self._fetch,
-                limit=self._limit,
-                most=self._most,
-                wait=self._wait,
-                stopped=self._is_stopped,
-                clock=self._clock,
-            )
-            conclusion = await run.execute()
-            ledger.letters.remove_empty()
+            self._exported_before = ledger.counts.exported
+            self._updated_before = ledger.counts.updated
+            self._ledger = ledger
+            if ledger.pacer is not None and ledger.learned is not None:
+                ledger.pacer.restore(ledger.learned)
+            try:
+                run = self._run = Run(
+                    ledger,
+                    fetch=self._fetch,
+                    limit=self._limit,
+                    most=self._most,
+                    wait=self._wait,
+                    stopped=self._is_stopped,
+                    clock=self._clock,
+                )
+                conclusion = await run.execute()
+                ledger.letters.remove_empty()
+            finally:
+                self._last = self._measure(ledger)
+                self._ledger = None
         return self._summary(conclusion)
 
     async def _written(self, ids: GivenIds, file: BinaryIO) -> Source:
@@ -192,15 +199,12 @@ class ExportJob:
                 raise
             raise _NotListedError(concluded(error)) from error
         if not file.seek(0, SEEK_END):
-            self._make_records()
+            # An empty output if there is none, for those who read it or convert it.
+            with made_state(self._layout), writing(self._layout.records):
+                os.close(private(self._layout.records, os.O_WRONLY | os.O_CREAT))
             raise _NotListedError(Conclusion(Ending.FINISHED))
         file.seek(0)
         return source
-
-    def _make_records(self) -> None:
-        """Create an empty output if there is none, for those who read it or convert it."""
-        with made_state(self._layout), writing(self._layout.records):
-            os.close(private(self._layout.records, os.O_WRONLY | os.O_CREAT))
 
     def stop(self) -> None:
         """Start no further requests; `run` returns once those in flight are written."""
@@ -219,17 +223,6 @@ class ExportJob:
 
     def _is_stopped(self) -> bool:
         return self._stopping
-
-    def _open(self, ledger: Ledger) -> None:
-        self._exported_before = ledger.counts.exported
-        self._updated_before = ledger.counts.updated
-        self._ledger = ledger
-        if ledger.pacer is not None and ledger.learned is not None:
-            ledger.pacer.restore(ledger.learned)
-
-    def _close(self, ledger: Ledger) -> None:
-        self._last = self._measure(ledger)
-        self._ledger = None
 
     def _measure(self, ledger: Ledger) -> Progress:
         counts, in_flight = ledger.counts, ledger.in_flight()

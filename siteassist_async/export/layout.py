@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from siteassist_async.compression import COMPRESSED, without_compression
 from siteassist_async.export.disk import status_of, writing
 from siteassist_async.export.errors import OutputError, OutputExistsError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CHECKPOINT = "checkpoint.db"
 """The checkpoint database, in the state folder."""
@@ -92,7 +88,13 @@ class Layout:
             if folder.name.startswith(".") and folder.name.endswith(".export"):
                 raise self._taken(self.output, f"{folder} is reserved for the state of an export")
         for letters in (self.output, self.dead_letters):
-            for other in _exports_with(letters):
+            stem = letters.stem.removesuffix(_LETTERS)
+            if stem == letters.stem:
+                continue
+            # Any of these would have dead letters of this name.
+            names = (f"{stem}{letters.suffix}{suffix}" for suffix in ("", *COMPRESSED))
+            plain = (Layout(letters.with_name(name)) for name in names)
+            for other in (Layout(letters.with_name(stem), hidden=True), *plain):
                 if other != self and other.has_state():
                     raise self._taken(
                         letters, f"is reserved for the dead letters of {other.output}"
@@ -111,16 +113,6 @@ class Layout:
 
     def _taken(self, path: Path, why: str) -> OutputExistsError:
         return OutputExistsError(f"{why}; choose another output", path=str(path))
-
-
-def _exports_with(dead_letters: Path) -> Iterator[Layout]:
-    """Yield the layouts whose dead letters have this name."""
-    if dead_letters.stem.endswith(_LETTERS):
-        stem = dead_letters.stem.removesuffix(_LETTERS)
-        yield Layout(dead_letters.with_name(stem), hidden=True)
-        name = f"{stem}{dead_letters.suffix}"
-        for suffix in ("", *COMPRESSED):
-            yield Layout(dead_letters.with_name(f"{name}{suffix}"))
 
 
 def foreign_data(path: Path) -> OutputExistsError:

@@ -23,20 +23,13 @@ if TYPE_CHECKING:
 def record_id(line: bytes) -> str | None:
     """Return the ID of the conversation on a line; None if the line is not a valid record."""
     try:
-        line.decode()  # the decoder checks the encoding only of what it keeps
-        return parse_id(decode_head(line).id)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _odd_record(line)
-    except InvalidIdError:
-        return None
-
-
-def _odd_record(line: bytes) -> str | None:
-    """Read a record that the fast decoder refuses, because of lone surrogates."""
-    try:
-        record = parse(line)
-        is_object = isinstance(record, dict)
-        return parse_id(cast("dict[str, object]", record).get("id")) if is_object else None
+        try:
+            line.decode()  # the decoder checks the encoding only of what it keeps
+            return parse_id(decode_head(line).id)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            record = parse(line)  # the fast decoder refuses lone surrogates
+            is_object = isinstance(record, dict)
+            return parse_id(cast("dict[str, object]", record).get("id")) if is_object else None
     except (NotJsonError, InvalidIdError):
         return None
 

@@ -20,6 +20,7 @@ from siteassist_async.export.disk import (
     private,
     stamp,
     status_of,
+    sync_file,
     sync_folder,
     unwritable,
     writing,
@@ -159,12 +160,25 @@ class Log:
             size = os.fstat(self._file).st_size
             if size <= self.offset:
                 return
+            rest = plural(size - self.offset, "byte")
             if not self._is_ours:
-                raise self._changed(
-                    f"has {plural(size - self.offset, 'byte')} that no export wrote"
-                )
+                raise self._changed(f"has {rest} that no export wrote")
             if not self._is_torn():
-                self._set_aside(size)
+                name = f"{self._aside.name}.aside"
+                paths = (self._aside.with_name(f"{name}-{number}") for number in count(1))
+                to = next(path for path in paths if status_of(path) is None)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                with writing(to), os.fdopen(private(to, flags), "wb") as out:
+                    for piece in self.pieces(self.offset, size):
+                        out.write(piece)
+                    sync_file(out)
+                sync_folder(to.parent)
+                _LOG.warning(
+                    "%s: %s at its end may not belong to this export; moved to %s",
+                    self.path,
+                    rest,
+                    to,
+                )
             os.ftruncate(self._file, self.offset)
 
     def refuse_growth(self) -> None:
@@ -257,7 +271,11 @@ class Log:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
-            self._take_back(len(text) - len(rest))
+            # Remove the partly written line; if that fails too, the next run does.
+            written = len(text) - len(rest)
+            with suppress(OSError):
+                if os.fstat(self._file).st_size == self.offset + written:
+                    os.ftruncate(self._file, self.offset)
             raise unwritable(self.path, error) from error
         self.offset += len(text)
         self._crc = zlib.crc32(text, self._crc)
@@ -271,33 +289,11 @@ class Log:
             what = "deleted" if not status.st_nlink else "moved away or replaced by another file"
             raise self._changed(f"was {what} during this run")
 
-    def _take_back(self, written: int) -> None:
-        """Remove a partly written line; if that fails too, the next run does."""
-        with suppress(OSError):
-            if os.fstat(self._file).st_size == self.offset + written:
-                os.ftruncate(self._file, self.offset)
-
     def _is_torn(self) -> bool:
         """Whether the rest is one record or dead letter that was not written to its end."""
         pieces = self.pieces(self.offset, os.fstat(self._file).st_size)
         begins = next(pieces)
         return begins.startswith(b"{") and all(b"\n" not in p for p in (begins, *pieces))
-
-    def _set_aside(self, size: int) -> None:
-        names = (self._aside.with_name(f"{self._aside.name}.aside-{number}") for number in count(1))
-        to = next(name for name in names if status_of(name) is None)
-        with writing(to), os.fdopen(private(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as out:
-            for piece in self.pieces(self.offset, size):
-                out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-        sync_folder(to.parent)
-        _LOG.warning(
-            "%s: %s at its end may not belong to this export; moved to %s",
-            self.path,
-            plural(size - self.offset, "byte"),
-            to,
-        )
 
     def _sum(self, start: int, end: int, crc: int) -> int:
         for piece in self.pieces(start, end):

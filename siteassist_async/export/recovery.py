@@ -49,7 +49,13 @@ def recover(ledger: Ledger, checkpoint: Checkpoint) -> None:
         # have been looked up, and until then nothing may be claimed: a line for an ID that is not
         # pending sends the search to the end of the list, and entries that were claimed on the way
         # would all become open ones in the checkpoint, which must stay small.
-        open_keys = _locate(pending, {line.key for line in (*written, *failed)})
+        keys = {line.key for line in (*written, *failed)}
+        open_keys: set[Key] = set()
+        for entry in pending.look():
+            if len(open_keys) == len(keys):
+                break
+            if entry.key in keys and not (entry.duplicate or entry.settled):
+                open_keys.add(entry.key)
         kept = [
             *keep_lines(written, open_keys, ledger.records),
             *keep_lines(failed, open_keys, ledger.letters),
@@ -116,17 +122,6 @@ class _Pending:
             yield from block.entries
             self._queue.finish(block)
         yield from chain.from_iterable(block.entries for block in self._queue.blocks())
-
-
-def _locate(pending: _Pending, keys: set[Key]) -> set[Key]:
-    """Return the keys that belong to entries without an outcome; stops at the last of them."""
-    found: set[Key] = set()
-    for entry in pending.look():
-        if len(found) == len(keys):
-            break
-        if entry.key in keys and not (entry.duplicate or entry.settled):
-            found.add(entry.key)
-    return found
 
 
 def keep_lines(lines: Iterable[Line], open_keys: set[Key], log: Log) -> Iterator[Line]:

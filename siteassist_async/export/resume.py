@@ -132,8 +132,6 @@ class Resume:
             if known.retry is not None:
                 earlier = store if known.rounds else None
                 ledger.retry = retry_queue(state, known.retry, known.retry_list, earlier)
-            if store.is_touched:
-                _refuse_damage(known, store, ledger)
             self._catch_up(ledger, known, state, is_another=is_another)
             new.pop_all()
         return ledger
@@ -151,17 +149,22 @@ class Resume:
             was_lost = known.boot != boot_id() and not known.clean
             with ExitStack() as stack:
                 output, letters = self.layout.records, self.layout.dead_letters
-                logs = [
-                    _proven(stack, path, open_log, None if was_lost else read)
-                    for path, open_log, read in (
-                        (output, partial(records_log, output, known.records, state), record_id),
-                        (letters, partial(Log, letters, known.letters), read_letter),
-                    )
-                ]
-                for log in logs:
-                    if log is not None:
-                        log.drop_rest()
-                        log.remove()
+                logs: list[Log] = []
+                for path, open_log, read in (
+                    (output, partial(records_log, output, known.records, state), record_id),
+                    (letters, partial(Log, letters, known.letters), read_letter),
+                ):
+                    if not _has_data(path):
+                        continue
+                    try:
+                        log = stack.enter_context(closing(open_log()))
+                        log.prove(None if was_lost else read)
+                    except OutputChangedError as error:
+                        raise foreign_data(path) from error
+                    logs.append(log)
+                for log in logs:  # only now, when both are proven
+                    log.drop_rest()
+                    log.remove()
             self._sync_folders()
         state.discard()
 
@@ -172,7 +175,20 @@ class Resume:
     def _catch_up(
         self, ledger: Ledger, known: Checkpoint, state: State, *, is_another: bool
     ) -> None:
-        ids = ledger.input.ids
+        ids, store = ledger.input.ids, ledger.store
+        if store.is_touched:  # by someone else, or copied: so all files are checked
+            store.check()
+            audit = Audit(store, has_rounds=known.rounds > 0)
+            for fault in chain(
+                audit.records(ledger.records),
+                audit.letters(ledger.letters),
+                audit.disagreements(known.counts, ledger.records.path, ledger.letters.path),
+            ):
+                raise StateError(
+                    f"was changed since the last run: {fault}; rebuild the export's state "
+                    "(--rebuild-state)",
+                    path=store.name,
+                )
         if is_another and ledger.retry is None:
             adopt_lines(ledger, ids, known)
         else:
@@ -223,23 +239,6 @@ class Resume:
             raise stopped
 
 
-def _refuse_damage(known: Checkpoint, store: Store, ledger: Ledger) -> None:
-    """Check all files, because the state was touched by someone else, or copied."""
-    store.check()
-    audit = Audit(store, has_rounds=known.rounds > 0)
-    faults = chain(
-        audit.records(ledger.records),
-        audit.letters(ledger.letters),
-        audit.disagreements(known.counts, ledger.records.path, ledger.letters.path),
-    )
-    for fault in faults:
-        raise StateError(
-            f"was changed since the last run: {fault}; rebuild the export's state "
-            "(--rebuild-state)",
-            path=store.name,
-        )
-
-
 def open_list(source: OpenSource, state: State, plain: str | None) -> IdList:
     """Open the list of a source: the source itself, or what `Staging` wrote."""
     if source.plain is not None:
@@ -252,23 +251,6 @@ def _has_data(path: Path) -> bool:
     with writing(path):
         status = status_of(path)
     return status is not None and status.st_size > 0
-
-
-def _proven(
-    stack: ExitStack,
-    path: Path,
-    open_log: Callable[[], Log],
-    read: Callable[[bytes], object] | None,
-) -> Log | None:
-    """Open an output that only this export wrote; None if it is empty."""
-    if not _has_data(path):
-        return None
-    try:
-        log = stack.enter_context(closing(open_log()))
-        log.prove(read)
-    except OutputChangedError as error:
-        raise foreign_data(path) from error
-    return log
 
 
 def _remove_new(log: Log) -> None:

@@ -14,7 +14,7 @@ from siteassist_async.export.disk import plural
 from siteassist_async.export.errors import InputChangedError
 from siteassist_async.export.id_list import WorkQueue
 from siteassist_async.export.lines import index_entries
-from siteassist_async.export.recovery import Line, keep_lines, written_lines
+from siteassist_async.export.recovery import keep_lines, written_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,17 +80,13 @@ def adopt_lines(ledger: Ledger, ids: IdList, known: Checkpoint) -> None:
             ledger.counts.exported += 1
             ledger.counts.updated += bool(ledger.store.records([str(line.key)]))
         for line in keep_lines(failed, keys, ledger.letters):
-            _count_letter(ledger, line)
+            if line.letter is None or line.letter.line is not None:
+                ledger.counts.invalid += 1
+            else:
+                ledger.counts.failed += 1
+                ledger.counts.retryable += line.letter.retryable
     ledger.records.drop_rest()
     ledger.letters.drop_rest()
-
-
-def _count_letter(ledger: Ledger, line: Line) -> None:
-    if line.letter is None or line.letter.line is not None:
-        ledger.counts.invalid += 1
-    else:
-        ledger.counts.failed += 1
-        ledger.counts.retryable += line.letter.retryable
 
 
 def begin_round(

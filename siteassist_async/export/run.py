@@ -110,13 +110,20 @@ class Run:
 
     async def _pass(self) -> bool:
         """Process the current queue; returns whether all its entries have their outcome."""
+        proven = self._ledger.last_answered
+        options = Options[Entry](
+            wait=self._wait,
+            strict=True,
+            proven=None if proven is None else Entry(-1, 0, 0, proven, proven),
+            # Not only from its beginning, whose IDs may belong to another project.
+            elsewhere=lambda: self._ledger.queue.ids.sample(ELSEWHERE),
+            stopped=self._stopped,
+            clock=self._clock,
+        )
         async with aclosing(self._blocks()) as blocks:
             entries = _Entries(blocks, self._ledger, self._stopped, self._left)
             self._pool = pool = Pool(
-                entries,
-                lambda entry: self._fetch(entry.id),
-                limit=self._limit,
-                options=self._options(),
+                entries, lambda entry: self._fetch(entry.id), limit=self._limit, options=options
             )
             try:
                 pool.fill()
@@ -129,18 +136,6 @@ class Run:
                 await pool.stop()
             self._left = entries.left
         return not (self._ledger.queue.cursor.open or entries.cut_short)
-
-    def _options(self) -> Options[Entry]:
-        proven = self._ledger.last_answered
-        return Options(
-            wait=self._wait,
-            strict=True,
-            proven=None if proven is None else Entry(-1, 0, 0, proven, proven),
-            # Not only from its beginning, whose IDs may belong to another project.
-            elsewhere=lambda: self._ledger.queue.ids.sample(ELSEWHERE),
-            stopped=self._stopped,
-            clock=self._clock,
-        )
 
     def _write(self, outcomes: Sequence[tuple[Entry, bytes | SiteAssistError]]) -> None:
         self._ledger.record_success(

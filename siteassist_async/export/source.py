@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from gzip import GzipFile
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from attrs import field, frozen
 
@@ -100,7 +100,11 @@ class Source:
                         file = os.open(given, os.O_RDONLY | os.O_NONBLOCK)
                     stack.callback(os.close, file)
                     os.set_blocking(file, True)
-                parts.append(Part(name, file, _identity(name, file), wanted))
+                    status = os.fstat(file)
+                    is_whole = stat.S_ISREG(status.st_mode) and not os.lseek(file, 0, os.SEEK_CUR)
+                version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+                identity = "/".join(map(str, version)) if is_whole else None
+                parts.append(Part(name, file, identity, wanted))
             yield OpenSource(self.name, tuple(parts), self.is_staged)
 
 
@@ -132,7 +136,13 @@ class Part:
                 with _decompressing(self.name, "gzip", zlib.error), GzipFile(fileobj=raw) as file:
                     yield cast("BinaryIO", file)
             elif start.startswith(_ZSTD):
-                zstd = _zstd(self.name)
+                try:
+                    zstd = zstd_module()
+                except ImportError as error:
+                    raise InputError(
+                        "is compressed with zstd; pip install 'siteassist_async[zstd]' to read it",
+                        path=self.name,
+                    ) from error
                 with _decompressing(self.name, "zstd", zstd.ZstdError), zstd.ZstdFile(raw) as file:
                     yield file
             else:
@@ -147,7 +157,14 @@ class Part:
         """
         with self.content() as content:
             head = content.read(_HEAD)
-            self._refuse_binary(head)
+            if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise InputError("is UTF-16; save it as UTF-8", path=self.name)
+            if b"\0" in head:
+                raise InputError("is not text: it contains NUL bytes", path=self.name)
+            try:
+                codecs.getincrementaldecoder("utf-8")().decode(head)
+            except UnicodeDecodeError as error:
+                raise InputError(f"is not UTF-8 text: {error}", path=self.name) from error
             if self.wanted.ids is None and not _is_array(head):
                 self._refuse_rows(head, columns(content))
             some = [value.text for value in islice(values(content, self.wanted, self.name), _FEW)]
@@ -167,16 +184,6 @@ class Part:
             head = os.pread(self.file, _HEAD, 0)
         return not (head.startswith((_GZIP, _ZSTD)) or _is_array(head))
 
-    def _refuse_binary(self, head: bytes) -> None:
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise InputError("is UTF-16; save it as UTF-8", path=self.name)
-        if b"\0" in head:
-            raise InputError("is not text: it contains NUL bytes", path=self.name)
-        try:
-            codecs.getincrementaldecoder("utf-8")().decode(head)
-        except UnicodeDecodeError as error:
-            raise InputError(f"is not UTF-8 text: {error}", path=self.name) from error
-
     def _refuse_rows(self, head: bytes, found: tuple[str, ...]) -> None:
         """Raise if the file has columns and none was chosen.
 
@@ -186,15 +193,12 @@ class Part:
         lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
         rows = filter(None, (line[:4096].partition(b"#")[0].strip() for line in lines))
         first = list(islice(rows, 2))
-        if found and (any(map(_ROW.search, first)) or self._has_header(first)):
+        has_columns = any(map(_ROW.search, first))
+        if len(first) == 2 and _CSV_NAME.search(self.name):
+            header, value = (row.decode(errors="replace") for row in first)
+            has_columns = has_columns or (not is_id(header) and is_id(value))
+        if found and has_columns:
             raise must_choose(found, self.name)
-
-    def _has_header(self, rows: list[bytes]) -> bool:
-        """Whether the file is by its name CSV, of one column, and its first row names that."""
-        if len(rows) < 2 or not _CSV_NAME.search(self.name):
-            return False
-        first, second = (row.decode(errors="replace") for row in rows)
-        return not is_id(first) and is_id(second)
 
 
 @frozen
@@ -245,25 +249,8 @@ def _name(file: Path | int) -> str:
     return "standard input" if file == 0 else f"file descriptor {file}"
 
 
-def _identity(name: str, file: int) -> str | None:
-    with reading(name):
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or os.lseek(file, 0, os.SEEK_CUR):
-            return None
-    return f"{status.st_ino}/{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}"
-
-
 def _is_array(head: bytes) -> bool:
     return head.lstrip().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
-
-
-def _zstd(name: str) -> Any:  # noqa: ANN401 - see `zstd_module`
-    try:
-        return zstd_module()
-    except ImportError as error:
-        raise InputError(
-            "is compressed with zstd; pip install 'siteassist_async[zstd]' to read it", path=name
-        ) from error
 
 
 @contextmanager

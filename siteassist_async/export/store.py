@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -130,11 +130,26 @@ class Store:
             self._database = sqlite3.connect(
                 path, timeout=0.5, isolation_level=None, check_same_thread=False
             )
-        try:
-            self._prepare()
-        except BaseException:
-            self._database.close()
-            raise
+        with ExitStack() as failed:
+            failed.callback(self._database.close)
+            with self._naming_path():
+                self._database.executescript(_SETTINGS)
+                version = self._database.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    self._database.executescript(_TABLES)
+                elif version != VERSION:
+                    raise StateError(
+                        f"has version {version}, but this package reads version {VERSION}; use "
+                        "the package that wrote it, or rebuild the export's state "
+                        "(--rebuild-state)",
+                        path=str(path),
+                    )
+                if self._database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    self._write_seal(_BUSY)  # each commit changes the file itself
+                elif version == 0:
+                    self._write_seal()
+                self._database.execute("BEGIN")
+            failed.pop_all()
 
     @property
     def name(self) -> str:
@@ -160,7 +175,9 @@ class Store:
                 "INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?)", [json, zlib.crc32(json)]
             )
             self._database.execute("COMMIT")
-            if self._log_size() > LONGEST_LOG:
+            # There is none where SQLite uses another kind of journal, as on some file systems.
+            log = status_of(self._log)
+            if log is not None and log.st_size > LONGEST_LOG:
                 self._write_seal(_BUSY)
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._write_seal()
@@ -254,7 +271,7 @@ class Store:
 
     def note(self, key: Key, kind: int, crc: int) -> tuple[int, int] | None:
         """Note a line while the store is open; returns what was noted for its key before."""
-        values = {"key": _any_key(key), "kind": kind, "crc": crc}
+        values = {"key": key if isinstance(key, int) else _key(key), "kind": kind, "crc": crc}
         with self._naming_path():
             self._database.execute(_ANSWERS)
             insert = "INSERT OR IGNORE INTO answer VALUES (:key, :kind, :crc)"
@@ -299,30 +316,6 @@ class Store:
                 rows = self._database.execute(query, list(keys)).fetchall()
             yield from ((keys[key], *rest) for key, *rest in rows)
 
-    def _log_size(self) -> int:
-        try:
-            return self._log.stat().st_size
-        except FileNotFoundError:  # SQLite uses another kind of journal on this file system
-            return 0
-
-    def _prepare(self) -> None:
-        with self._naming_path():
-            self._database.executescript(_SETTINGS)
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._database.executescript(_TABLES)
-            elif version != VERSION:
-                raise StateError(
-                    f"has version {version}, but this package reads version {VERSION}; use the "
-                    "package that wrote it, or rebuild the export's state (--rebuild-state)",
-                    path=str(self._path),
-                )
-            if self._database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                self._write_seal(_BUSY)  # each commit changes the file itself
-            elif version == 0:
-                self._write_seal()
-            self._database.execute("BEGIN")
-
     def _damaged(self, why: str) -> StateError:
         return StateError(
             f"is damaged: {why}; rebuild the export's state from its output and its input "
@@ -365,10 +358,6 @@ class Store:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
                 raise self._damaged(str(error)) from error
             raise OutputError(f"cannot be written: {error}", path=str(self._path)) from error
-
-
-def _any_key(key: Key) -> bytes | int:
-    return key if isinstance(key, int) else _key(key)
 
 
 def _key(text: str) -> bytes:

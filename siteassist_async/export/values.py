@@ -20,7 +20,7 @@ from siteassist_async.export.errors import InputError, UnknownColumnError
 from siteassist_async.export.id_forms import is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 LONGEST_LINE = 1 << 24
 """Bytes; a longer line is not kept in memory."""
@@ -150,38 +150,26 @@ def _csv_values(file: BinaryIO, wanted: Columns, name: str) -> Iterator[Value]:
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     delimiter = _delimiter(file, str(wanted.ids), name)
     rows = csv.reader(_decoded_lines(file, name), delimiter=delimiter, strict=True)
-    read: Callable[[Sequence[str]], tuple[str, int]] | None = None
+    at = updated = None
+    is_header = True
     try:
         for row in rows:
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
-            is_header = read is None
-            read = read or _reader_of_rows(cells, wanted, name)
-            text, version = read(cells)
+            if is_header:
+                at = _index(cells, str(wanted.ids))
+                updated = _index(cells, UPDATED if wanted.updated is None else wanted.updated)
+                if updated is None and wanted.updated is not None:
+                    raise _unknown(wanted.updated, cells, name)
+            text = cells[at] if at is not None and at < len(cells) else ""
+            time = cells[updated] if updated is not None and updated < len(cells) else ""
+            version = NO_VERSION if updated is None else version_of(time)
             if not is_header or (str(wanted.ids) not in cells and is_id(text)):
                 yield Value(rows.line_num, text, version)
+            is_header = False
     except csv.Error as error:
         raise InputError(f"is not valid CSV in line {rows.line_num}: {error}", path=name) from error
-
-
-def _reader_of_rows(
-    first: Sequence[str], wanted: Columns, name: str
-) -> Callable[[Sequence[str]], tuple[str, int]]:
-    """Return what reads the ID and the version of a row, given the first row."""
-    at = _index(first, str(wanted.ids))
-    updated = _index(first, UPDATED if wanted.updated is None else wanted.updated)
-    if updated is None and wanted.updated is not None:
-        raise _unknown(wanted.updated, first, name)
-
-    def cell(cells: Sequence[str], index: int | None) -> str:
-        return cells[index] if index is not None and index < len(cells) else ""
-
-    def read(cells: Sequence[str]) -> tuple[str, int]:
-        version = NO_VERSION if updated is None else version_of(cell(cells, updated))
-        return cell(cells, at), version
-
-    return read
 
 
 def _index(cells: Sequence[str], column: str) -> int | None:
