@@ -141,12 +141,15 @@ def refusal(wait: float, named: RetryAfter, *, header: bool = False) -> StubResp
 
     With `header` it has a `Retry-After` header too, rounded up: the header has no fractions.
     """
-    retry_after = _retry_after(wait, named)
-    if retry_after is None:
+    if named is None:
         return error_response(429, details={})
-    response = error_response(429, details={"retryAfter": retry_after})
+    if named == "exact":
+        named = wait
+    elif named == "ceil":
+        named = math.ceil(wait)
+    response = error_response(429, details={"retryAfter": named})
     if header:
-        return response.with_headers((("Retry-After", str(math.ceil(retry_after))),))
+        return response.with_headers((("Retry-After", str(math.ceil(named))),))
     return response
 
 
@@ -168,11 +171,3 @@ def quota_headers(
         ("X-RateLimit-Remaining", str(quota.remaining)),
         ("X-RateLimit-Reset", str(reset)),
     )
-
-
-def _retry_after(wait: float, named: RetryAfter) -> float | None:
-    if named == "exact":
-        return wait
-    if named == "ceil":
-        return math.ceil(wait)
-    return named
