@@ -338,8 +338,12 @@ class Exporting:
         client = self._connect()
         client.register_plugin(Clients())
         workers = max(1, len(client.nthreads()))
-        # Called in Dask's thread; a client hears of the runs of all others.
-        client.subscribe_topic(TOPIC, lambda e: self._inbox.put(msgspec.convert(e[1], News)))
+
+        def hear(event: tuple[float, object]) -> None:
+            # Called in Dask's thread; a client hears of the runs of all others.
+            self._inbox.put(msgspec.convert(event[1], News))
+
+        client.subscribe_topic(TOPIC, hear)
         self._stack.callback(client.unsubscribe_topic, TOPIC)
         queues = [
             [item for item in self._open.values() if item.project is project]

@@ -144,12 +144,14 @@ def refusal(wait: float, named: RetryAfter, *, header: bool = False) -> StubResp
     if named is None:
         return error_response(429, details={})
     if named == "exact":
-        named = wait
+        seconds = wait
     elif named == "ceil":
-        named = math.ceil(wait)
-    response = error_response(429, details={"retryAfter": named})
+        seconds = math.ceil(wait)
+    else:
+        seconds = named
+    response = error_response(429, details={"retryAfter": seconds})
     if header:
-        return response.with_headers((("Retry-After", str(math.ceil(named))),))
+        return response.with_headers((("Retry-After", str(math.ceil(seconds))),))
     return response
 
 
