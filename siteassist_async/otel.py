@@ -166,14 +166,6 @@ class _Telemetry:
             description="Responses of status 429 and 503.",
         )
         _observe(pacer, meter)
-        self._handlers: dict[type, Callable[..., None]] = {
-            CallStarted: self._call_started,
-            CallEnded: self._call_ended,
-            AttemptStarted: self._attempt_started,
-            AttemptEnded: self._attempt_ended,
-            RetryScheduled: self._retry_scheduled,
-            WaitEnded: self._wait_ended,
-        }
 
     def records(self) -> bool:
         """Whether there is an SDK, which the application may set at any time."""
@@ -184,9 +176,25 @@ class _Telemetry:
 
     def __call__(self, event: Event) -> None:
         """Handle an event."""
-        handle = self._handlers.get(type(event))
-        if handle is not None:
-            handle(event)
+        # The most frequent first; `match` takes twice as long.
+        if isinstance(event, AttemptStarted):
+            self._attempt_started(event)
+        elif isinstance(event, AttemptEnded):
+            self._attempt_ended(event)
+        elif isinstance(event, CallStarted):
+            self._call_started(event)
+        elif isinstance(event, CallEnded):
+            self._call_ended(event)
+        elif isinstance(event, WaitEnded):
+            waited = {"siteassist.reason": event.reason, "siteassist.bulk": event.bulk}
+            self._wait_duration.record(event.duration, waited)
+            if (call := self._calls.get(event.call)) is not None:
+                call.waited += event.duration
+        elif isinstance(event, RetryScheduled):
+            kind = _kind(event.error)
+            self._retries.add(1, {"siteassist.operation": event.operation, "error.type": kind})
+            if (call := self._calls.get(event.call)) is not None:
+                call.delayed += event.delay
 
     def _call_started(self, event: CallStarted) -> None:
         if not self._makes_spans():
@@ -212,8 +220,13 @@ class _Telemetry:
         self._calls[event.call] = _Call(span, within, attached=context.attach(within))
 
     def _call_ended(self, event: CallEnded) -> None:
-        kind = event.error and _kind(event.error)
-        self._call_duration.record(event.duration, _of_call(event.operation, kind, bulk=event.bulk))
+        attributes: dict[str, str | bool] = {
+            "siteassist.operation": event.operation,
+            "siteassist.bulk": event.bulk,
+        }
+        if event.error is not None:
+            attributes["error.type"] = _kind(event.error)
+        self._call_duration.record(event.duration, attributes)
         call = self._calls.pop(event.call, None)
         if call is None or call.span is None or call.attached is None:
             return
@@ -238,8 +251,11 @@ class _Telemetry:
         }
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
+        route = urlsplit(event.url).path
+        if event.subject:
+            route = route.replace(quote(event.subject, safe=""), "{id}")
         call.attempt = self._tracer.start_span(
-            f"{event.method} {_route(event.url, event.subject)}",
+            f"{event.method} {route}",
             call.within,
             kind=SpanKind.CLIENT,
             attributes=attributes,
@@ -253,9 +269,16 @@ class _Telemetry:
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         error = event.error
-        attributes = _of_request(
-            event.method, _server_of(event.url), event.status, error and _kind(error)
-        )
+        host, port = _server_of(event.url)
+        attributes: dict[str, str | int] = {
+            "http.request.method": event.method,
+            "server.address": host,
+            "server.port": port,
+        }
+        if event.status is not None:
+            attributes["http.response.status_code"] = event.status
+        if error is not None:
+            attributes["error.type"] = _kind(error)
         self._request_duration.record(event.duration, attributes)
         if isinstance(error, RateLimitError | ServiceUnavailableError):
             self._throttled.add(
@@ -277,23 +300,6 @@ class _Telemetry:
                 span.set_attribute("http.response.status_code", event.status)
             _fail(span, error)
         span.end()
-
-    def _retry_scheduled(self, event: RetryScheduled) -> None:
-        attributes = {
-            "siteassist.operation": event.operation,
-            "error.type": _kind(event.error),
-        }
-        self._retries.add(1, attributes)
-        call = self._calls.get(event.call)
-        if call is not None:
-            call.delayed += event.delay
-
-    def _wait_ended(self, event: WaitEnded) -> None:
-        attributes = {"siteassist.reason": event.reason, "siteassist.bulk": event.bulk}
-        self._wait_duration.record(event.duration, attributes)
-        call = self._calls.get(event.call)
-        if call is not None:
-            call.waited += event.duration
 
 
 def _is_sdk(provider: TracerProvider | MeterProvider) -> bool:
@@ -336,34 +342,6 @@ def _fail(span: Span, error: BaseException | None) -> None:
         # A status says it all, and the message of an APIError is the server's.
         text = None if isinstance(error, APIError) else str(error)
         span.set_status(Status(StatusCode.ERROR, text))
-
-
-@lru_cache
-def _of_call(operation: str, kind: str | None, *, bulk: bool) -> dict[str, str | bool]:
-    attributes: dict[str, str | bool] = {"siteassist.operation": operation, "siteassist.bulk": bulk}
-    return attributes if kind is None else {**attributes, "error.type": kind}
-
-
-@lru_cache
-def _of_request(
-    method: str, server: tuple[str, int], status: int | None, kind: str | None
-) -> dict[str, str | int]:
-    attributes: dict[str, str | int] = {
-        "http.request.method": method,
-        "server.address": server[0],
-        "server.port": server[1],
-    }
-    if status is not None:
-        attributes["http.response.status_code"] = status
-    if kind is not None:
-        attributes["error.type"] = kind
-    return attributes
-
-
-def _route(url: str, subject: str) -> str:
-    """Return the path of a URL, with `{id}` for the subject."""
-    path = urlsplit(url).path
-    return path.replace(quote(subject, safe=""), "{id}") if subject else path
 
 
 def _server_of(url: str) -> tuple[str, int]:

@@ -67,18 +67,15 @@ def patched_aioresponses() -> Generator[aioresponses.aioresponses]:
     import aiohttp  # noqa: PLC0415 - `InstantClock` needs neither
     import aioresponses  # noqa: PLC0415
 
+    def stream(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
+        # With the default limit, a body of 64 KiB would pause a protocol that reads from nowhere.
+        protocol = mock.Mock(_reading_paused=False)
+        return aiohttp.StreamReader(protocol, limit=2**30, loop=loop)
+
     response = functools.partial(aiohttp.ClientResponse, stream_writer=mock.Mock(output_size=0))
     with (
         mock.patch("aioresponses.core.ClientResponse", response),
-        mock.patch("aioresponses.core.stream_reader_factory", _stream),
+        mock.patch("aioresponses.core.stream_reader_factory", stream),
         aioresponses.aioresponses() as mocked,
     ):
         yield mocked
-
-
-def _stream(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
-    import aiohttp  # noqa: PLC0415 - as above
-
-    # With the default limit, a body of 64 KiB would pause a protocol that reads from nowhere.
-    protocol = mock.Mock(_reading_paused=False)
-    return aiohttp.StreamReader(protocol, limit=2**30, loop=loop)

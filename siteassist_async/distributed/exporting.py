@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import chain, zip_longest
 from queue import Empty, SimpleQueue
@@ -43,7 +43,7 @@ from siteassist_async.outage import WAIT
 from siteassist_async.pacing import PaceSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 
@@ -311,8 +311,23 @@ class Exporting:
                 item.ending = Ending.FINISHED
 
     def _connect(self) -> Any:  # noqa: ANN401 - a client of Dask
-        if self._client is None:
-            self._client = self._stack.enter_context(_connected(self._cluster))
+        """Connect to the cluster, or start one; what was not given is closed in the end."""
+        if self._client is not None:
+            return self._client
+        if isinstance(self._cluster, Client):
+            self._client = self._cluster
+            return self._client
+        address: Any = self._cluster
+        if address is None:
+            address = self._stack.enter_context(local_cluster())
+        try:
+            client = _Client(address, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"no Dask scheduler answers at {printable(str(self._cluster), 200)}: "
+                f"{printable(str(error), 200)}"
+            ) from error
+        self._client = self._stack.enter_context(client)
         return self._client
 
     def _place(self) -> None:
@@ -323,7 +338,12 @@ class Exporting:
         client = self._connect()
         client.register_plugin(Clients())
         workers = max(1, len(client.nthreads()))
-        client.subscribe_topic(TOPIC, self._hear)
+
+        def hear(event: tuple[float, object]) -> None:
+            # Called in Dask's thread; a client hears of the runs of all others.
+            self._inbox.put(msgspec.convert(event[1], News))
+
+        client.subscribe_topic(TOPIC, hear)
         self._stack.callback(client.unsubscribe_topic, TOPIC)
         queues = [
             [item for item in self._open.values() if item.project is project]
@@ -342,10 +362,6 @@ class Exporting:
             )
             item.future = client.submit(run_partition, task, key=item.key, pure=False)
             item.future.add_done_callback(self._inbox.put)
-
-    def _hear(self, event: tuple[float, object]) -> None:
-        # Called in Dask's thread; a client hears of the runs of all others.
-        self._inbox.put(msgspec.convert(event[1], News))
 
     def _listen(self) -> None:
         """Wait for what happens next; then handle that and all else that has happened."""
@@ -372,7 +388,15 @@ class Exporting:
             try:
                 outcome: Outcome = message.result()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is in the report
-                item.error = _understood(error)
+                item.error = error
+                if isinstance(error, KilledWorker | CancelledError):
+                    item.error = PartitionLostError(
+                        f"{error.allowed_failures + 1} workers died while they ran it, the last at "
+                        f"{error.last_worker.address}"
+                        if isinstance(error, KilledWorker)
+                        else "the connection to the Dask scheduler was lost"
+                    )
+                    item.error.__cause__ = error
                 self._close(item, None)
                 return
             item.error = outcome.error
@@ -393,38 +417,3 @@ class Exporting:
         item.ending = ending
         item.future = None  # Dask forgets the result
         del self._open[item.key]
-
-
-def _understood(error: Exception) -> Exception:
-    """Return an error of Dask as one of ours."""
-    if isinstance(error, KilledWorker):
-        lost = PartitionLostError(
-            f"{error.allowed_failures + 1} workers died while they ran it, the last at "
-            f"{error.last_worker.address}"
-        )
-    elif isinstance(error, CancelledError):
-        lost = PartitionLostError("the connection to the Dask scheduler was lost")
-    else:
-        return error
-    lost.__cause__ = error
-    return lost
-
-
-@contextmanager
-def _connected(cluster: Client | str | None) -> Generator[Any]:
-    """Connect to a cluster, or start one; what was not given is closed in the end."""
-    if isinstance(cluster, Client):
-        yield cluster
-        return
-    with ExitStack() as stack:
-        address: Any = cluster
-        if cluster is None:
-            address = stack.enter_context(local_cluster())
-        try:
-            client = _Client(address, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"no Dask scheduler answers at {printable(str(cluster), 200)}: "
-                f"{printable(str(error), 200)}"
-            ) from error
-        yield stack.enter_context(client)

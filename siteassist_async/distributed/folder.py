@@ -38,10 +38,10 @@ from siteassist_async.export.staging import Staging
 from siteassist_async.export.state import NEW_IDS, locked, made_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
-    from siteassist_async.export.id_list import Entry, IdList
-    from siteassist_async.export.source import OpenSource, Source
+    from siteassist_async.export.id_list import IdList
+    from siteassist_async.export.source import Source
     from siteassist_async.export.state import State
 
 VERSION = 1
@@ -144,13 +144,17 @@ class Folder:
         """The list of a partition."""
         return self.layout.folder / _ids(number)
 
+    def done(self, number: int) -> Path:
+        """How the last run of a partition ended."""
+        return self.layout.folder / f"{number:05}.done"
+
     def mark(self, number: int) -> Mark | None:
         """Read how the last run of a partition ended; None if that is not known."""
-        return read(self.layout.folder / _done(number), Mark)
+        return read(self.done(number), Mark)
 
     def end(self, number: int, mark: Mark) -> None:
         """Note how a run of a partition ended, in one step."""
-        write(self.layout.folder / _done(number), mark)
+        write(self.done(number), mark)
 
     def size(self, number: int) -> int:
         """Return the size of a partition's output."""
@@ -220,28 +224,13 @@ def split(  # noqa: PLR0913 - each by its name
         if known and identity is not None and identity == known.identity:
             return known
         lists = _Lists(folder, state, count)
-        _write_lists(opened_source, state, lists, stopped)
+        staging = Staging(opened_source, state, stopped)
+        with closing(open_list(opened_source, state, staging.stage(staged=""))) as ids:
+            lists.add(ids)
+        state.remove(NEW_IDS)
     manifest = Manifest(VERSION, identity, lists.finish(known))
     write(folder.manifest, manifest)
     return manifest
-
-
-def _write_lists(
-    source: OpenSource, state: State, lists: _Lists, stopped: Callable[[], bool]
-) -> None:
-    staging = Staging(source, state, stopped)
-    with closing(open_list(source, state, staging.stage(staged=""))) as ids:
-        for entry in _entries(ids):
-            lists.add(entry)
-    state.remove(NEW_IDS)
-
-
-def _entries(ids: IdList) -> Iterator[Entry]:
-    at, line = Prefix(), 1
-    while block := ids.block(at, line):
-        yield from block.entries
-        at, line = block.end, block.line
-    ids.confirm(at)
 
 
 class _Lists:
@@ -259,19 +248,26 @@ class _Lists:
         for number in range(count):
             state.remove(_new(number))
 
-    def add(self, entry: Entry) -> None:
-        # The last digits are random in every version of a UUID that has random digits.
-        key = int(entry.id[-8:], 16) if entry.id else zlib.crc32(entry.text.encode())
-        number = key % self._count
-        buffer = self._buffers[number]
-        buffer += staged_line(entry.id or entry.text, entry.version)
-        self._lines[number] += 1
-        if len(buffer) >= self._most:
-            self._flush(number)
+    def add(self, ids: IdList) -> None:
+        at, line = Prefix(), 1
+        while block := ids.block(at, line):
+            for entry in block.entries:
+                # The last digits are random in every version of a UUID that has random digits.
+                key = int(entry.id[-8:], 16) if entry.id else zlib.crc32(entry.text.encode())
+                number = key % self._count
+                buffer = self._buffers[number]
+                buffer += staged_line(entry.id or entry.text, entry.version)
+                self._lines[number] += 1
+                if len(buffer) >= self._most:
+                    self._flush(number)
+            at, line = block.end, block.line
+        ids.confirm(at)
 
     def finish(self, known: Manifest | None) -> tuple[Part, ...]:
         """Put the new lists in their places, and return what they are."""
-        parts = tuple(map(self._part, range(self._count)))
+        for number in range(self._count):
+            self._flush(number)
+        parts = tuple(map(Part, self._sizes, self._lines, self._crcs))
         for number, part in enumerate(parts):
             if known is None or known.parts[number] != part:
                 with self._open(number) as file:
@@ -281,10 +277,6 @@ class _Lists:
                 self._state.remove(_new(number))
         self._state.sync()
         return parts
-
-    def _part(self, number: int) -> Part:
-        self._flush(number)
-        return Part(self._sizes[number], self._lines[number], self._crcs[number])
 
     def _flush(self, number: int) -> None:
         data = self._buffers.pop(number, b"")
@@ -308,10 +300,6 @@ def _ids(number: int) -> str:
 
 def _new(number: int) -> str:
     return f"{number:05}.new"
-
-
-def _done(number: int) -> str:
-    return f"{number:05}.done"
 
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from attrs import frozen
 
@@ -12,9 +12,6 @@ from siteassist_async.distributed.folder import Folder, Manifest, opened, read, 
 from siteassist_async.export.disk import status_of, sync_file, writing
 from siteassist_async.export.errors import InputChangedError, InputError
 from siteassist_async.export.id_list import reading
-
-if TYPE_CHECKING:
-    from siteassist_async.export.state import State
 
 _LOG, _STATE = "joined.jsonl", "joined.json"
 _AT_ONCE = 1 << 20
@@ -50,26 +47,23 @@ def join(path: Path) -> Path:
         raise InputError("is a folder, but not that of an export on Dask", path=str(path))
     with opened(folder) as state:
         known = read(state.path / _STATE, Joined) or Joined(0, (0,) * len(manifest.parts))
-        write(state.path / _STATE, _append(folder, state, known))
+        with (
+            writing(state.path / _LOG),
+            os.fdopen(state.open(_LOG, os.O_RDWR | os.O_CREAT), "r+b") as log,
+        ):
+            log.truncate(known.size)
+            log.seek(known.size)
+            parts = tuple(
+                _append(folder.output(number), start, log)
+                for number, start in enumerate(known.parts)
+            )
+            sync_file(log)
+            size = log.tell()
+        write(state.path / _STATE, Joined(size, parts))
     return folder.layout.folder / _LOG
 
 
-def _append(folder: Folder, state: State, known: Joined) -> Joined:
-    with (
-        writing(state.path / _LOG),
-        os.fdopen(state.open(_LOG, os.O_RDWR | os.O_CREAT), "r+b") as log,
-    ):
-        log.truncate(known.size)
-        log.seek(known.size)
-        parts = tuple(
-            _append_part(folder.output(number), start, log)
-            for number, start in enumerate(known.parts)
-        )
-        sync_file(log)
-        return Joined(log.tell(), parts)
-
-
-def _append_part(part: Path, start: int, log: BinaryIO) -> int:
+def _append(part: Path, start: int, log: BinaryIO) -> int:
     """Append the whole lines after an offset, and return the offset after the last of them."""
     with reading(str(part)):
         if status_of(part) is None and not start:

@@ -164,7 +164,12 @@ class Clients(WorkerPlugin):
             client, pacer = access.client(token)
             seat = self._seats[access] = Seat(token, client, pacer)
             if seat.adaptive is not None and access.max_rate is None:
-                seat.adaptive.restore(_share_of_known(task))
+                known = None
+                with suppress(StateError):  # it is learned anew
+                    known = read(task.folder.local.pace, LearnedRate)
+                known = known or LearnedRate(FIRST_RATE, SHORTEST_PERIOD, time.time() - STALE)
+                # Its share of the limit that all workers have learned.
+                seat.adaptive.restore(evolve(known, rate=known.rate / task.workers))
             client.events.subscribe(seat)
             await self._stack.enter_async_context(client)
         return seat
@@ -177,15 +182,6 @@ class Clients(WorkerPlugin):
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's
         """Close the clients; Dask has cancelled the tasks."""
         await self._stack.aclose()
-
-
-def _share_of_known(task: Task) -> LearnedRate:
-    """Return a worker's share of the limit that others have learned."""
-    known = None
-    with suppress(StateError):  # it is learned anew
-        known = read(task.folder.local.pace, LearnedRate)
-    known = known or LearnedRate(FIRST_RATE, SHORTEST_PERIOD, time.time() - STALE)
-    return evolve(known, rate=known.rate / task.workers)
 
 
 async def run_partition(task: Task) -> Outcome:

@@ -167,8 +167,15 @@ def _bounds(job: Job, rate: float) -> list[Bound]:
     deadline = math.inf
     if job.deadline is not None:
         deadline = job.deadline / (1 / rate + (SPLITTING if job.on_dask else 0))
+    if job.rate > FASTEST * job.workers:
+        faster = "more workers: one process exports 5,000 records a second"
+    else:
+        faster = (
+            f"a higher limit, or several projects, each with its own; "
+            f"not more workers: they share the limit of {job.rate:,g} a second"
+        )
     bounds = [
-        Bound("the deadline", deadline, _faster(job)),
+        Bound("the deadline", deadline, faster),
         Bound("free disk space", job.disk / each, "records in an object store, or a larger disk"),
     ]
     if not job.on_dask:
@@ -197,15 +204,6 @@ def _bounds(job: Job, rate: float) -> list[Bound]:
             "more --partitions; with an object store, a lost machine costs that time",
         ),
     ]
-
-
-def _faster(job: Job) -> str:
-    if job.rate > FASTEST * job.workers:
-        return "more workers: one process exports 5,000 records a second"
-    return (
-        f"a higher limit, or several projects, each with its own; "
-        f"not more workers: they share the limit of {job.rate:,g} a second"
-    )
 
 
 @frozen

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from siteassist_async.export.state import State
 
 _STATE = ".partitions.export"
+_NAMES = Folder(Path())
 
 T = TypeVar("T")
 
@@ -67,11 +68,11 @@ class Store:
 
     def output(self, number: int) -> str:
         """Return the URL of a partition's records."""
-        return f"{self.url}/{_part(number).output.name}"
+        return f"{self.url}/{_NAMES.output(number).name}"
 
     def letters(self, number: int) -> str:
         """Return the URL of a partition's dead letters."""
-        return f"{self.url}/{_part(number).dead_letters.name}"
+        return f"{self.url}/{_NAMES.letters(number).name}"
 
     @property
     def local(self) -> Folder:
@@ -83,7 +84,7 @@ class Store:
 
     def mark(self, number: int) -> Mark | None:
         """As `Folder.mark`."""
-        return self._read(_done(number), Mark)
+        return self._read(_NAMES.done(number).name, Mark)
 
     def size(self, number: int) -> int:
         """As `Folder.size`."""
@@ -152,7 +153,7 @@ class Store:
         elif self._info(self.letters(number)):
             with self._using(self.letters(number)) as (fs, path):
                 fs.rm_file(path)
-        done = self.local.layout.folder / _done(number)
+        done = self.local.done(number)
         write(done, mark)
         self._put(done, self._state(done.name))
         _remove(layout, done, self.local.ids(number), done.with_suffix(".base"))
@@ -234,14 +235,6 @@ def made_private(path: Path) -> None:
         status = path.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o077 or path.is_symlink():
         raise OutputError("is a folder of other users, or open to them", path=str(path))
-
-
-def _part(number: int) -> Layout:
-    return Layout(Folder(Path()).output(number))
-
-
-def _done(number: int) -> str:
-    return f"{number:05}.done"
 
 
 def _remove(layout: Layout, *others: Path) -> None:

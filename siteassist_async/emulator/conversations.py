@@ -28,6 +28,25 @@ _TIMES = tuple(f"T{minutes // 60:02d}:{minutes % 60:02d}:" for minutes in range(
 
 _STEP_START: dict[str, object] = {"type": "step-start"}
 
+# In the order of the wire; each message has its own in place of the empty ones.
+_MESSAGE: dict[str, object] = {
+    "object": "message",
+    "id": "",
+    "createdAt": "",
+    "parts": (),
+    "chatId": "",
+    "role": "assistant",
+    "feedback": None,
+    "feedbackAt": None,
+    "status": "complete",
+    "error": None,
+    "metadata": None,
+    "humanAgent": None,
+    "pageUrl": None,
+    "pageTitle": None,
+    "textSelection": None,
+}
+
 
 # The number of messages by the hash's first byte: geometric, 0 to 40, about 10 on average.
 _SIZES = tuple(
@@ -59,7 +78,8 @@ def conversation(
         agent = {"name": name, "image": image}
     sent, last = messages_from(rest, conversation_id, created, handover, agent)
     closed = last + _DAY if head[10] < 160 else None
-    documented: dict[str, object] = {
+    interaction = "lastInterationAt" if spelling == "documented" else "lastInteractionAt"
+    found: dict[str, object] = {
         "object": "conversation",
         "id": conversation_id,
         "createdAt": timestamp(created),
@@ -67,21 +87,14 @@ def conversation(
         "status": "closed" if closed else "open",
         "closedAt": timestamp(closed) if closed else None,
         "closeReason": phrases.CLOSE_REASONS[head[11] & 3] if closed else None,
-        "lastInterationAt": timestamp(last),
+        interaction: timestamp(last),
         "isHumanHandled": agent is not None,
         "humanAgent": agent,
-        "messages": sent,
     }
-    return documented if spelling == "documented" else _as_sent_today(documented, head[12])
-
-
-def _as_sent_today(documented: dict[str, object], choice: int) -> dict[str, object]:
-    today = {
-        "lastInteractionAt" if key == "lastInterationAt" else key: value
-        for key, value in documented.items()
-    }
-    sent = today.pop("messages")
-    return {**today, "title": phrases.TITLES[choice & 7], "messages": sent}
+    if spelling == "current":
+        found["title"] = phrases.TITLES[head[12] & 7]
+    found["messages"] = sent
+    return found
 
 
 def messages_from(
@@ -102,9 +115,18 @@ def messages_from(
         bits = data[start : start + _MESSAGE_BYTES]
         # 1 to 65 s; now and then the visitor is away for hours.
         at += 1_000 + bits[16] * 250 + (bits[17] * _HOURS_LATER if bits[17] > 245 else 0)
-        message = _message(bits, conversation_id, at)
+        message = _MESSAGE | {
+            "id": uuid4(bits[:16].hex()),
+            "createdAt": timestamp(at),
+            "chatId": conversation_id,
+        }
         if index % 2 == 0:
-            _from_user(message, bits)
+            message["role"] = "user"
+            message["parts"] = of_user(bits[18], bits[19])
+            if bits[20] < 96:
+                message["pageUrl"], message["pageTitle"] = phrases.PAGES[bits[20] & 7]
+            if bits[21] < 8:
+                message["textSelection"] = phrases.ANSWERS[bits[22] & 31]
         elif index < handover:
             _from_assistant(message, bits, at)
         else:
@@ -126,35 +148,6 @@ def timestamp(milliseconds: int) -> str:
 @lru_cache(maxsize=1024)
 def _date(days: int) -> str:
     return date.fromordinal(_UNIX_EPOCH + days).isoformat()
-
-
-def _message(bits: bytes, conversation_id: str, at: int) -> dict[str, object]:
-    return {
-        "object": "message",
-        "id": uuid4(bits[:16].hex()),
-        "createdAt": timestamp(at),
-        "parts": [],
-        "chatId": conversation_id,
-        "role": "assistant",
-        "feedback": None,
-        "feedbackAt": None,
-        "status": "complete",
-        "error": None,
-        "metadata": None,
-        "humanAgent": None,
-        "pageUrl": None,
-        "pageTitle": None,
-        "textSelection": None,
-    }
-
-
-def _from_user(message: dict[str, object], bits: bytes) -> None:
-    message["role"] = "user"
-    message["parts"] = of_user(bits[18], bits[19])
-    if bits[20] < 96:
-        message["pageUrl"], message["pageTitle"] = phrases.PAGES[bits[20] & 7]
-    if bits[21] < 8:
-        message["textSelection"] = phrases.ANSWERS[bits[22] & 31]
 
 
 def _from_assistant(message: dict[str, object], bits: bytes, at: int) -> None:
@@ -204,7 +197,15 @@ def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]
     if kind < 34:
         return [text, _source_url(choice), _source_url(choice + 1)]
     if kind < 46:
-        return [_STEP_START, _tool(choice), _STEP_START, text]
+        url, title = phrases.SOURCES[choice & 3]
+        call: dict[str, object] = {
+            "type": "tool-searchDocs",
+            "toolCallId": f"call_{choice:03d}",
+            "state": "output-available",
+            "input": {"query": phrases.QUESTIONS[choice & 31], "limit": 3},
+            "output": {"results": [{"score": 0.5 + choice / 512, "title": title, "url": url}]},
+        }
+        return [_STEP_START, call, _STEP_START, text]
     order = {"number": 10_482 + detail, "total": 19.9, "shipped": detail % 2 == 0, "note": None}
     return [text, {"type": "data-order", "id": f"order-{detail}", "data": order}]
 
@@ -212,14 +213,3 @@ def of_assistant(choice: int, detail: int, kind: int) -> list[dict[str, object]]
 def _source_url(choice: int) -> dict[str, object]:
     url, title = phrases.SOURCES[choice & 3]
     return {"type": "source-url", "sourceId": f"src_{choice}", "url": url, "title": title}
-
-
-def _tool(choice: int) -> dict[str, object]:
-    url, title = phrases.SOURCES[choice & 3]
-    return {
-        "type": "tool-searchDocs",
-        "toolCallId": f"call_{choice:03d}",
-        "state": "output-available",
-        "input": {"query": phrases.QUESTIONS[choice & 31], "limit": 3},
-        "output": {"results": [{"score": 0.5 + choice / 512, "title": title, "url": url}]},
-    }

@@ -80,19 +80,13 @@ class Status:
     headers: HeaderPairs = field(default=(), kw_only=True, converter=_pairs)
 
     def __call__(self, response: StubResponse) -> StubResponse:
-        return evolve(response, status=self.status, body=self._body(response)).with_headers(
-            self.headers
-        )
-
-    def _body(self, response: StubResponse) -> bytes:
-        if self.body is not None:
-            return self.body
-        if self.status < 400:
-            return response.body
-        details = self.details
-        if self.retry_after is not None:
-            details = {**(details or {}), "retryAfter": self.retry_after}
-        return error_response(self.status, response.conversation_id, details).body
+        body = response.body if self.body is None else self.body
+        if self.body is None and self.status >= 400:
+            details = self.details
+            if self.retry_after is not None:
+                details = {**(details or {}), "retryAfter": self.retry_after}
+            body = error_response(self.status, response.conversation_id, details).body
+        return evolve(response, status=self.status, body=body).with_headers(self.headers)
 
 
 @frozen

@@ -141,12 +141,17 @@ def refusal(wait: float, named: RetryAfter, *, header: bool = False) -> StubResp
 
     With `header` it has a `Retry-After` header too, rounded up: the header has no fractions.
     """
-    retry_after = _retry_after(wait, named)
-    if retry_after is None:
+    if named is None:
         return error_response(429, details={})
-    response = error_response(429, details={"retryAfter": retry_after})
+    if named == "exact":
+        seconds = wait
+    elif named == "ceil":
+        seconds = math.ceil(wait)
+    else:
+        seconds = named
+    response = error_response(429, details={"retryAfter": seconds})
     if header:
-        return response.with_headers((("Retry-After", str(math.ceil(retry_after))),))
+        return response.with_headers((("Retry-After", str(math.ceil(seconds))),))
     return response
 
 
@@ -168,11 +173,3 @@ def quota_headers(
         ("X-RateLimit-Remaining", str(quota.remaining)),
         ("X-RateLimit-Reset", str(reset)),
     )
-
-
-def _retry_after(wait: float, named: RetryAfter) -> float | None:
-    if named == "exact":
-        return wait
-    if named == "ceil":
-        return math.ceil(wait)
-    return named

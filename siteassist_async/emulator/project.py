@@ -82,19 +82,25 @@ class Project:
         status = _choice(sent, "status", ("open", "closed"))
         by = _choice(sent, "orderBy", (*_ORDERS, *_OLDER)) or "lastInteractionAt"
         descending = _choice(sent, "orderDir", ("asc", "desc")) != "asc"
-        keys = [key for key in map(self._key, self.ids) if status in {None, key["status"]}]
+        keys: list[Json] = []
+        for conversation_id in self.ids:
+            key = self._keys.get(conversation_id)
+            if key is None:
+                found = self.conversation(conversation_id)
+                found.setdefault("lastInteractionAt", found.get("lastInterationAt"))
+                key = self._keys[conversation_id] = {name: found.get(name) for name in _ORDERS}
+            if status in {None, key["status"]}:
+                keys.append(key)
         by = _OLDER.get(by, by)
         keys.sort(
             key=lambda key: (key[by] is not None, str(key[by]), key["id"]), reverse=descending
         )
-        found = [self._summary(key["id"]) for key in keys[offset : offset + limit]]
-        return {
-            "object": "list",
-            "total": len(keys),
-            "limit": limit,
-            "offset": offset,
-            "data": found,
-        }
+        data = [self.conversation(key["id"]) for key in keys[offset : offset + limit]]
+        for listed in data:
+            messages = listed.pop("messages")
+            listed.setdefault("lastMessage", messages[-1] if messages else None)
+        total = len(keys)
+        return {"object": "list", "total": total, "limit": limit, "offset": offset, "data": data}
 
     def change(self) -> None:
         """Start a conversation, add a message to another one, and close a third."""
@@ -112,20 +118,6 @@ class Project:
             more = [{**message, "createdAt": now} for message in messages[:1]]
             self.put(talking, {**lifted, "messages": [*messages, *more]})
             self.put(closing, {"status": "closed", "closedAt": now, "updatedAt": now})
-
-    def _summary(self, conversation_id: str) -> Json:
-        summary = self.conversation(conversation_id)
-        messages = summary.pop("messages")
-        summary.setdefault("lastMessage", messages[-1] if messages else None)
-        return summary
-
-    def _key(self, conversation_id: str) -> Json:
-        key = self._keys.get(conversation_id)
-        if key is None:
-            found = self.conversation(conversation_id)
-            found.setdefault("lastInteractionAt", found.get("lastInterationAt"))
-            key = self._keys[conversation_id] = {name: found.get(name) for name in _ORDERS}
-        return key
 
 
 def messages_page(messages: list[Json], query: str) -> Json:

@@ -53,14 +53,6 @@ class Schedule:
         """Return the fault that this request for an ID meets, and use it up."""
         if script := self._scripts.get(conversation_id):
             return script.popleft()
-        if share := self._share_of(conversation_id):
-            met = self._met.get(conversation_id, 0)
-            if met < share.times:
-                self._met[conversation_id] = met + 1
-                return share.fault
-        return None
-
-    def _share_of(self, conversation_id: str) -> Share | None:
         if not self.shares:
             return None
         source = shake_128(f"faults:{self.seed}:{conversation_id}".encode())
@@ -68,5 +60,9 @@ class Schedule:
         for share in self.shares:
             drawn -= share.share
             if drawn < 0:
-                return share
+                met = self._met.get(conversation_id, 0)
+                if met >= share.times:
+                    break
+                self._met[conversation_id] = met + 1
+                return share.fault
         return None

@@ -20,7 +20,18 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 async def send(request: web.BaseRequest, stub: StubResponse, sleep: Sleep) -> web.StreamResponse:
     """Send a stub response to its end, to its cut, or until the client disconnects."""
-    response = _response(stub)
+    if stub.whole:
+        response: web.StreamResponse = web.Response(
+            status=stub.status, body=stub.body, headers=stub.headers
+        )
+    else:
+        response = web.StreamResponse(status=stub.status, headers=stub.headers)
+        if stub.chunked:
+            response.enable_chunked_encoding()
+        elif "Content-Length" not in response.headers:
+            response.content_length = stub.length
+    if response.headers.get("Connection", "").lower() == "close":
+        response.force_close()
     try:
         await _send(request, response, stub, sleep)
     except ConnectionError:
@@ -54,22 +65,6 @@ async def _send(
         await sleep(stub.late)
         _write(request, stub.unsolicited)
     return None
-
-
-def _response(stub: StubResponse) -> web.StreamResponse:
-    if stub.whole:
-        response: web.StreamResponse = web.Response(
-            status=stub.status, body=stub.body, headers=stub.headers
-        )
-    else:
-        response = web.StreamResponse(status=stub.status, headers=stub.headers)
-        if stub.chunked:
-            response.enable_chunked_encoding()
-        elif "Content-Length" not in response.headers:
-            response.content_length = stub.length
-    if response.headers.get("Connection", "").lower() == "close":
-        response.force_close()
-    return response
 
 
 def _write(request: web.BaseRequest, data: bytes) -> None:

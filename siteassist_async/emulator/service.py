@@ -67,7 +67,17 @@ class Service:
         init=False, factory=dict[tuple[str, str], tuple[StubResponse, deque[Fault]]]
     )
     _project: Project = field(
-        init=False, default=Factory(lambda self: self._new_project(), takes_self=True)
+        init=False,
+        default=Factory(
+            lambda self: Project(
+                lambda conversation_id: conversation(
+                    conversation_id, self.seed, messages=self.messages, spelling=self.spelling
+                ),
+                self.seed,
+                dict.fromkeys(conversation_ids(self.conversations, self.seed)),
+            ),
+            takes_self=True,
+        ),
     )
 
     def script(self, conversation_id: str, *faults: Fault) -> None:
@@ -145,26 +155,24 @@ class Service:
     def respond(self, method: str, target: str, *, authorized: bool) -> StubResponse:
         """Return the response to a request, and count both; `target` is the path with the query."""
         self.counters.requests += 1
-        response = self._decide(method, target, authorized=authorized)
-        self.counters.statuses[response.status if response.is_http else 0] += 1
-        return response
-
-    def _decide(self, method: str, target: str, *, authorized: bool) -> StubResponse:
         if not authorized:
             self.counters.unauthorized += 1
-            return evolve(error_response(401), delay=_seconds(self.refusal_latency))
-        if self.limit is None:
-            return self._route(method, target)
-        now = self.clock()
-        wait = self.limit.take(now)
-        if wait:
-            self.counters.refused += 1
-            refused = refusal(wait, self.retry_after, header=self.retry_after_header)
-            response = evolve(refused, delay=_seconds(self.refusal_latency))
-        else:
+            response = evolve(error_response(401), delay=_seconds(self.refusal_latency))
+        elif self.limit is None:
             response = self._route(method, target)
-        quota = self.limit.quota(now)
-        return response.with_headers(quota_headers(quota, self.quota_headers, self.wall_clock))
+        else:
+            now = self.clock()
+            wait = self.limit.take(now)
+            if wait:
+                self.counters.refused += 1
+                refused = refusal(wait, self.retry_after, header=self.retry_after_header)
+                response = evolve(refused, delay=_seconds(self.refusal_latency))
+            else:
+                response = self._route(method, target)
+            quota = quota_headers(self.limit.quota(now), self.quota_headers, self.wall_clock)
+            response = response.with_headers(quota)
+        self.counters.statuses[response.status if response.is_http else 0] += 1
+        return response
 
     def _route(self, method: str, target: str) -> StubResponse:
         path, _, query = target.partition("?")
@@ -215,15 +223,6 @@ class Service:
                 invalid = error_response(400, conversation_id, details={"field": str(error)})
                 return evolve(invalid, delay=delay)
         return StubResponse(200, _encode(found), conversation_id=conversation_id, delay=delay)
-
-    def _new_project(self) -> Project:
-        def generated(conversation_id: str) -> dict[str, object]:
-            return conversation(
-                conversation_id, self.seed, messages=self.messages, spelling=self.spelling
-            )
-
-        listed = dict.fromkeys(conversation_ids(self.conversations, self.seed))
-        return Project(generated, self.seed, listed)
 
 
 def _seconds(value: Seconds) -> float:
