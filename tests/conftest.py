@@ -27,8 +27,10 @@ pytest_plugins = ["leaks"]
 # The profiles of whoever runs the tests are not theirs.
 os.environ["SITEASSIST_CONFIG"] = os.devnull
 
-# As in a terminal: a shell ignores it for what it runs in the background, and so would the tests.
+# As in a terminal: a shell, or `nohup`, ignores them for what it runs in the background, and so
+# would the programs that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No test depends on the machine's speed, nor on the luck of the draw: what fails for one fails for
 # all. To look for more, draw anew: `python -m pytest --hypothesis-profile=searching`.
