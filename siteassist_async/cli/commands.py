@@ -424,7 +424,11 @@ _COMMANDS = [
         all conversations. Changes nothing.
         """,
         params=[
-            _argument("OUTPUT", "the export's file of conversations, or its table", type=File()),
+            _argument(
+                "OUTPUT",
+                "the export's file of conversations, its table, or the folder of a Dask export",
+                type=File(),
+            ),
             Option(
                 "--format FORMAT",
                 "format of OUTPUT, if its suffix does not say it",

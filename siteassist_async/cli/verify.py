@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from siteassist_async.errors import printable
-from siteassist_async.export import ExitCode, InputError, Verified, verify
+from siteassist_async.export import ExitCode, Fault, Verified, verify
 from siteassist_async.export.disk import plural
 from siteassist_async.formats.verifying import verify_table
 
@@ -25,26 +26,33 @@ def run(options: Options, console: Console) -> int:
         InputError: It is not the output of an export.
     """
     output = Path(options.output)
-    if output.is_dir() and next(output.glob("part-*.jsonl"), None):
-        raise InputError(
-            "is the folder of an export with --dask; verify each of its partitions, such as "
-            "part-00000.jsonl",
-            path=str(output),
+    is_distributed = (output / ".partitions.export").is_dir()
+    found: Verified
+    export_faults: tuple[Fault, ...] = ()
+    if is_distributed:
+        found = import_module("siteassist_async.distributed.joining").verify(output)
+    else:
+        export = verify(output)
+        fault, is_behind = verify_table(export, format=options.format)
+        export_faults = export.faults  # what is wrong with a table says how to repair it
+        found = evolve(
+            export,
+            faults=(*export.faults, *([fault] if fault else [])),
+            unfinished=export.unfinished or is_behind,
         )
-    export = verify(output)
-    fault, is_behind = verify_table(export, format=options.format)
-    found = evolve(
-        export,
-        faults=(*export.faults, *([fault] if fault else [])),
-        unfinished=export.unfinished or is_behind,
-    )
     for wrong in found.faults:
         console.error(f"{printable(str(wrong.path), 1000)}: {printable(wrong.what, 1000)}")
     lost = found.failed + found.invalid
     if found.faults:
         code, verdict = ExitCode.ACT, "Verification failed."
-        if export.faults:  # what is wrong with a table says how to repair it
-            is_line = any(wrong.is_line for wrong in export.faults)
+        if is_distributed:
+            verdict += (
+                " Restore the files; or move all files of the partitions named above away, with "
+                "their states (such as .part-00000.jsonl.export), and run the export again, which "
+                "fetches them anew."
+            )
+        elif export_faults:
+            is_line = any(wrong.is_line for wrong in export_faults)
             edit = "delete the lines named above and " if is_line else ""
             verdict += (
                 f" Restore the files; or {edit}run the export with --rebuild-state, which goes on "

@@ -154,15 +154,6 @@ def test_a_copy_with_more_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "out.jsonl"]) == 0
 
 
-def test_the_folder_of_an_export_on_dask(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its partitions are exports of their own."""
-    (tmp_path / "part-00000.jsonl").touch()
-    assert main(["verify", str(tmp_path)]) == 2
-    assert "verify each of its partitions" in capsys.readouterr().err
-
-
 def damage_parquet(path: Path) -> None:
     """Cut a part."""
     (part,) = path.glob("conversations/*.parquet")

@@ -597,6 +597,37 @@ async def test_workers_begin_together_as_one(project: Project, tmp_path: Path) -
     assert await ceiling("sk_test_4") == partition.FIRST_RATE / 4
 
 
+def test_all_partitions_are_verified(
+    project: Project, tmp_path: Path, client: Connected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole, damaged, lost and mended."""
+    output = tmp_path / "out"
+    verify = ["verify", f"{output}/"]
+
+    def verified(code: int) -> str:
+        assert main(verify) == code
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    export(project, output, cluster=client, partitions=3)
+    assert "60 records, 1 dead letter\nValid: every line" in verified(1)
+    part = output / "part-00001.jsonl"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-200])
+    damaged = verified(4)
+    assert "part-00001.jsonl: has 21 records, but 22 were written" in damaged
+    assert "move all files of the partitions named above away" in damaged
+    for path in list(output.glob("*part-00001.*")):  # and its dead letters and its state
+        path.rename(tmp_path / path.name)
+    assert "part-00001.jsonl: is missing, and so is its state" in verified(4)
+    export(project, output, cluster=client)
+    assert sorted(records(output)) == sorted(IDS)
+    assert "60 records, 1 dead letter" in verified(1)
+    mark = output / ".partitions.export" / "00002.done"
+    mark.unlink()
+    assert "Valid so far. The last run did not finish" in verified(3)
+
+
 def test_what_a_worker_learns_is_kept(
     tmp_path: Path, project: Project, api: Emulator, client: Connected
 ) -> None:
