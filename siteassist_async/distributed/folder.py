@@ -29,7 +29,14 @@ from attrs import frozen
 
 from siteassist_async.errors import ConfigurationError
 from siteassist_async.export.checkpoint import Counts, Prefix
-from siteassist_async.export.disk import private, status_of, sync_file, sync_folder, writing
+from siteassist_async.export.disk import (
+    private,
+    replace,
+    status_of,
+    sync_file,
+    sync_folder,
+    writing,
+)
 from siteassist_async.export.errors import StateError
 from siteassist_async.export.id_list import staged_line
 from siteassist_async.export.layout import Layout
@@ -324,11 +331,6 @@ def read(path: Path, kind: type[T]) -> T | None:
 
 def write(path: Path, value: object) -> None:
     """Write a file in one step; a process that was lost may be writing it at the same time."""
-    new = path.with_name(f"{path.name}.{uuid4().hex}")
     with writing(path):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with os.fdopen(private(new, flags), "wb") as file:
-            file.write(msgspec.json.encode(value))
-            sync_file(file)
-        new.replace(path)
-        sync_folder(path.parent)
+        new = path.with_name(f"{path.name}.{uuid4().hex}")
+        replace(path, msgspec.json.encode(value), new)

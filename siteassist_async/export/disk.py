@@ -44,6 +44,15 @@ def sync_file(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
+def replace(path: Path, data: bytes, new: Path) -> None:
+    """Write a small file, durably and in one step: first to `new`, on the same file system."""
+    with os.fdopen(private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+        file.write(data)
+        sync_file(file)
+    new.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make creations, renames and deletions in a folder durable, if the file system can."""
     with writing(path):

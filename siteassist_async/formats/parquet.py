@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from siteassist_async.export.disk import private, sync_file, sync_folder, writing
+from siteassist_async.export.disk import private, replace, sync_file, sync_folder, writing
 from siteassist_async.formats.arrow import pa, rows_of, tables
 from siteassist_async.formats.log import START, Place
 from siteassist_async.formats.rows import Rows, decode, encode
@@ -73,13 +73,7 @@ class _Mark(msgspec.Struct):
     settled: int = 0  # parts that have no row of a record that a newer one has replaced
 
     def save(self, path: Path) -> None:
-        new = path / _WRITING / _MARK
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with os.fdopen(private(new, flags), "wb") as file:
-            file.write(msgspec.json.encode(self))
-            sync_file(file)
-        new.replace(path / _MARK)
-        sync_folder(path)
+        replace(path / _MARK, msgspec.json.encode(self), path / _WRITING / _MARK)
 
 
 class _Committed(msgspec.Struct):

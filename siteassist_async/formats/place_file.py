@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from siteassist_async.export.checkpoint import Mark
-from siteassist_async.export.disk import private, sync_file, sync_folder, writing
+from siteassist_async.export.disk import private, replace, writing
 from siteassist_async.formats.log import Place
 from siteassist_async.formats.sink import damaged, foreign, unreadable
 
@@ -35,14 +35,8 @@ class PlaceFile(msgspec.Struct):
 
     def save(self, path: Path) -> None:
         """Write the file, durably, in place of an older one."""
-        new = path.with_name(f"{path.name}.new")
         with writing(path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with os.fdopen(private(new, flags), "wb") as file:
-                file.write(msgspec.json.encode(self))
-                sync_file(file)
-            new.replace(path)
-            sync_folder(path.parent)
+            replace(path, msgspec.json.encode(self), path.with_name(f"{path.name}.new"))
 
 
 def read_place(path: Path, output: Path, format: str) -> PlaceFile:  # noqa: A002 - what it is
