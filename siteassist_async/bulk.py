@@ -32,7 +32,7 @@ from siteassist_async.outage import (
     needs_a_person,
     probe_delays,
 )
-from siteassist_async.parking import HOST
+from siteassist_async.slots import HOST
 
 if TYPE_CHECKING:
     from collections.abc import (

@@ -25,7 +25,7 @@ from siteassist_async.immutable import frozen
 from siteassist_async.listing import Anything, Complete, Listing, Sent, one_of, whole
 from siteassist_async.models import Conversation, ConversationSummary
 from siteassist_async.outage import WAIT
-from siteassist_async.parking import parking
+from siteassist_async.slots import parking
 from siteassist_async.wire import Operation, Response
 
 if TYPE_CHECKING:

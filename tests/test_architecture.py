@@ -35,7 +35,6 @@ FLOORS = (
         "errors",
         "forks",
         "models",
-        "parking",
         "retry_after",
         "slots",
         "tracebacks",

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options is None and isinstance(error, OSError):  # of help, or the version
             print(f"siteassist: standard output: {error.strerror}", file=sys.stderr)
         else:
-            credentials = import_module("siteassist_async.cli.credentials")
+            credentials = import_module("siteassist_async.cli.connection")
             print(credentials.crash_report(error), file=sys.stderr)
     finally:
         flush()

@@ -24,8 +24,8 @@ from siteassist_async.distributed import Project, Report
 from siteassist_async.distributed.exporting import Exporting
 from siteassist_async.errors import ConfigurationError, printable
 from siteassist_async.export import Ending, ExitCode, Summary
-from siteassist_async.export.listed import listed as pages_of
-from siteassist_async.export.spool import write_ids
+from siteassist_async.export.staging import listed as pages_of
+from siteassist_async.export.staging import write_ids
 from siteassist_async.formats import FORMATS
 from siteassist_async.middleware.retry_policy import PATIENT
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from siteassist_async.cli.terminal import dead_letters
 from siteassist_async.errors import printable
 from siteassist_async.export import ExitCode, InputError
 from siteassist_async.formats import iter_export
-from siteassist_async.formats.letters import dead_letters
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, NotAConversationError, decode
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.terminal import safe
+from siteassist_async.cli.terminal import dead_letters, safe
 from siteassist_async.errors import printable
 from siteassist_async.export import ExitCode
 from siteassist_async.export.lines import record_id
-from siteassist_async.formats.letters import dead_letters
 from siteassist_async.formats.rows import decode
 from siteassist_async.formats.table import format_of, source_module
 from siteassist_async.formats.transcripts import Transcript

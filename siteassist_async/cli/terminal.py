@@ -1,8 +1,20 @@
-"""Text from outside that is safe to print on a terminal."""
+"""What commands print of an export: text that is safe on a terminal, and the dead letters."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+from siteassist_async.compression import without_compression
+from siteassist_async.export.lines import read_letter
+from siteassist_async.formats.log import lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from siteassist_async.export.dead_letters import DeadLetter
+
 
 # Joiners hold emoji and the scripts of Persia and India together, and control nothing.
 _JOINERS = "\u200c\u200d"
@@ -31,3 +43,16 @@ def safe(text: str, encoding: str, allowed: str = "\t\n") -> str:
             utf_16 = c.encode("utf-16-be", "surrogatepass")
             shown += (f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))
     return "".join(shown)
+
+
+def dead_letters(path: Path) -> Iterator[DeadLetter]:
+    """Read the dead letters beside a file; a line that is not one is skipped.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    plain = without_compression(path)
+    beside = f"{plain.stem}.failed.jsonl", f"{path.name}.failed.jsonl"
+    for name in dict.fromkeys(beside):
+        if (letters := path.with_name(name)).exists():
+            yield from filter(None, map(read_letter, lines_of(letters)))

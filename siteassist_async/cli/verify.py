@@ -12,7 +12,7 @@ from attrs import evolve
 from siteassist_async.errors import printable
 from siteassist_async.export import ExitCode, Fault, Verified, verify
 from siteassist_async.export.disk import plural
-from siteassist_async.formats.verifying import verify_table
+from siteassist_async.formats.converting import verify_table
 
 if TYPE_CHECKING:
     from siteassist_async.cli.commands import Options

@@ -1,7 +1,6 @@
 """The emulator: the API on loopback, for demos, benchmarks and the tests of code that uses it."""
 
 from siteassist_async.emulator.conversations import Spelling, conversation
-from siteassist_async.emulator.counters import Counters, Received
 from siteassist_async.emulator.faults import (
     Charset,
     Chunked,
@@ -16,6 +15,7 @@ from siteassist_async.emulator.faults import (
     Pretty,
     Raw,
     Redirect,
+    Share,
     Stall,
     Status,
     Truncate,
@@ -33,9 +33,8 @@ from siteassist_async.emulator.limits import (
     TokenBucket,
 )
 from siteassist_async.emulator.responses import Fault, StubResponse, error_response
-from siteassist_async.emulator.schedule import Share
 from siteassist_async.emulator.server import Emulator, in_thread
-from siteassist_async.emulator.service import Service
+from siteassist_async.emulator.service import Counters, Received, Service
 
 __all__ = [
     "Charset",

@@ -18,7 +18,7 @@ from siteassist_async.export.errors import (
 from siteassist_async.export.job import ExportJob
 from siteassist_async.export.ledger import RestorablePacer
 from siteassist_async.export.source import Source
-from siteassist_async.export.spool import GivenId, GivenIds
+from siteassist_async.export.staging import GivenId, GivenIds
 from siteassist_async.export.summary import Ending, ExitCode, Progress, Summary, exit_code
 from siteassist_async.export.verify import Verified, verify
 

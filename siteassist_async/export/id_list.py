@@ -13,9 +13,8 @@ from siteassist_async.errors import InvalidIdError, printable
 from siteassist_async.export.checkpoint import Cursor, Prefix
 from siteassist_async.export.disk import plural, stamp
 from siteassist_async.export.errors import InputChangedError, InputError
-from siteassist_async.export.id_forms import is_id, read_id
 from siteassist_async.export.store import Held, Store
-from siteassist_async.export.values import NO_VERSION, uncommented
+from siteassist_async.export.values import NO_VERSION, is_id, read_id, uncommented
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -13,16 +13,14 @@ from attrs import evolve
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
-from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.disk import private, writing
 from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
-from siteassist_async.export.listed import listed
+from siteassist_async.export.ledger import run_in_thread
 from siteassist_async.export.resume import Resume
 from siteassist_async.export.run import Conclusion, Run, concluded
 from siteassist_async.export.source import Source
-from siteassist_async.export.spool import check_ids, spool, write_ids
-from siteassist_async.export.staging import StoppedError
+from siteassist_async.export.staging import StoppedError, check_ids, listed, spool, write_ids
 from siteassist_async.export.state import made_state
 from siteassist_async.export.summary import Ending, Progress, Summary
 from siteassist_async.listing import Listing
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from siteassist_async.export.ledger import Ledger, RestorablePacer
-    from siteassist_async.export.spool import GivenIds
+    from siteassist_async.export.staging import GivenIds
 
 
 class _NotListedError(Exception):

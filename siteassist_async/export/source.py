@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from attrs import field, frozen
 
 from siteassist_async.compression import zstd_module
-from siteassist_async.errors import ConfigurationError, printable
+from siteassist_async.errors import (
+    ConfigurationError,
+    printable,
+)
 from siteassist_async.export.errors import InputError
-from siteassist_async.export.id_forms import is_id
 from siteassist_async.export.id_list import reading
-from siteassist_async.export.values import Columns, columns, must_choose, values
+from siteassist_async.export.values import Columns, columns, is_id, must_choose, values
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

@@ -1,24 +1,133 @@
-"""Staging: an input that is not a plain list of IDs is first written to one, to be reread."""
+"""Staging: an input that is not a plain list of IDs is first written to one, to be reread.
+
+So are the IDs that Python gives, as any iterable, and those of a listing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
-from collections.abc import Callable
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from contextlib import aclosing, closing, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+from uuid import UUID
 
 from attrs import evolve, frozen
 
+from siteassist_async.codec.text import dump
+from siteassist_async.errors import (
+    CertificateError,
+    ConfigurationError,
+    DeadlineExceededError,
+    RateLimitError,
+    ServerError,
+    SiteAssistError,
+    ThrottledError,
+    TransportError,
+)
 from siteassist_async.export.checkpoint import Counts
 from siteassist_async.export.disk import stamp, sync_file, writing
 from siteassist_async.export.id_list import reading, staged_line
-from siteassist_async.export.source import OpenSource, Part, no_ids
+from siteassist_async.export.source import OpenSource, Part, Source, no_ids
 from siteassist_async.export.state import IDS, NEW_IDS, RECEIVED, State
-from siteassist_async.export.values import values
+from siteassist_async.export.values import UPDATED, values
+from siteassist_async.models import ConversationSummary
+from siteassist_async.outage import probe_delays
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
+    from pathlib import Path
+
+    from siteassist_async.clock import Clock
+    from siteassist_async.listing import Listing
+
+
+GivenId = (
+    str | UUID | tuple[str | UUID] | tuple[str | UUID, datetime | str | None] | ConversationSummary
+)
+"""An ID; a row of a database: an ID and, if known, when the conversation changed; or a
+conversation of a list."""
+
+GivenIds = Iterable[GivenId] | AsyncIterable[GivenId]
+"""IDs from Python."""
+
+_AT_ONCE = 1000  # IDs that are read before others in the event loop have their turn
+
+
+def check_ids(ids: object) -> None:
+    """Raise ConfigurationError for what cannot be read as IDs, or is a single one."""
+    if isinstance(ids, str | bytes | UUID) or not isinstance(ids, Iterable | AsyncIterable):
+        raise ConfigurationError(
+            f"source must be a Source or an iterable of IDs, not of type {type(ids).__name__}"
+        )
+
+
+@contextmanager
+def spool(output: Path) -> Generator[BinaryIO]:
+    """Open a file without a name, on the disk of the output; it is gone with the process."""
+    with writing(output):
+        file = tempfile.TemporaryFile(dir=output.parent)  # noqa: SIM115 - closed below
+    with file:
+        yield cast("BinaryIO", file)
+
+
+async def write_ids(
+    ids: GivenIds,
+    file: BinaryIO,
+    output: Path,
+    *,
+    stopped: Callable[[], bool],
+    written: Callable[[], object],
+) -> Source:
+    """Write IDs to a spool, call `written` for each, and return the source that reads them.
+
+    They are read in this thread, because a database cursor may be bound to it.
+
+    Raises:
+        StoppedError: The run was stopped.
+        OutputError: The file cannot be written.
+    """
+    async for given in _each(ids):
+        if stopped():
+            raise StoppedError
+        with writing(output):
+            file.write(_line(given))
+        written()
+    with writing(output):
+        file.flush()
+        file.seek(0)
+    return Source(file.fileno(), "id", label="the given IDs")
+
+
+async def _each(ids: GivenIds) -> AsyncGenerator[object, None]:
+    if isinstance(ids, AsyncIterable):
+        async for given in ids:
+            yield given
+        return
+    for number, given in enumerate(ids):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield given
+
+
+def _line(given: object) -> bytes:
+    """Write an ID or a row, whatever it consists of, as a line of JSON."""
+    if isinstance(given, ConversationSummary):
+        given = given.id, given.updated_at
+    if isinstance(given, Mapping):
+        given = cast("Mapping[str, object]", given).values()
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return dump({"id": str(given)}) + b"\n"
+    row = list(cast("Iterable[object]", given))
+    line = {"id": str(row[0]) if row else ""}
+    if len(row) > 1:
+        time = row[1]
+        line[UPDATED] = time.isoformat() if isinstance(time, datetime) else str(time)
+    return dump(line) + b"\n"
+
 
 _PIECE = 1 << 16
 _POLL = 200  # milliseconds between two checks whether the run was stopped, while a pipe is idle
@@ -130,3 +239,44 @@ class Staging:
                 if not piece:
                     return
                 yield piece
+
+
+T = TypeVar("T")
+
+_PASSES = (TransportError, ServerError, RateLimitError, DeadlineExceededError, ThrottledError)
+
+
+async def listed(
+    listing: Listing[T], *, wait: float, clock: Clock, stopped: Callable[[], bool]
+) -> AsyncGenerator[T, None]:
+    """Yield the items of a listing; after a failure that may pass, it continues where it was.
+
+    Raises:
+        SiteAssistError: A page failed for `wait` seconds, or for another reason.
+        StoppedError: The run was stopped while it waited.
+    """
+    offset: int | None = None
+    since, delays = None, probe_delays()
+    while True:
+        try:
+            async with aclosing(listing.pages(offset=offset)) as pages:
+                async for page in pages:
+                    since, delays = None, probe_delays()
+                    for item in page.items:
+                        yield item
+                    offset = page.next_offset
+            return
+        except _PASSES as error:
+            since = clock.now() if since is None else since
+            left = since + wait - clock.now()
+            offset, error.next_offset = error.next_offset, None
+            if isinstance(error, CertificateError) or left <= 0:
+                raise
+            until = clock.now() + min(next(delays), left)
+        except SiteAssistError as error:
+            error.next_offset = None  # the next run lists anew, and takes no offset
+            raise
+        while clock.now() < until:
+            if stopped():
+                raise StoppedError
+            await clock.sleep(min(1.0, until - clock.now()))

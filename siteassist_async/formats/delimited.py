@@ -21,9 +21,8 @@ from attrs import frozen
 from siteassist_async.export.checkpoint import Mark
 from siteassist_async.export.errors import OutputChangedError
 from siteassist_async.export.log import Log
-from siteassist_async.formats.place_file import PlaceFile, check_version, read_place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Column, Row, decode
-from siteassist_async.formats.sink import Contents, place_file
+from siteassist_async.formats.sink import Contents, PlaceFile, check_version, place_file, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

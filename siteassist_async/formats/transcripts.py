@@ -26,9 +26,8 @@ from attrs import frozen
 from siteassist_async.errors import InvalidIdError
 from siteassist_async.export.disk import private, writing
 from siteassist_async.export.errors import OutputError
-from siteassist_async.formats.place_file import PlaceFile, check_version, read_place
 from siteassist_async.formats.rows import CONVERSATIONS, MESSAGES, Row, decode
-from siteassist_async.formats.sink import Contents, whole
+from siteassist_async.formats.sink import Contents, PlaceFile, check_version, read_place, whole
 from siteassist_async.ids import parse_id
 
 if TYPE_CHECKING:

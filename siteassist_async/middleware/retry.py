@@ -34,7 +34,7 @@ from siteassist_async.middleware.retry_policy import (
     may_repeat,
     requested_delay,
 )
-from siteassist_async.parking import parking
+from siteassist_async.slots import parking
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

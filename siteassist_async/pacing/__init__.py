@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from siteassist_async.pacing.adaptive import AdaptivePacer
+from siteassist_async.pacing.adaptive import AdaptivePacer, pacer_for
 from siteassist_async.pacing.hints import RateLimitHint
 from siteassist_async.pacing.pace import Pace
 from siteassist_async.pacing.pacer import Pacer, PaceSnapshot, Permit, Start, StartTooLateError
 from siteassist_async.pacing.queue import Waiter, WaitQueue
 from siteassist_async.pacing.rate import LearnedRate
-from siteassist_async.pacing.registry import pacer_for
 
 __all__ = [
     "AdaptivePacer",

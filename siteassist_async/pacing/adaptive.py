@@ -1,13 +1,19 @@
-"""The adaptive pacer: `Pace` makes the decisions, and this class does the waiting."""
+"""The adaptive pacer: `Pace` makes the decisions, and this class does the waiting.
+
+All clients of a process for the same project share one, by `pacer_for`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import threading
 import time
+from collections.abc import Hashable
 from contextvars import Context
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from attrs import evolve, field
 
@@ -19,7 +25,7 @@ from siteassist_async.pacing.pacer import Pacer, PaceSnapshot, Permit, Start, St
 from siteassist_async.pacing.queue import Waiter, WaitQueue, has_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from siteassist_async.events import PaceEvent
     from siteassist_async.pacing.hints import RateLimitHint
@@ -260,3 +266,39 @@ class _LoopQueue:
         if looker is not None and looker is not asyncio.current_task(self.loop):
             looker.cancel()
         self.looks_at = math.inf
+
+
+_PACERS: WeakValueDictionary[Hashable, AdaptivePacer] = WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+def pacer_for(
+    base_url: str,
+    token: str | Callable[[], object],
+    *,
+    concurrency: int,
+    max_rate: float | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> AdaptivePacer:
+    """Return the pacer for a base URL and token, shared by all clients of this process.
+
+    The maximum window is the largest `concurrency` given, and the last `max_rate` given applies.
+    Two token callables count as the same token if they are equal. The pacer, and what it has
+    learned, lives as long as a client refers to it.
+    """
+    key = (base_url, _fingerprint(token), id(clock))
+    with _LOCK:
+        pacer = _PACERS.get(key)
+        if pacer is None:
+            pace = Pace(concurrency=concurrency, max_rate=max_rate)
+            pacer = _PACERS[key] = AdaptivePacer(pace, clock=clock)
+        else:
+            pacer.adjust(concurrency=concurrency, max_rate=max_rate)
+    return pacer
+
+
+def _fingerprint(token: object) -> Hashable:
+    if isinstance(token, str):
+        # A hash, so that debuggers and dumps of this table do not show the token.
+        return hashlib.blake2b(token.encode("utf-8", "surrogatepass")).digest()
+    return token if isinstance(token, Hashable) else id(token)

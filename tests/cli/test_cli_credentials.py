@@ -11,7 +11,7 @@ import pytest
 
 from siteassist_async.cli import main
 from siteassist_async.cli.commands import parse
-from siteassist_async.cli.credentials import crash_report, read_token
+from siteassist_async.cli.connection import crash_report, read_token
 from siteassist_async.cli.redaction import redact
 from siteassist_async.errors import ConfigurationError
 

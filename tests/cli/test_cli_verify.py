@@ -17,8 +17,7 @@ import pytest
 from siteassist_async.cli import main
 from siteassist_async.emulator import Emulator, conversation_ids, in_thread
 from siteassist_async.export import OutputInUseError, verify
-from siteassist_async.formats.verifying import verify_table
-from siteassist_async.formats.workshop import workshop
+from siteassist_async.formats.converting import verify_table, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -32,12 +32,12 @@ from siteassist_async.export import (
     UnknownColumnError,
     exit_code,
 )
-from siteassist_async.export.id_forms import read_id
 from siteassist_async.export.values import (
     LONGEST_LINE,
     NO_VERSION,
     UNKNOWN_VERSION,
     Columns,
+    read_id,
     values,
     version_of,
 )

@@ -42,7 +42,7 @@ from siteassist_async.export import (
 from siteassist_async.formats import Converted, convert, iter_export, log, parquet, prepare
 from siteassist_async.formats import duckdb as duckdb_format
 from siteassist_async.formats import sqlite as sqlite_format
-from siteassist_async.formats.workshop import workshop
+from siteassist_async.formats.converting import workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

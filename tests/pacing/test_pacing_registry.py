@@ -10,7 +10,7 @@ from fakes import BASE_URL, TOKEN, FakeClock
 from pacers import acquire
 
 from siteassist_async.pacing import AdaptivePacer, pacer_for
-from siteassist_async.pacing.registry import _PACERS  # pyright: ignore[reportPrivateUsage] # keys
+from siteassist_async.pacing.adaptive import _PACERS  # pyright: ignore[reportPrivateUsage] # keys
 
 
 class Unhashable:
