@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import subprocess
@@ -15,10 +14,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import bulk_runs
 import msgspec
 from attrs import frozen
 from outcome import Outcome, Table, Target, parse, publish
 from rounds import QUICK
+from server import serving
 
 from siteassist_async.codec import decode_conversation
 from siteassist_async.emulator import conversation
@@ -61,10 +62,12 @@ def measure(small: int, large: int, rounds: int, *, apart: bool = True) -> Outco
         folder = Path(name)
         _make_log(folder / "small.jsonl", small)
         _make_log(folder / "large.jsonl", large)
-        costs: dict[str, list[Cost]] = {step: [] for step in STEPS}
-        for _ in range(rounds):
-            for step in STEPS:  # each makes what the ones after it read
-                costs[step].append(cost(step, folder, "small"))
+        costs: dict[str, list[Cost]] = {step: [] for step in (EXPORT, *STEPS)}
+        with serving([MESSAGES]) as server:
+            for _ in range(rounds):
+                costs[EXPORT].append(_export(server.sites[MESSAGES].base_url, small))
+                for step in STEPS:  # each makes what the ones after it read
+                    costs[step].append(cost(step, folder, "small"))
         whole = {step: cost(step, folder, "large") for step in ("parquet", "sqlite", "count")}
     middle = {step: _median(found) for step, found in costs.items()}
     rows = {step: _row(cost, small) for step, cost in middle.items()}
@@ -73,7 +76,6 @@ def measure(small: int, large: int, rounds: int, *, apart: bool = True) -> Outco
     title = f"{small:,} conversations of {MESSAGES} messages ({large:,} where it says large)"
     again = max(middle[f"{step}, again"].wall for step in ("parquet", "sqlite", "duckdb"))
     decoding, iterating = middle["decode the log"].cpu, middle["iter_export of the log"].cpu
-    write = middle["copy"].cpu
     return Outcome(
         "formats",
         [Table(title, columns, rows)],
@@ -86,7 +88,7 @@ def measure(small: int, large: int, rounds: int, *, apart: bool = True) -> Outco
             Target("iter_export, speed by the decoder's", decoding / iterating, at_least=0.9),
             Target(
                 "export to Parquet, CPU by that of JSON lines",
-                1 + middle["parquet"].cpu / (small * EXPORTED + write),
+                1 + middle["parquet"].cpu / middle[EXPORT].cpu,
                 at_most=1.6,
             ),
             Target("nothing new, s", again, at_most=0.3),
@@ -95,8 +97,15 @@ def measure(small: int, large: int, rounds: int, *, apart: bool = True) -> Outco
     )
 
 
-EXPORTED = 168e-6
-"""Seconds of CPU that an export of one conversation of ten messages costs (`bulk.py`)."""
+EXPORT = "export to JSON lines"
+"""The export itself, without the start of its process."""
+
+
+def _export(base_url: str, count: int) -> Cost:
+    command = [sys.executable, bulk_runs.__file__, "export", str(count), base_url]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    taken = msgspec.json.decode(done.stdout, type=bulk_runs.Taken)
+    return Cost(taken.spent.wall, taken.spent.cpu, taken.peak_memory / MIB)
 
 
 def _make_log(path: Path, count: int) -> None:
@@ -133,11 +142,6 @@ def _decode(folder: Path, size: str) -> None:
             decode_conversation(line)
 
 
-def _copy(folder: Path, size: str) -> None:
-    with (folder / f"{size}.jsonl").open("rb") as file, Path(os.devnull).open("wb") as null:
-        null.writelines(file)
-
-
 def _count(folder: Path, size: str) -> float:
     """Count messages by role; the time of the query, after the import."""
     import duckdb  # noqa: PLC0415 - only here
@@ -152,7 +156,6 @@ def _count(folder: Path, size: str) -> float:
 STEPS: dict[str, Step] = {
     "decode the log": _decode,
     "iter_export of the log": _read("jsonl"),
-    "copy": _copy,
     "parquet": _convert("parquet"),
     "parquet, again": _convert("parquet", again=True),
     "iter_export of parquet": _read("parquet"),

@@ -27,7 +27,7 @@ import msgspec
 from siteassist_async.export.disk import private, replace, sync_file, sync_folder, writing
 from siteassist_async.formats.arrow import pa, rows_of, tables
 from siteassist_async.formats.log import START, Place
-from siteassist_async.formats.rows import Rows, decode, encode
+from siteassist_async.formats.rows import Rows, decode, encode, no_collections
 from siteassist_async.formats.sink import Contents, damaged, foreign, unreadable, whole
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ class ParquetSink:
 
     def write(self, batch: Batch) -> None:
         """Add rows to a part, which is committed when it is full."""
-        self._group.append(_with_record(decode(batch.lines), batch.start.lines + 1))
+        with no_collections():
+            self._group.append(_with_record(decode(batch.lines), batch.start.lines + 1))
         if self._part is None:
             with writing(self._path):
                 self._part = _Part(self._path, f"{self._number:06}.parquet", self._stack)
