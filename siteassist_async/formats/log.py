@@ -115,8 +115,9 @@ def batches(path: Path, start: Place = START, *, size: int | None = None) -> Gen
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """Read all whole lines of a log."""
-    for batch in batches(path):
-        yield from batch.lines
+    # One by one: a batch would be out of the processor's cache before its last line is used.
+    with opened_log(path) as file:
+        yield from filter(_is_whole, file)
 
 
 @frozen
@@ -228,9 +229,13 @@ def _seek(file: BinaryIO, path: Path, place: Place) -> bytes:
 
 def _whole_lines(file: BinaryIO, size: int) -> list[bytes]:
     lines = file.readlines(size)
-    if lines and not lines[-1].endswith(b"\n"):
+    if lines and not _is_whole(lines[-1]):
         lines.pop()
     return lines
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.endswith(b"\n")
 
 
 def _last_bytes(before: bytes, lines: Sequence[bytes]) -> bytes:
