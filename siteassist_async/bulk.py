@@ -32,7 +32,7 @@ from siteassist_async.outage import (
     needs_a_person,
     probe_delays,
 )
-from siteassist_async.slots import HOST
+from siteassist_async.parking import HOST
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -135,11 +135,11 @@ async def each(  # noqa: PLR0913 - the options of bulk work, each by its name
 ) -> AsyncGenerator[tuple[K, V | SiteAssistError], None]:
     """Fetch every key with at most `limit` in flight, yielding one outcome per key as it completes.
 
-    Backpressure: a key is read from the input only when a slot is free, and at most `limit`
-    outcomes (or `MOST_BYTES` of them, as measured by `weigh`) wait for the caller. So memory does
-    not depend on the length of the input, and a slow caller slows the fetching down. With
+    Backpressure: a key is read from the input only when one of `limit` places is free, and at most
+    `limit` outcomes (or `MOST_BYTES` of them, measured by `weigh`) wait for the caller. So memory
+    does not depend on the length of the input, and a slow caller slows the fetching down. With
     `ordered`, outcomes come in the order of the keys, and those behind a slow key wait for it. A
-    key that waits for its own `Retry-After` gives up its slot; up to `MOST_PARKED` may do so.
+    key that waits for its own `Retry-After` gives up its place; up to `MOST_PARKED` may do so.
 
     A failure that may be part of an outage is held back until it is known whether other keys
     succeed: see `Guard`. During an outage no further keys are read, a key that succeeded before is

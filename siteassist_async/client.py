@@ -284,7 +284,7 @@ class SiteAssist:
 
         Args:
             operation: The endpoint.
-            subject: The id that replaces `{id}` in the operation's path. Pacing treats requests for
+            subject: The ID that replaces `{id}` in the operation's path. Pacing treats requests for
                 the same subject as one resource, which the API may throttle on its own; events and
                 logs name it.
             query: Query parameters; True is sent as "true".

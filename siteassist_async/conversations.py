@@ -25,7 +25,7 @@ from siteassist_async.immutable import frozen
 from siteassist_async.listing import Anything, Complete, Listing, Sent, one_of, whole
 from siteassist_async.models import Conversation, ConversationSummary
 from siteassist_async.outage import WAIT
-from siteassist_async.slots import parking
+from siteassist_async.parking import parking
 from siteassist_async.wire import Operation, Response
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ MOST_SUMMARIES = 100
 
 @frozen
 class Fetched:
-    """A successful outcome of `get_many`; `id` is the id as it was given."""
+    """A successful outcome of `get_many`; `id` is the ID as it was given."""
 
     id: str
     conversation: Conversation
@@ -89,7 +89,7 @@ class Fetched:
 
 @frozen
 class Failed:
-    """A failed outcome of `get_many`; `id` is the id as it was given."""
+    """A failed outcome of `get_many`; `id` is the ID as it was given."""
 
     id: str
     error: SiteAssistError
@@ -98,7 +98,7 @@ class Failed:
 class Conversations:
     """The conversations of a project: `client.conversations`.
 
-    An id is a UUID, or its text in upper or lower case. All calls share the client's connections,
+    An ID is a UUID, or its text in upper or lower case. All calls share the client's connections,
     slots and pacer. Besides the errors documented below, each may raise any of
     `siteassist_async.errors`.
     """
@@ -120,7 +120,7 @@ class Conversations:
         """Fetch one conversation with its messages.
 
         Raises:
-            InvalidIdError: The id is not a UUID; nothing was sent.
+            InvalidIdError: The ID is not a UUID; nothing was sent.
             NotFoundError: There is no such conversation.
             DeadlineExceededError: The client's `deadline` passed, which includes waits and retries.
         """
@@ -150,18 +150,18 @@ class Conversations:
         ordered: bool = False,
         wait: float = WAIT,
     ) -> AsyncGenerator[Fetched | Failed, None]:
-        """Fetch many conversations concurrently, yielding one outcome per id as it completes.
+        """Fetch many conversations concurrently, yielding one outcome per ID as it completes.
 
-        Ids are read only as slots become free, and the outcomes that wait for the caller are
-        limited in number and in bytes, so memory use does not depend on the number of ids. An id
+        IDs are read only as fast as they are fetched, and the outcomes that wait for the caller are
+        limited in number and in bytes, so memory use does not depend on the number of IDs. An ID
         that comes again while it is in flight shares that request. With `ordered`, outcomes come in
-        the order of the ids. The client's `deadline` applies to each id separately; without one, an
-        id waits for as long as the API asks, while others are fetched. Calls of `get` go first.
+        the order of the IDs. The client's `deadline` applies to each ID separately; without one, an
+        ID waits for as long as the API asks, while others are fetched. Calls of `get` go first.
 
-        A failure is yielded only if it is documented to be about that id, or if other ids succeed;
-        in the latter case the id is requested once more first. After 20 failures in a row (100 if
-        no id has succeeded yet), an id that succeeded before is requested again. If that fails
-        too, there is an outage: no further ids are read until a request succeeds.
+        A failure is yielded only if it is documented to be about that ID, or if other IDs succeed;
+        in the latter case the ID is requested once more first. After 20 failures in a row (100 if
+        no ID has succeeded yet), an ID that succeeded before is requested again. If that fails
+        too, there is an outage: no further IDs are read until a request succeeds.
 
         Leaving the loop cancels the requests in flight: at once if the generator is closed (use
         `contextlib.aclosing`), otherwise when it is garbage-collected.
@@ -187,16 +187,16 @@ class Conversations:
 
         Args:
             ids: Any iterable, async iterable or async iterator; read in one task and one context.
-            ordered: Yield in the order of the ids.
-            wait: Seconds to wait through an outage before OutageError is raised. Ids that failed
+            ordered: Yield in the order of the IDs.
+            wait: Seconds to wait through an outage before OutageError is raised. IDs that failed
                 during the outage then have no outcome, because nothing is known about them.
 
         Raises:
             AuthenticationError: The token is rejected, which is confirmed by a second request: for
-                an id that succeeded before or, if there is none, for the same id.
+                an ID that succeeded before or, if there is none, for the same ID.
             PaymentRequiredError: The project's plan does not allow it; confirmed in the same way.
             OutageError: No request succeeded for `wait` seconds.
-            ConfigurationError: `ids` is a single id.
+            ConfigurationError: `ids` is a single ID.
         """
         if isinstance(ids, str | bytes | UUID):
             raise ConfigurationError(
@@ -261,7 +261,7 @@ class Conversations:
 
         The order is that of `created_at`, in which a new conversation comes last. All of them are
         requested, and filtered here: a conversation that is closed would move the others otherwise.
-        Each comes once; for that, the last 100,000 ids are remembered (about 13 MB).
+        Each comes once; for that, the last 100,000 IDs are remembered (about 13 MB).
 
         It is bulk work: it waits for as long as the API asks, and interactive calls go first.
 
@@ -356,11 +356,11 @@ def _moment(name: str, value: datetime | None) -> datetime | None:
 
 
 class _Flights:
-    """The requests in flight: the same id is requested only once at a time."""
+    """The requests in flight: the same ID is requested only once at a time."""
 
     def __init__(self, request: MakeRequest) -> None:
         self._request = request
-        # By id; the future is created only once a second caller joins.
+        # By ID; the future is created only once a second caller joins.
         self._flying: dict[str, asyncio.Future[tuple[Conversation, int]] | None] = {}
 
     async def fetch(self, given: str | UUID) -> tuple[Conversation, int]:
@@ -369,7 +369,7 @@ class _Flights:
             joined = self._flying[conversation_id]
             if joined is None:
                 joined = self._flying[conversation_id] = asyncio.get_running_loop().create_future()
-            with parking(math.inf):  # it holds no slot, and the other request may have to wait long
+            with parking(math.inf):  # it gives up its place: the other request may wait long
                 return await asyncio.shield(joined)
         self._flying[conversation_id] = None
         try:

@@ -32,7 +32,7 @@ SiteAssistError
 │   └── ResponseTooLargeError      a body above the size limit
 ├── ClientClosedError              a call after the client was closed
 ├── TokenError                     the token callable failed
-├── InvalidIdError                 an id that is not a UUID (a ValueError)
+├── InvalidIdError                 an ID that is not a UUID (a ValueError)
 └── ConfigurationError             an invalid option (a ValueError)
 ```
 """
@@ -138,7 +138,7 @@ class PlanDetails:
 
 @frozen
 class ConversationDetails:
-    """Details of a 404: the id that was not found."""
+    """Details of a 404: the ID that was not found."""
 
     conversation_id: str
 
@@ -503,7 +503,7 @@ class TokenError(SiteAssistError):
 
 
 class InvalidIdError(SiteAssistError, ValueError):
-    """A conversation id is not a UUID; nothing was sent."""
+    """A conversation ID is not a UUID; nothing was sent."""
 
     _lasts = True
 

@@ -13,7 +13,7 @@ def report(event: Event) -> None:
 client = SiteAssist(on_event=report)  # or: client.events.subscribe(report)
 ```
 
-A call spans everything from `client.conversations.get(…)` to its result; each id of a bulk call is
+A call spans everything from `client.conversations.get(…)` to its result; each ID of a bulk call is
 one call. A call makes attempts, and each attempt is one request on the wire. Waits before an
 attempt and delays before a retry have their own events. All durations are in seconds.
 
@@ -44,7 +44,7 @@ _LOG = logging.getLogger("siteassist_async.events")
 
 WaitReason: TypeAlias = Literal["pace", "gate", "slots", "retry_after"]
 """Why a call waits: for the learned rate ("pace"), a pause of all requests ("gate"), a free slot
-("slots"), or the Retry-After of its own id ("retry_after")."""
+("slots"), or the Retry-After of its own ID ("retry_after")."""
 
 
 @immutable
@@ -54,7 +54,7 @@ class CallStarted:
     Attributes:
         call: Its number, unique within the process.
         operation: The name of its operation, such as "conversations.get".
-        subject: The id of the conversation it is about.
+        subject: The ID of the conversation it is about.
         bulk: Whether it is part of bulk work, as opposed to an interactive call.
     """
 

@@ -73,11 +73,11 @@ class Watch(Protocol[T]):
 
 
 class Item(Protocol):
-    """What has an id."""
+    """What has an ID."""
 
     @property
     def id(self) -> str:
-        """The id."""
+        """The ID."""
         ...
 
 
@@ -111,7 +111,7 @@ class Growing(Generic[ItemT]):
 
 
 class Complete(Generic[ItemT]):
-    """For a list of which nothing may be missed; remembers the ids that came last."""
+    """For a list of which nothing may be missed; remembers the IDs that came last."""
 
     is_complete = True
 

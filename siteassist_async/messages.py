@@ -62,7 +62,7 @@ class Messages:
             offset: Messages to skip.
 
         Raises:
-            InvalidIdError: The id is not a UUID.
+            InvalidIdError: The ID is not a UUID.
             ConfigurationError: An argument is invalid. All other errors are raised as the listing
                 is read, with `next_offset`: NotFoundError, for example.
         """

@@ -102,7 +102,7 @@ class Message:
     id: str
     created_at: datetime
     chat_id: str
-    """The conversation's id."""
+    """The conversation's ID."""
     role: Role
     parts: tuple[Part, ...] = ()
     status: MessageStatus | None = None

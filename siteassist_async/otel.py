@@ -14,12 +14,12 @@ and exporters. Without an SDK nothing is recorded.
 Spans: an INTERNAL span for each call, named by its operation ("conversations.get"), and in it a
 CLIENT span for each attempt, named by method and route ("GET /v2/conversations/{id}"), with the
 attributes of the stable semantic conventions for HTTP clients. A span of a call of bulk work starts
-a trace of its own, linked to the span that was current, because an export of a million ids must not
+a trace of its own, linked to the span that was current, because an export of a million IDs must not
 be one trace.
 
 Metrics: `http.client.request.duration` of the semantic conventions; durations of calls and waits,
 retries, throttled responses and the state of the pacer as `siteassist.client.*`. Their attributes
-contain no ids.
+contain no IDs.
 """
 
 from __future__ import annotations

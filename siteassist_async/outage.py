@@ -1,9 +1,9 @@
-"""Outage detection: is a failure about one id, or do all requests fail?
+"""Outage detection: is a failure about one ID, or do all requests fail?
 
-Bulk work must not record thousands of ids as failed because the API was down for a minute. So an
-error that may be part of an outage is held back (`Guard.hold`) until another id succeeds, which
+Bulk work must not record thousands of IDs as failed because the API was down for a minute. So an
+error that may be part of an outage is held back (`Guard.hold`) until another ID succeeds, which
 shows that the API works (`Guard.succeeded`), or until so many have failed in a row that the caller
-probes. Only errors that the API is documented to give for a single id count at once.
+probes. Only errors that the API is documented to give for a single ID count at once.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ FIRST_PROBE, LONGEST_PROBE = 1.0, 15.0
 
 
 def is_specific_to_id(error: SiteAssistError) -> bool:
-    """Whether an error is documented as being about the requested id, judging by its code."""
+    """Whether an error is documented as being about the requested ID, judging by its code."""
     return isinstance(error, APIError) and error.code == OWN_CODES.get(error.status, "")
 
 
 def is_final(error: SiteAssistError) -> bool:
-    """Whether an error is the outcome of its id even in an outage: invalid id, or not found."""
+    """Whether an error is the outcome of its ID even in an outage: invalid ID, or not found."""
     if isinstance(error, NotFoundError):
         return is_specific_to_id(error)
     return isinstance(error, InvalidIdError)
@@ -106,10 +106,10 @@ class Held(Generic[K]):
     mark: int
 
     def is_settled(self) -> bool:
-        """Whether this is the outcome of the id, given that other ids succeed.
+        """Whether this is the outcome of the ID, given that other IDs succeed.
 
-        An error that is documented to be about the id is, and so is throttling, because retry has
-        waited as asked and the id was throttled again. Any other error is only the second time:
+        An error that is documented to be about the ID is, and so is throttling, because retry has
+        waited as asked and the ID was throttled again. Any other error is only the second time:
         the first time may have been the end of an outage.
         """
         error = self.error

@@ -109,7 +109,7 @@ class Request:
         method: The HTTP method.
         url: The full URL.
         operation: The endpoint.
-        subject: The id it is about, such as a conversation's; "" if there is none.
+        subject: The ID it is about, such as a conversation's; "" if there is none.
         headers: Excluded from the repr: below the auth middleware they contain the token.
         body: The request body, if any.
         timeout: Time limits of each attempt.

@@ -35,6 +35,7 @@ FLOORS = (
         "errors",
         "forks",
         "models",
+        "parking",
         "retry_after",
         "slots",
         "tracebacks",

@@ -44,7 +44,7 @@ from siteassist_async import (
 )
 from siteassist_async.bulk import MOST_PARKED, UNPROVEN, Options, each
 from siteassist_async.outage import WINDOW, is_final, is_specific_to_id, needs_a_person
-from siteassist_async.slots import parking
+from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from siteassist_async.slots import HOST, SHORT, parking
+from siteassist_async.parking import HOST, SHORT, parking
 
 
 class Host:

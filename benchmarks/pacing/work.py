@@ -17,7 +17,7 @@ from pacing.engine import USUAL, Client, Endpoint, Item, Network, Timeline
 from siteassist_async.bulk import MOST_PARKED
 from siteassist_async.middleware.retry_policy import Retry
 from siteassist_async.outage import Guard, Held, Job, probe_delays
-from siteassist_async.slots import SHORT
+from siteassist_async.parking import SHORT
 
 if TYPE_CHECKING:
     from pacing.servers import Server

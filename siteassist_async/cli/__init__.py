@@ -12,7 +12,7 @@ import click
 
 from siteassist_async.cli.commands import Options, parse, siteassist
 from siteassist_async.cli.console import Console, flush, hold_descriptors
-from siteassist_async.cli.redaction import escape, redact_words
+from siteassist_async.cli.redaction import crash_report, escape, redact_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options is None and isinstance(error, OSError):  # of help, or the version
             print(f"siteassist: standard output: {error.strerror}", file=sys.stderr)
         else:
-            credentials = import_module("siteassist_async.cli.connection")
-            print(credentials.crash_report(error), file=sys.stderr)
+            print(crash_report(error), file=sys.stderr)
     finally:
         flush()
     return code

@@ -1,4 +1,4 @@
-"""Connection options: the base URL, the token and the CA certificates; and the crash report."""
+"""Connection options: the base URL, the token and the CA certificates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import getpass
 import os
 import ssl
 import sys
-import traceback
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import field, frozen
 
-from siteassist_async.cli.redaction import redact, remember
+from siteassist_async.cli.redaction import remember
 from siteassist_async.client import BASE_URL
 from siteassist_async.errors import ConfigurationError, printable
 
@@ -63,14 +62,6 @@ def read_token(
         )
     remember(token)
     return token
-
-
-def crash_report(error: Exception) -> str:
-    """Format a bug of this package: the traceback, without the token."""
-    lines = "".join(traceback.format_exception(error)).rstrip()
-    return (
-        f"{redact(lines)}\nsiteassist: this is a bug in siteassist; please report the lines above"
-    )
 
 
 def _from_keyring(name: str) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(options: Options, console: Console) -> int:
-    """Print the ids, or the conversations as they are listed."""
+    """Print the IDs, or the conversations as they are listed."""
     place = _Place(options.offset)
     try:
         target = connection(options)
@@ -86,7 +86,7 @@ async def _print_pages(
             if stdout is None:
                 raise OSError(0, "is closed")
             if not options.json:
-                # An id is a UUID, but the server may send anything.
+                # An ID is a UUID, but the server may send anything.
                 stdout.write("".join(f"{printable(item.id)}\n" for item in page.items))
             elif stdout.isatty():
                 for item in page.items:

@@ -1,4 +1,4 @@
-"""Redaction: no token and no control characters in what is printed."""
+"""Redaction: no token and no control characters in what is printed, crash reports included."""
 
 from __future__ import annotations
 
@@ -33,4 +33,14 @@ def escape(text: str) -> str:
     """Escape everything but printable characters, so that the text stays on one line."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def crash_report(error: Exception) -> str:
+    """Format a bug of this package: the traceback, without the token."""
+    import traceback  # noqa: PLC0415 - `--help` need not wait for it
+
+    lines = "".join(traceback.format_exception(error)).rstrip()
+    return (
+        f"{redact(lines)}\nsiteassist: this is a bug in siteassist; please report the lines above"
     )

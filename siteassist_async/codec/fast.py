@@ -43,7 +43,7 @@ _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 @frozen
 class Head:
-    """The part of a conversation that is decoded if only its id matters."""
+    """The part of a conversation that is decoded if only its ID matters."""
 
     id: str
     object: str = ""

@@ -30,8 +30,8 @@ from siteassist_async.export import (
     StateError,
     Summary,
 )
+from siteassist_async.export.checkpointer import outlast, run_in_thread
 from siteassist_async.export.layout import Layout
-from siteassist_async.export.ledger import outlast, run_in_thread
 from siteassist_async.pacing import AdaptivePacer, Pacer
 from siteassist_async.pacing.pace import STALE
 from siteassist_async.pacing.rate import SHORTEST_PERIOD, LearnedRate

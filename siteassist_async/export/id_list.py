@@ -14,7 +14,8 @@ from siteassist_async.export.checkpoint import Cursor, Prefix
 from siteassist_async.export.disk import plural, stamp
 from siteassist_async.export.errors import InputChangedError, InputError
 from siteassist_async.export.store import Held, Store
-from siteassist_async.export.values import NO_VERSION, is_id, read_id, uncommented
+from siteassist_async.export.values import NO_VERSION, uncommented
+from siteassist_async.ids import is_id, read_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

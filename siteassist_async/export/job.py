@@ -13,10 +13,10 @@ from attrs import evolve
 from siteassist_async.clock import SYSTEM_CLOCK, Clock
 from siteassist_async.errors import ConfigurationError, SiteAssistError
 from siteassist_async.export.checkpoint import Counts
+from siteassist_async.export.checkpointer import run_in_thread
 from siteassist_async.export.disk import private, writing
 from siteassist_async.export.errors import ExportError
 from siteassist_async.export.layout import Layout
-from siteassist_async.export.ledger import run_in_thread
 from siteassist_async.export.resume import Resume
 from siteassist_async.export.run import Conclusion, Run, concluded
 from siteassist_async.export.source import Source

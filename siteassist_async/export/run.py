@@ -11,9 +11,9 @@ from attrs import frozen
 
 from siteassist_async.bulk import AsyncInput, Options, Outage, Pool
 from siteassist_async.errors import CertificateError, OutageError, SiteAssistError
+from siteassist_async.export.checkpointer import Checkpointer
 from siteassist_async.export.errors import ExportError
 from siteassist_async.export.id_list import Entry
-from siteassist_async.export.ledger import Checkpointer
 from siteassist_async.export.summary import Ending
 from siteassist_async.outage import ends_bulk_work, needs_a_person
 

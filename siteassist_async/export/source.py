@@ -22,7 +22,8 @@ from siteassist_async.errors import (
 )
 from siteassist_async.export.errors import InputError
 from siteassist_async.export.id_list import reading
-from siteassist_async.export.values import Columns, columns, is_id, must_choose, values
+from siteassist_async.export.values import Columns, columns, must_choose, values
+from siteassist_async.ids import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

@@ -34,7 +34,7 @@ from siteassist_async.middleware.retry_policy import (
     may_repeat,
     requested_delay,
 )
-from siteassist_async.slots import parking
+from siteassist_async.parking import parking
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -133,7 +133,7 @@ class Retrying:
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
-            error.isolated = 0 < request.tally.throttled_alone >= self._policy.refusals - 1
+            error.isolated = self._policy.is_own(request.tally.throttled_alone)
             if not request.operation.repeatable and is_outcome_unknown(error):
                 error.outcome_unknown = True
             raise

@@ -1,4 +1,4 @@
-"""Retry policy: which failures are retryable, and the delay before the next attempt."""
+"""Retry policy: which failures are retried, and the delay before the next attempt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from siteassist_async.errors import (
 from siteassist_async.immutable import define, frozen
 
 RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
-"""Retryable statuses: those that the API documents, and those of gateways in front of it.
+"""Statuses that are retried: those that the API documents, and those of gateways in front of it.
 
 408 and 425 (RFC 9110, RFC 8470), 499 (nginx), 504, 520 to 524 and 530 (Cloudflare), 529
 (overloaded). Not 525 and 526: a gateway that rejects the API's certificate keeps doing so until
@@ -35,8 +35,8 @@ somebody intervenes.
 class RetryPolicy:
     """When and how often failed attempts are retried.
 
-    Retryable: the statuses in `RETRIED`, timeouts, lost connections, truncated responses, responses
-    about another conversation, and a token callable that raised or timed out. Not retryable: all
+    Retried: the statuses in `RETRIED`, timeouts, lost connections, truncated responses, responses
+    about another conversation, and a token callable that raised or timed out. Not retried: all
     other statuses, of the API or of a proxy, an untrusted certificate, a body that does not match
     the schema, and a 429 without a Retry-After whose code is not that of the rate limit, because
     then a usage quota is used up. An operation that must not be repeated is retried only if the
@@ -54,7 +54,7 @@ class RetryPolicy:
         longest_delay: Upper bound of all delays, in seconds.
         patience: Seconds that a call may wait in total because the API asks it to, and that each
             attempt may wait for its start, counted from its arrival.
-        refusals: How often one id may be throttled (429 or 503 with a Retry-After) while others are
+        refusals: How often one ID may be throttled (429 or 503 with a Retry-After) while others are
             served, before the error is raised. In bulk work, 503s always count.
         budget: Maximum number of retries in hand for a client. Each retry costs one, and each
             success earns a fifth back, so that retries do not multiply the load in an outage. An
@@ -80,6 +80,10 @@ class RetryPolicy:
                 continue
             if not (isinstance(value, int | float) and value >= 0):
                 raise ConfigurationError(f"RetryPolicy.{name} must be 0 or more, not {value!r}")
+
+    def is_own(self, throttled_alone: int) -> bool:
+        """Whether an ID was throttled so often while others were served that it fails."""
+        return throttled_alone >= max(1, self.refusals - 1)
 
 
 # Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
@@ -109,7 +113,7 @@ class RetryState:
     unavailable: int = 0
     """How many of those were 503s."""
     throttled_alone: int = 0
-    """How often the id was throttled while others were served."""
+    """How often the ID was throttled while others were served."""
     delay: float = 0.0
     """Seconds before the next attempt."""
     is_parked: bool = False
@@ -117,7 +121,7 @@ class RetryState:
     last_error: SiteAssistError | None = None
 
 
-# 429s of one id, each with a Retry-After, after which a bulk call stops retrying it by itself and
+# 429s of one ID, each with a Retry-After, after which a bulk call stops retrying it by itself and
 # lets outage detection find out whether others are served.
 MOST_429S = 8
 
@@ -141,8 +145,7 @@ def decide(
         most, throttled = MOST_429S, progress.throttled - progress.unavailable
         if isinstance(error, ServiceUnavailableError):
             most, throttled = policy.refusals, progress.unavailable
-        is_alone = 0 < progress.throttled_alone >= policy.refusals - 1
-        if is_alone or (bulk and throttled + 1 >= most):
+        if policy.is_own(progress.throttled_alone) or (bulk and throttled + 1 >= most):
             return None
         # The jitter spreads the processes that were all given the same Retry-After.
         backoff = jitter * _longest(policy, progress.throttled - policy.attempts)

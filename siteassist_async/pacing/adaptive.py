@@ -146,7 +146,7 @@ class AdaptivePacer(Pacer):
         self._pace.forget_flights()
 
     async def _wait(self, start: Start, latest: float) -> Permit | None:
-        """Wait until the id is not parked, then in the queue; None if it was parked meanwhile."""
+        """Wait until the ID is not parked, then in the queue; None if it was parked meanwhile."""
         while (until := self._pace.parked_until(start.subject)) > (now := self._clock.now()):
             if until > latest:
                 raise StartTooLateError(until - now, "retry_after")

@@ -1,7 +1,7 @@
-"""Isolation: does the API throttle one id, or all requests?
+"""Isolation: does the API throttle one ID, or all requests?
 
-A 429 or 503 does not say whether it is about the requested id or about the whole project. Taking it
-for the project's would let one bad id stop everything; taking it for the id's would keep sending
+A 429 or 503 does not say whether it is about the requested ID or about the whole project. Taking it
+for the project's would let one bad ID stop everything; taking it for the ID's would keep sending
 requests to an API that is down. So the decision is made from evidence: what else succeeded and what
 else was throttled in the meantime.
 """
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from siteassist_async.pacing.pacer import Permit
 
 MOST_PARKED = 10_000
-"""Maximum number of throttled ids to remember; the one throttled longest ago is forgotten first."""
+"""Maximum number of throttled IDs to remember; the one throttled longest ago is forgotten first."""
 
-# Different ids throttled with 503 in a row that make an outage. If 5 % of ids are bad, that happens
+# Different IDs throttled with 503 in a row that make an outage. If 5 % of IDs are bad, that happens
 # by chance once in some ten thousand requests.
 OUTAGE = 5
-# A second 429 of an id is its own if SERVED other requests succeeded in between, for each other 429
-# in that time, and if its Retry-After is LONGER times that of ids that met the project's limit.
+# A second 429 of an ID is its own if SERVED other requests succeeded in between, for each other 429
+# in that time, and if its Retry-After is LONGER times that of IDs that met the project's limit.
 SERVED, LONGER = 5, 2.0
-# If one request in ten meets the limit, that may still be chance. So with a shorter Retry-After,
-# and for the 429 to count towards the id's outcome, PROVEN successes are needed, or KNOWN more ids
-# that were found to be throttled individually than ids that were not.
+# Where one request in ten meets the project's limit, an ID may be throttled twice by chance, even
+# with SERVED successes in between. So a second 429 whose Retry-After is not LONGER is the ID's own
+# only after PROVEN successes. And it brings the ID closer to failing only after PROVEN
+# successes, or once KNOWN 429s (less those that turned out not to be) were an ID's own.
 PROVEN, KNOWN = 50, 3
-# Seconds after the end of its wait for which an id's earlier throttling is still considered.
+# Seconds after the end of its wait for which an ID's earlier throttling is still considered.
 FORGOTTEN = 600.0
-# A 429 whose wait is below this share of the waits of individually throttled ids is the limit's.
+# A 429 whose wait is below this share of the waits of individually throttled IDs is the limit's.
 ALIKE = 0.5
-# Once ids are known to be throttled individually, a 429 is taken for the project's limit only if
+# Once IDs are known to be throttled individually, a 429 is taken for the project's limit only if
 # LIMITED of the last WINDOW outcomes were 429s.
 WINDOW, LIMITED = 32, 16
 MOST_LONE = 20
@@ -44,7 +45,7 @@ MOST_LONE = 20
 
 @define
 class _Parked:
-    """An id that was throttled and has not succeeded since."""
+    """An ID that was throttled and has not succeeded since."""
 
     until: float
     wait: float
@@ -56,7 +57,7 @@ class _Parked:
     limited: int
     """The count of 429s of the project's limit when it was last throttled, this one included."""
     suspect: bool
-    """Whether its 429 was attributed to the id without proof."""
+    """Whether its 429 was attributed to the ID without proof."""
     own: bool = False
 
 
@@ -65,8 +66,8 @@ class Verdict:
     """What a throttled request means; if neither `own` nor `general`, it is not known yet.
 
     Attributes:
-        own: The id is throttled individually: it was throttled before, and others succeeded since.
-        alone: So many succeeded that this is not chance: it counts towards the id's outcome.
+        own: The ID is throttled individually: it was throttled before, and others succeeded since.
+        alone: So many succeeded that this is not chance: it counts towards the ID's outcome.
         general: All requests are throttled: the gate closes.
     """
 
@@ -77,16 +78,16 @@ class Verdict:
 
 @define
 class Isolation:
-    """Tracks which ids were throttled, and what succeeded in the meantime.
+    """Tracks which IDs were throttled, and what succeeded in the meantime.
 
-    A first 503 may be about one id or about all. A first 429 is taken to be about all, because
-    rate limits are per project. If the same id is throttled again while others succeed, it is
-    throttled individually. Once that has been seen, a first 429 of another id is attributed by the
-    share of 429s among the last requests. If such an id then succeeds after its wait, as ids that
+    A first 503 may be about one ID or about all. A first 429 is taken to be about all, because
+    rate limits are per project. If the same ID is throttled again while others succeed, it is
+    throttled individually. Once that has been seen, a first 429 of another ID is attributed by the
+    share of 429s among the last requests. If such an ID then succeeds after its wait, as IDs that
     met the project's limit do, the attribution was wrong and is taken back.
 
     Attributes:
-        parked: The ids that were throttled and have not succeeded since.
+        parked: The IDs that were throttled and have not succeeded since.
         watch: Whether a success is evidence for anything, and so must be counted.
     """
 
@@ -95,30 +96,30 @@ class Isolation:
     # The number of successes, and the highest number of a permit that succeeded.
     _served: int = field(default=0, init=False)
     _latest: int = field(default=-1, init=False)
-    # The ids with a 503 since the last success that was sent after the first of them; the permit
+    # The IDs with a 503 since the last success that was sent after the first of them; the permit
     # number of that first one; and whether they were enough evidence of an outage.
     _streak: set[Hashable] = field(factory=set[Hashable], init=False)
     _streak_from: int = field(default=0, init=False)
     _outage: bool = field(default=False, init=False)
-    # How often a 429 was an id's own, less the attributions that turned out wrong.
+    # How often a 429 was an ID's own, less the attributions that turned out wrong.
     _lone: int = field(default=0, init=False)
     # The last outcomes, True for a 429; recorded only while `_lone` is above 0.
     _outcomes: deque[bool] = field(factory=lambda: deque[bool](maxlen=WINDOW), init=False)
     # The number of 429s of the project's limit.
     _limited: int = field(default=0, init=False)
-    # The last wait of a 429 that was an id's own.
+    # The last wait of a 429 that was an ID's own.
     _own_wait: float = field(default=0.0, init=False)
-    # The longest wait of a 429 after which an id succeeded, at least half a second: the longest
+    # The longest wait of a 429 after which an ID succeeded, at least half a second: the longest
     # that the project's limit is known to ask for.
     _limit_wait: float = field(default=0.5, init=False)
 
     def parked_until(self, subject: Hashable) -> float:
-        """Return when an id may be requested again; 0 if it was not throttled."""
+        """Return when an ID may be requested again; 0 if it was not throttled."""
         parked = self.parked.get(subject)
         return 0.0 if parked is None else parked.until
 
     def would_isolate(self, subject: Hashable) -> bool:
-        """Whether, if this id is throttled again now, it would count as throttled individually."""
+        """Whether, if this ID is throttled again now, it would count as throttled individually."""
         parked = self.parked.get(subject)
         return parked is not None and self._served_since(parked) >= SERVED
 
@@ -132,7 +133,7 @@ class Isolation:
         if self.parked:
             parked = self.parked.pop(permit.subject, None)
             if parked is not None:
-                # An id that succeeds after its wait behaves as one that met the project's limit, so
+                # An ID that succeeds after its wait behaves as one that met the project's limit, so
                 # a 429 that was attributed to it on suspicion counts as one of the limit after all.
                 self._limit_wait = max(self._limit_wait, parked.wait)
                 if parked.suspect:
@@ -157,7 +158,7 @@ class Isolation:
         started: int,
         in_a_row: int,
     ) -> Verdict:
-        """Judge a throttled request whose id was asked to wait `until` a time.
+        """Judge a throttled request whose ID was asked to wait `until` a time.
 
         `limited` is set for a 429. `started` is the number of requests so far, and `in_a_row` the
         number of general throttlings since the last success.
@@ -177,7 +178,7 @@ class Isolation:
         )
         general = suspect = False
         # Three cases: known to be individual; a 429, which is general unless it resembles the 429s
-        # of individually throttled ids; a 503, which is general only as part of an outage.
+        # of individually throttled IDs; a 503, which is general only as part of an outage.
         if own:
             if limited:
                 self._lone = min(MOST_LONE, self._lone + 1)
@@ -200,7 +201,7 @@ class Isolation:
 
     def _is_own(self, before: _Parked, wait: float, *, limited: bool) -> bool:
         if not limited:
-            # The API was up: a request sent after the id's first 503 has succeeded.
+            # The API was up: a request sent after the ID's first 503 has succeeded.
             return self._latest > before.first
         served = self._served_since(before)
         if not self._is_longer(wait):
@@ -212,7 +213,7 @@ class Isolation:
         return wait > LONGER * self._limit_wait
 
     def _served_since(self, before: _Parked) -> float:
-        """Return the successes since the id was throttled, per general 429 since (plus one)."""
+        """Return the successes since the ID was throttled, per general 429 since (plus one)."""
         return (self._served - before.served) / (1 + self._limited - before.limited)
 
     def _is_limit(self) -> bool:
@@ -229,7 +230,7 @@ class Isolation:
         if not self._streak:
             self._streak_from = permit.number
         self._streak.add(permit.subject)
-        # Throttled responses arrive before successes do, so a few bad ids among good ones may start
+        # Throttled responses arrive before successes do, so a few bad IDs among good ones may start
         # a series too. Only if half of the requests since were throttled is it an outage.
         throttled = len(self._streak)
         return throttled >= OUTAGE and 2 * throttled >= started - self._streak_from

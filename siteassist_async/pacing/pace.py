@@ -72,7 +72,7 @@ ALONE, ALONE_FOR = 2, 2.0
 URGENT_FOR, RESERVED = 10.0, 4
 # One request in this many is timed: that is precise enough, and costs less.
 SAMPLED = 4
-# The number of 429s that may be taken back, because they turn out to be about their ids only.
+# The number of 429s that may be taken back, because they turn out to be about their IDs only.
 MOST_BLAMED = 8
 # Seconds after which a rate that an earlier run learned may be out of date, and after which it is
 # ignored.
@@ -81,7 +81,7 @@ STALE, FORGOTTEN = 300.0, 86_400.0
 
 @frozen
 class _Blamed:
-    """An id whose 429 changed the rate, and the learner's state from before."""
+    """An ID whose 429 changed the rate, and the learner's state from before."""
 
     subject: Hashable
     learner: Learner
@@ -146,15 +146,15 @@ class Pace:
         self._cut_number = self._forgotten = self._started
 
     def parked_until(self, subject: Hashable) -> float:
-        """Return when a throttled id may be requested again; 0 if it is not throttled."""
+        """Return when a throttled ID may be requested again; 0 if it is not throttled."""
         return self._isolation.parked_until(subject) if self._isolation.parked else 0.0
 
     def was_throttled(self, subject: Hashable) -> bool:
-        """Whether an id was throttled and has not succeeded since."""
+        """Whether an ID was throttled and has not succeeded since."""
         return subject in self._isolation.parked
 
     def would_isolate(self, subject: Hashable) -> bool:
-        """Whether another throttling of an id would show that it is throttled individually."""
+        """Whether another throttling of an ID would show that it is throttled individually."""
         return not self._in_a_row and self._isolation.would_isolate(subject)
 
     def start_at(self, now: float, *, bulk: bool = False) -> float:
@@ -183,7 +183,7 @@ class Pace:
         return self.start(now, subject, bulk=bulk)
 
     def start(self, now: float, subject: Hashable = None, *, bulk: bool = False) -> Permit:
-        """Start a request now; without a subject, it counts as being about an id of its own."""
+        """Start a request now; without a subject, it counts as being about an ID of its own."""
         if not bulk:
             self._urgent_until = now + URGENT_FOR
         self._in_flight += 1
@@ -262,11 +262,11 @@ class Pace:
     ) -> tuple[bool, tuple[PaceEvent, ...]]:
         """Settle a throttled request: a 429 if `limited`, else a 503.
 
-        Returns whether only this subject is throttled, and the events. Unless isolation judges it
-        to be general, it parks its id and has no other effect. A general 503 closes the gate; a
-        general 429 also teaches the learner, unless it was sent before the last one that did:
-        then it only extends the gate. Without a usable `retry_after`, the time is taken from the
-        header hint or from the backoff.
+        Returns whether only this subject is throttled, and the events. The ID is parked in any
+        case; what is not judged to be general affects no other request. A general 503 closes the
+        gate; a general 429 also teaches the learner, unless it was sent before the last one that
+        did: then it only extends the gate. Without a usable `retry_after`, the time is taken from
+        the header hint or from the backoff.
         """
         self._settle(permit)
         self._throttled += 1
@@ -372,7 +372,7 @@ class Pace:
         self._since_cut, self._cut_number = 0, self._started
 
     def _take_back(self, subject: Hashable, now: float) -> tuple[PaceEvent, ...]:
-        """Roll back what was learned since a 429 that turned out to be about its id only."""
+        """Roll back what was learned since a 429 that turned out to be about its ID only."""
         before = self._learner.rate
         while (blamed := self._blamed.pop()).subject != subject:
             pass

@@ -42,10 +42,10 @@ class PaceSnapshot:
         gate: Seconds until the gate opens; 0 if it is open.
         in_flight: Number of requests in flight.
         limit: Maximum number of requests in flight.
-        succeeded: Number of requests that were not throttled.
+        succeeded: Number of requests that were not throttled, whatever their status.
         throttled: Number of requests that received a 429 or 503.
         waited: Seconds in total for which the gate has been closed.
-        parked: Number of ids that were throttled and have not succeeded since.
+        parked: Number of IDs that were throttled and have not succeeded since.
         waiting: Number of calls that wait to start.
         not_sent: Number of calls rejected with ThrottledError.
     """
@@ -69,7 +69,7 @@ class Permit:
 
     Attributes:
         sent: When the request started, by the pacer's clock.
-        subject: The id it is about.
+        subject: The ID it is about.
         bulk: Whether it is part of bulk work, as opposed to an interactive call.
         number: The number of the start, counted by the pacer.
         pacer: The pacer to notify of the outcome; None once the permit is settled.
@@ -117,7 +117,7 @@ class Start:
     """What an attempt requests from a pacer: one of the client's slots, and a time to start.
 
     Attributes:
-        subject: The id that the request is about.
+        subject: The ID that the request is about.
         slots: The client's slots. The pacer takes one, and the client releases it.
         bulk: Whether it is part of bulk work, as opposed to an interactive call.
         deadline: When the response must arrive at the latest, by the pacer's clock.

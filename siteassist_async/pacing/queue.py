@@ -26,13 +26,13 @@ class Waiter:
     """A call that waits to start.
 
     Attributes:
-        subject: The id it is about.
+        subject: The ID it is about.
         bulk: Whether it is part of bulk work, as opposed to an interactive call.
         latest: When it must start at the latest.
         slots: The slots of its client; it needs a free one.
         notify: Called once, when the wait is over.
         outcome: The permit, or the reason for rejecting the call. None after `notify` means that
-            its id was throttled meanwhile, and that it has to wait for that before it returns.
+            its ID was throttled meanwhile, and that it has to wait for that before it returns.
         gone: Whether it has left the queue.
     """
 
@@ -51,7 +51,7 @@ class _Line:
 
     urgent: list[tuple[float, int, Waiter]] = field(factory=list[tuple[float, int, "Waiter"]])
     bulk: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
-    # Bulk work for ids that were throttled before.
+    # Bulk work for IDs that were throttled before.
     back: deque[tuple[int, Waiter]] = field(factory=deque[tuple[int, "Waiter"]])
 
     def first_bulk(self, pace: Pace) -> tuple[int, Waiter] | None:
@@ -60,7 +60,7 @@ class _Line:
         bulk = self.bulk[0] if _clean_bulk(self.bulk) else None
         if back is None or bulk is None:
             return back or bulk
-        # A throttled id goes first if the result shows whether it is throttled individually.
+        # A throttled ID goes first if the result shows whether it is throttled individually.
         return (0, back[1]) if pace.would_isolate(back[1].subject) else min(back, bulk)
 
     def late(self, earliest: float) -> Iterator[Waiter]:
@@ -84,7 +84,7 @@ class WaitQueue:
     """The queue of calls that wait for a start, across all clients that share a pacer.
 
     Order: interactive calls go first, by the earliest `latest`. Bulk work is first come, first
-    served, except that a throttled id goes first if another throttling would show that it is
+    served, except that a throttled ID goes first if another throttling would show that it is
     throttled individually. To keep bulk work from starving, it gets at least one start in four
     while both wait; and while interactive calls arrive, it leaves one slot in four free for them.
     """

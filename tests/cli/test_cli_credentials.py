@@ -11,8 +11,8 @@ import pytest
 
 from siteassist_async.cli import main
 from siteassist_async.cli.commands import parse
-from siteassist_async.cli.connection import crash_report, read_token
-from siteassist_async.cli.redaction import redact
+from siteassist_async.cli.connection import read_token
+from siteassist_async.cli.redaction import crash_report, redact
 from siteassist_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from fakes import FakeClock, settle
 
 from siteassist_async.export.checkpoint import Checkpoint
+from siteassist_async.export.checkpointer import INTERVAL, Checkpointer, outlast, run_in_thread
 from siteassist_async.export.errors import OutputError
-from siteassist_async.export.ledger import INTERVAL, Checkpointer, outlast, run_in_thread
 
 if TYPE_CHECKING:
     from siteassist_async.export.ledger import Ledger

@@ -37,10 +37,10 @@ from siteassist_async.export.values import (
     NO_VERSION,
     UNKNOWN_VERSION,
     Columns,
-    read_id,
     values,
     version_of,
 )
+from siteassist_async.ids import read_id
 
 from .export_fakes import new_ids
 

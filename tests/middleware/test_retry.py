@@ -30,7 +30,7 @@ from siteassist_async.events import Event, EventStream, RetryScheduled
 from siteassist_async.logs import log_call
 from siteassist_async.middleware import retry as retry_module
 from siteassist_async.middleware.retry import RetryBudget
-from siteassist_async.slots import HOST
+from siteassist_async.parking import HOST
 
 if TYPE_CHECKING:
     from siteassist_async import Request, Response, Send
