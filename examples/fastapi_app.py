@@ -80,7 +80,7 @@ async def on_error(request: Request, error: SiteAssistError) -> JSONResponse:
     wait = 0.0
     match error:
         case InvalidIdError():
-            status, detail = 422, "not a conversation id"
+            status, detail = 422, "not a conversation ID"
         case NotFoundError(code=str()):  # without a code, it is not from the API
             status, detail = 404, "no such conversation"
         case ThrottledError(wait=seconds):

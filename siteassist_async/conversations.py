@@ -200,7 +200,7 @@ class Conversations:
         """
         if isinstance(ids, str | bytes | UUID):
             raise ConfigurationError(
-                f"get_many takes an iterable of ids, not a single {type(ids).__name__}: "
+                f"get_many takes an iterable of IDs, not a single {type(ids).__name__}: "
                 "use get, or pass a list"
             )
         return self._get_many(ids, ordered=ordered, wait=wait)

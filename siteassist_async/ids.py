@@ -29,7 +29,7 @@ def parse_id(value: object) -> str:
         return str(value)
     shown = repr(value[:100]) if isinstance(value, str) else f"a {type(value).__name__}"
     raise InvalidIdError(
-        f"not a conversation id (a UUID such as 123e4567-e89b-12d3-a456-426614174000): {shown}"
+        f"not a conversation ID (a UUID such as 123e4567-e89b-12d3-a456-426614174000): {shown}"
     )
 
 

@@ -51,7 +51,7 @@ REASONS = {
     "pace": "for the rate limit",
     "gate": "because the API paused all requests",
     "slots": "for a free slot",
-    "retry_after": "because the API asked to retry this id later",
+    "retry_after": "because the API asked to retry this ID later",
 }
 
 

@@ -82,7 +82,7 @@ def test_any_other_text_is_refused(given_id: str) -> None:
     with pytest.raises(InvalidIdError) as caught:
         parse_id(given_id)
     line = str(caught.value)
-    assert line.startswith("not a conversation id (a UUID such as 123e")
+    assert line.startswith("not a conversation ID (a UUID such as 123e")
     assert line.isprintable()
     assert len(line) <= 200
     assert len(caught.value.args[0]) < 1_000

@@ -30,6 +30,7 @@ from siteassist_async.middleware.retry_policy import (
     RetryPolicy,
     RetryState,
     decide,
+    is_alone,
     is_outcome_unknown,
     may_repeat,
     requested_delay,
@@ -133,7 +134,7 @@ class Retrying:
         except SiteAssistError as error:
             error.attempts = request.tally.sent
             error.elapsed = self._clock.now() - started
-            error.isolated = self._policy.is_own(request.tally.throttled_alone)
+            error.isolated = is_alone(self._policy, request.tally.throttled_alone)
             if not request.operation.repeatable and is_outcome_unknown(error):
                 error.outcome_unknown = True
             raise

@@ -81,10 +81,6 @@ class RetryPolicy:
             if not (isinstance(value, int | float) and value >= 0):
                 raise ConfigurationError(f"RetryPolicy.{name} must be 0 or more, not {value!r}")
 
-    def is_own(self, throttled_alone: int) -> bool:
-        """Whether an ID was throttled so often while others were served that it fails."""
-        return throttled_alone >= max(1, self.refusals - 1)
-
 
 # Eight attempts last half a minute, in which a deploy or a proxy comes back. Nobody is waiting for
 # a single answer, so the job waits for as long as the API asks it to, and has no retry budget.
@@ -145,7 +141,7 @@ def decide(
         most, throttled = MOST_429S, progress.throttled - progress.unavailable
         if isinstance(error, ServiceUnavailableError):
             most, throttled = policy.refusals, progress.unavailable
-        if policy.is_own(progress.throttled_alone) or (bulk and throttled + 1 >= most):
+        if is_alone(policy, progress.throttled_alone) or (bulk and throttled + 1 >= most):
             return None
         # The jitter spreads the processes that were all given the same Retry-After.
         backoff = jitter * _longest(policy, progress.throttled - policy.attempts)
@@ -199,3 +195,8 @@ def _is_retryable(error: SiteAssistError) -> bool:
     return isinstance(error, TransportError | WrongConversationError) and not isinstance(
         error, CertificateError
     )
+
+
+def is_alone(policy: RetryPolicy, throttled_alone: int) -> bool:
+    """Whether an ID was throttled so often while others were served that it fails."""
+    return throttled_alone >= max(1, policy.refusals - 1)

@@ -129,8 +129,8 @@ def test_deadline_tells_the_last_error(api: Emulator, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["get", "nonsense"], "not a conversation id"),
-        (["get", "../../admin"], "not a conversation id"),
+        (["get", "nonsense"], "not a conversation ID"),
+        (["get", "../../admin"], "not a conversation ID"),
         (["get", ID, "--base-url", "http://example.com"], "must be https"),
         (["get", ID, "--base-url", "nowhere"], "base URL"),
         (["get", ID, "--ca", "missing.pem"], "--ca missing.pem: No such file or directory"),
