@@ -17,7 +17,7 @@ from strategies import PROPERTY, conversations
 from siteassist_async import Response
 from siteassist_async.codec import decode_conversation
 from siteassist_async.contract import documented_body
-from siteassist_async.immutable import frozen
+from siteassist_async.immutable import define, frozen
 from siteassist_async.models import (
     NOTHING,
     Conversation,
@@ -197,3 +197,33 @@ def test_a_class_keeps_a_repr_of_its_own() -> None:
         value: int
 
     assert (repr(Own(1)), repr(Given(1)).rpartition(".")[2]) == ("own", "Given(value=1)")
+
+
+def test_a_class_is_compared_and_hashed_as_attrs_would() -> None:
+    """Without the fields that do not count; one that can change has no hash, unless by identity."""
+
+    @frozen
+    class Given:
+        value: int
+        note: str = attrs.field(default="", eq=False)
+
+    @frozen
+    class Same:
+        value: int
+
+    @define
+    class Open:
+        value: int
+
+    @define(eq=False)
+    class Alone:
+        value: int
+
+    assert Given(1, "a") == Given(1, "b") != Given(2, "a")
+    assert hash(Given(1, "a")) == hash(Given(1, "b"))
+    assert Given(1).__eq__(Same(1)) is NotImplemented
+    assert Open(1) == Open(1)
+    assert Open.__hash__ is None
+    alone = Alone(1)
+    assert {alone} == {alone}
+    assert alone != Alone(1)
