@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siteassist_async.cli.terminal import dead_letters, safe
+from siteassist_async.cli.terminal import dead_letters, safe, styled
 from siteassist_async.errors import printable
 from siteassist_async.export import ExitCode
 from siteassist_async.export.lines import record_id
@@ -42,13 +42,17 @@ def run(options: Options, console: Console) -> int:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     lines = [_one_line(transcript.title)]
     lines += (f"{name + ':':<13} {_one_line(value)}" for name, value in transcript.facts)
+    shown = [safe("\n".join(lines), encoding)]
     for said in transcript.messages:
-        lines += ("", f"--- {_one_line(said.heading)}")
-        lines += (f"({_one_line(note)})" for note in said.notes)
+        head = [f"--- {_one_line(said.heading)}", *(f"({_one_line(note)})" for note in said.notes)]
+        text = safe(said.text, encoding)
+        if said.role == "assistant":  # whose texts are Markdown
+            text = styled(text, sys.stdout)
         # Indented, so that no line of a text looks like the heading of another message.
-        lines += (f"  {line}".rstrip() for line in said.text.splitlines())
-        lines += (f"  {_one_line(other)}" for other in said.others)
-    console.result(safe("\n".join(lines), encoding))
+        indented = [f"  {line}".rstrip() for line in text.splitlines()]
+        rest = [safe(f"  {_one_line(other)}", encoding) for other in said.others]
+        shown.append("\n".join([safe("\n".join(head), encoding), *indented, *rest]))
+    console.result("\n\n".join(shown))
     return ExitCode.DONE
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
+from io import StringIO
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, TextIO
 
 from siteassist_async.compression import without_compression
 from siteassist_async.export.lines import read_letter
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from siteassist_async.export.dead_letters import DeadLetter
 
+
+_NARROWEST, _INDENT = 20, 2
 
 # Joiners hold emoji and the scripts of Persia and India together, and control nothing.
 _JOINERS = "\u200c\u200d"
@@ -43,6 +47,27 @@ def safe(text: str, encoding: str, allowed: str = "\t\n") -> str:
             utf_16 = c.encode("utf-16-be", "surrogatepass")
             shown += (f"\\u{utf_16[i : i + 2].hex()}" for i in range(0, len(utf_16), 2))
     return "".join(shown)
+
+
+def styled(markdown: str, stream: TextIO) -> str:
+    """Format safe Markdown for a terminal; unchanged for another stream, or without rich."""
+    if not stream.isatty():
+        return markdown
+    try:  # only here: it takes 0.1 s
+        from rich.console import Console  # noqa: PLC0415 - see above
+        from rich.markdown import Markdown  # noqa: PLC0415 - see above
+        from rich.segment import Segment, Segments  # noqa: PLC0415 - see above
+    except ModuleNotFoundError:
+        return markdown
+    width = max(_NARROWEST, get_terminal_size().columns - _INDENT)
+    console = Console(file=StringIO(), force_terminal=True, width=width)
+    # Links are shown as text, so that nobody follows one without having read it.
+    parts = console.render(Markdown(markdown, code_theme="ansi_dark", hyperlinks=False))
+    # Made safe again: Markdown may write any character as an entity.
+    parts = (Segment(safe(part.text, stream.encoding), part.style) for part in parts)
+    with console.capture() as captured:
+        console.print(Segments(parts), end="")
+    return captured.get()
 
 
 def dead_letters(path: Path) -> Iterator[DeadLetter]:

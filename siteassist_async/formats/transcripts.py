@@ -52,12 +52,14 @@ class Said:
     """A message, in texts to be shown.
 
     Attributes:
-        heading: Who said it and when.
+        role: Who said it.
+        heading: That, and when.
         notes: What else is known of it.
         text: What was said.
         others: The parts that are not text, as JSON.
     """
 
+    role: str
     heading: str
     notes: tuple[str, ...]
     text: str
@@ -115,15 +117,17 @@ def _time(text: str | None) -> str | None:
 
 def _said(known: dict[str, Any]) -> Said:
     notes = (
-        ("status", None if known["status"] == "completed" else known["status"]),
+        ("status", None if known["status"] == "complete" else known["status"]),
         ("error", known["error"]),
         ("feedback", known["feedback"]),
         ("page", _joined(known["page_title"], known["page_url"])),
         ("selection", known["text_selection"]),
     )
     time = _time(known["created_at"])
+    role = known["role"] or "unknown"
     return Said(
-        heading=_joined(known["role"] or "unknown", known["human_agent_name"], time),
+        role=role,
+        heading=_joined(role, known["human_agent_name"], time),
         notes=tuple(f"{name}: {value}" for name, value in notes if value),
         text=known["text"] or "",
         others=tuple(_others(known["parts"])) if known["parts"] else (),

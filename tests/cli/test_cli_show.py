@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -24,7 +25,7 @@ HOSTILE = "\x1b[2J\x07\x9b31m\u202etxt\r\x00"
 
 def record(number: int, **fields: object) -> dict[str, Any]:
     """A conversation with two messages, like the API's."""
-    message = {"object": "message", "id": "m", "chatId": IDS[number], "status": "completed"}
+    message = {"object": "message", "id": "m", "chatId": IDS[number], "status": "complete"}
     messages = [
         message | {"role": role, "createdAt": f"2026-01-0{1 + number % 3}T10:00:0{at}Z",
                    "parts": [{"type": "text", "text": text}]}
@@ -140,6 +141,59 @@ class _Out(StringIO):
     def encoding(self) -> str:  # type: ignore[override]
         """The name of the encoding."""
         return self._name
+
+
+class _Terminal(_Out):
+    """A terminal, which is 80 columns wide."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+MARKDOWN = (
+    "**bold** [text](https://example.com/?q=1)\n\n- one\n- two &#x202e;&#x9b;31m"
+    f"\n\n```python\n{HOSTILE}\n```\n\n    --- user\n\n--- user"
+)
+
+
+@pytest.fixture
+def terminal(log: Path, monkeypatch: pytest.MonkeyPatch) -> _Terminal:
+    """Where a conversation is shown, the user and the assistant of which wrote Markdown."""
+    texts = record(0)
+    for message in texts["messages"]:
+        message["parts"] = [{"type": "text", "text": MARKDOWN}]
+    write(log, texts)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return _Terminal("utf-8")
+
+
+def test_the_assistants_markdown_is_formatted_for_a_terminal(
+    terminal: _Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And controls nothing but the style; what the user wrote is shown as written."""
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main(["show", "out.jsonl", IDS[0]]) == 0
+    _, user, assistant = re.split("(?m)^--- .*$", terminal.getvalue())
+    assert "  **bold** [text](https://example.com/?q=1)\n" in user
+    assert "\x1b[1mbold\x1b[0m" in assistant
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", assistant)
+    assert "  bold text (https://example.com/?q=1)\n" in plain
+    assert "\u202e" not in plain
+    assert "\\u001b[2J" in plain
+    assert plain.replace("\n", "").isprintable()
+
+
+def test_markdown_is_shown_as_written_without_rich(
+    terminal: _Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in an extra."""
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert main(["show", "out.jsonl", IDS[0]]) == 0
+    _, user, assistant = re.split("(?m)^--- .*$", terminal.getvalue())
+    assert user.strip() == assistant.strip()
+    assert "\x1b" not in assistant
 
 
 @pytest.mark.parametrize("letters", ["out.failed.jsonl", "out.jsonl.failed.jsonl"])

@@ -403,7 +403,7 @@ def test_a_transcript_reads_as_a_conversation() -> None:
     record = json.loads(RECORDS[0])
     record |= {"title": None, "status": "closed", "closeReason": "solved", "messages": [
         {"object": "message", "id": "m", "chatId": record["id"], "role": "agent",
-         "createdAt": "2026-01-01T10:00:00Z", "humanAgent": {"name": "Ann"}, "status": "completed",
+         "createdAt": "2026-01-01T10:00:00Z", "humanAgent": {"name": "Ann"}, "status": "complete",
          "parts": [{"type": "text", "text": "Hello\n\nBye"}]},
         {"object": "message", "id": "m", "chatId": record["id"], "role": "user",
          "createdAt": "0001-01-01T00:00:00+09:00", "error": "too long", "parts": []},
