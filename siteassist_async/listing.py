@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
+from itertools import chain
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args
 
 from siteassist_async.errors import ConfigurationError, SiteAssistError, UnusablePageError
@@ -124,9 +125,10 @@ class Complete(Generic[ItemT]):
         """Keep those that are wanted and were not there before."""
         seen, fresh = self._seen, items
         ids = tuple([item.id for item in items])
-        before, again = len(seen), seen.intersection(ids)
+        before = len(seen)
         seen.update(ids)
-        if again or len(seen) < before + len(ids):  # seldom
+        if len(seen) < before + len(ids):  # seldom, so only then is it looked which ones
+            again = set(chain.from_iterable(self._pages))
             first = {item.id: item for item in reversed(items) if item.id not in again}
             fresh = [item for item in items if first.get(item.id) is item]
         _refuse_repetition(items, not fresh)
