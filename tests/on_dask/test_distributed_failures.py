@@ -35,6 +35,10 @@ TOKEN = "sk_test_distributed"
 AT_ONCE = 4
 """Requests in flight of a worker."""
 
+LOST = 2 * AT_ONCE
+"""What a worker that is killed has to fetch again at most: what is in flight, and what was answered
+meanwhile and is about to be written."""
+
 IDS = new_ids(150, seed=3)
 
 
@@ -143,7 +147,7 @@ def test_a_worker_that_is_killed_is_replaced(bench: Bench) -> None:
     """Its partition is taken up by another; only what was in flight is fetched again."""
     report = bench.run(bench.signal, after=60)
     assert complete(bench, report)
-    assert bench.repeated() <= AT_ONCE
+    assert bench.repeated() <= LOST
 
 
 def test_a_token_is_revoked_half_way(bench: Bench) -> None:
@@ -190,7 +194,7 @@ def test_a_partition_that_kills_its_workers(bench: Bench, monkeypatch: pytest.Mo
     assert report.exit_code is ExitCode.RUN_AGAIN
     assert report.ending is Ending.STOPPED
     assert complete(bench, bench.run())
-    assert bench.repeated() <= AT_ONCE
+    assert bench.repeated() <= LOST
 
 
 def test_a_worker_that_hangs_is_replaced(bench: Bench) -> None:
@@ -203,7 +207,7 @@ def test_a_worker_that_hangs_is_replaced(bench: Bench) -> None:
 
     report = bench.run(hang, after=60)
     assert complete(bench, report)
-    assert bench.repeated() <= AT_ONCE
+    assert bench.repeated() <= LOST
 
 
 def test_a_lost_worker_still_exports_a_partition(bench: Bench) -> None:
@@ -249,7 +253,7 @@ def test_the_cluster_is_killed(bench: Bench) -> None:
     errors = {partition["error"]["type"] for partition in json.loads(out)["unfinished"]}
     assert errors == {"PartitionLostError"}
     assert complete(bench, bench.run())
-    assert bench.repeated() <= AT_ONCE * 4
+    assert bench.repeated() <= 2 * LOST
 
 
 def test_everything_is_killed(bench: Bench) -> None:
@@ -258,7 +262,7 @@ def test_everything_is_killed(bench: Bench) -> None:
         for member in [*family(process), process]:
             member.kill()
     assert complete(bench, bench.run())
-    assert bench.repeated() <= AT_ONCE * 4
+    assert bench.repeated() <= 2 * LOST
 
 
 def family(process: subprocess.Popen[str]) -> list[Any]:
