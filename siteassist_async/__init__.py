@@ -66,7 +66,10 @@ if TYPE_CHECKING:
         WrongConversationError,
     )
     from siteassist_async.listing import Listing, Page
-    from siteassist_async.messages import Messages
+    from siteassist_async.messages import (
+        ListedRole,
+        Messages,
+    )
     from siteassist_async.middleware.retry_policy import RetryPolicy
     from siteassist_async.models import (
         Conversation,
@@ -112,6 +115,7 @@ __all__ = [
     "HumanAgent",
     "InternalServerError",
     "InvalidIdError",
+    "ListedRole",
     "ListedStatus",
     "Listing",
     "Message",
@@ -219,7 +223,10 @@ _HOMES = {
         "Listing",
         "Page",
     ),
-    "messages": ("Messages",),
+    "messages": (
+        "ListedRole",
+        "Messages",
+    ),
     "middleware.retry_policy": ("RetryPolicy",),
     "models": (
         "Conversation",

@@ -164,3 +164,12 @@ def test_a_mock_of_the_client_knows_its_attributes() -> None:
         assert getattr(SiteAssist, name).__doc__
     with pytest.raises(AttributeError):
         _ = client.conversation
+
+
+async def test_a_mock_of_a_client_can_be_awaited() -> None:
+    """Of an object, as a property of the class says nothing about what it returns."""
+    client = create_autospec(SiteAssist("sk_test"))
+    client.conversations.get.return_value = 3
+    assert await client.conversations.get("x") == 3
+    with pytest.raises(AttributeError):
+        _ = client.conversations.search

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import shake_128
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
@@ -10,7 +11,7 @@ import msgspec
 from attrs import define, field
 
 from siteassist_async.emulator.conversations import timestamp
-from siteassist_async.emulator.ids import conversation_ids, valid_id
+from siteassist_async.emulator.ids import conversation_ids, uuid4, valid_id
 
 __all__ = ["InvalidParameterError", "Project", "messages_page"]
 
@@ -50,11 +51,30 @@ class Project:
         known = valid_id(conversation_id)
         copied: Json = msgspec.json.decode(msgspec.json.encode(content))
         fields = {**self._put.get(known, {}), **copied}
+        if isinstance(fields.get("messages"), list):
+            time = fields.get("createdAt") or self.generated(known)["createdAt"]
+            fields["messages"] = [
+                {**self._message(known, time, position), **message}
+                if isinstance(message, dict)
+                else message
+                for position, message in enumerate(fields["messages"])
+            ]
         if "lastInteractionAt" in copied:
             fields["lastInterationAt"] = None
         self._put[known] = fields
         self.ids[known] = None
         self._keys.pop(known, None)
+
+    def _message(self, conversation_id: str, time: object, position: int) -> Json:
+        """Return what a message needs."""
+        digits = shake_128(f"{conversation_id}:{position}".encode()).hexdigest(16)
+        return {
+            "object": "message",
+            "id": uuid4(digits),
+            "createdAt": time,
+            "chatId": conversation_id,
+            "role": "user",
+        }
 
     def remove(self, conversation_id: str) -> None:
         """List a conversation no more."""

@@ -77,7 +77,9 @@ Seconds: TypeAlias = float | Callable[[], float]
 _LIST = "/v2/conversations"
 _CONVERSATIONS = "/v2/conversations/"
 _MESSAGES = "/messages"
-_NO_SUCH_ROUTE = StubResponse(404, b'{"error":{"message":"Not found"}}')
+_NO_SUCH_ROUTE = StubResponse(
+    404, b'{"error":{"message":"Not found: the emulator has no such endpoint; see Emulator.stub"}}'
+)
 _ONLY_GET = StubResponse(
     405, b'{"error":{"message":"Method not allowed"}}', (*JSON, ("Allow", "GET"))
 )
@@ -171,8 +173,9 @@ class Service:
     def put(self, conversation_id: str, content: Mapping[str, object]) -> None:
         """Store fields of a conversation, in the form of the wire, and list it from now on.
 
-        Fields that are not given are generated, or as they were put before. `messages` are given
-        whole. A conversation may be put while the list is read.
+        Fields that are not given are generated, or as they were put before. `messages` replace
+        those from before; of each, `parts` are enough, and `role` if it is not "user". A
+        conversation may be put while the list is read.
 
         Raises:
             ValueError: The ID is not a UUID.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from siteassist_async.emulator import Disconnect, Service, Status, conversation, conversation_ids
+from siteassist_async.emulator.ids import valid_id
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 NOON = "2030-01-01T12:00:00.000Z"
@@ -129,7 +130,8 @@ def test_messages_are_listed() -> None:
 def test_content_of_ones_own() -> None:
     """It is listed, it replaces what is generated, and what was put before."""
     service = Service(conversations=3)
-    content: dict[str, Any] = {"title": "Mine", "createdAt": NOON, "messages": [{"role": "user"}]}
+    message = {"object": "message", "id": "m", "createdAt": NOON, "chatId": ID, "role": "user"}
+    content: dict[str, Any] = {"title": "Mine", "createdAt": NOON, "messages": [message]}
     service.put(ID.upper(), content)
     content["messages"].clear()  # what was put is a copy
     found = ask(service, f"/{ID}")[1]
@@ -137,11 +139,11 @@ def test_content_of_ones_own() -> None:
         **conversation(ID),
         "title": "Mine",
         "createdAt": NOON,
-        "messages": [{"role": "user"}],
+        "messages": [message],
     }
     assert ids_of(service, "orderBy=createdAt")[0] == ID
-    assert ask(service, "?orderBy=createdAt")[1]["data"][0]["lastMessage"] == {"role": "user"}
-    assert ask(service, f"/{ID}/messages?role=user")[1]["data"] == [{"role": "user"}]
+    assert ask(service, "?orderBy=createdAt")[1]["data"][0]["lastMessage"] == message
+    assert ask(service, f"/{ID}/messages?role=user")[1]["data"] == [message]
     assert ask(service, f"/{ID}/messages?status=error")[1]["data"] == []
     service.put(ID, {"lastInteractionAt": NOON, "createdAt": "2020-01-01T12:00:00.000Z"})
     found = ask(service, f"/{ID}")[1]
@@ -150,6 +152,21 @@ def test_content_of_ones_own() -> None:
     assert "lastInterationAt" not in found
     assert ids_of(service, "orderBy=createdAt")[-1] == ID
     assert ids_of(service)[0] == ID
+
+
+def test_what_a_message_needs_is_generated() -> None:
+    """What was put stays, whatever it is."""
+    service = Service()
+    parts = [{"type": "text", "text": "Hi"}]
+    own = {"id": "own", "role": "assistant", "parts": None}
+    service.put(ID, {"createdAt": NOON, "messages": [{"parts": parts}, own, "none"]})
+    _, body = ask(service, f"/{ID}")
+    first, second, third = body["messages"]
+    generated = {"object": "message", "createdAt": NOON, "chatId": ID}
+    assert first == {**generated, "id": first["id"], "role": "user", "parts": parts}
+    assert valid_id(first["id"]) == first["id"]
+    assert second == {**generated, **own}
+    assert third == "none"
 
 
 def test_what_cannot_be_put() -> None:
