@@ -529,7 +529,7 @@ _COMMANDS = [
             ),
             Option(
                 "--rate R",
-                "rate limit of the project, in requests per second: an export prints its estimate",
+                "rate limit of the project in requests per second; an export estimates it",
                 Number(min=0, min_open=True),
                 required=True,
             ),
@@ -605,7 +605,11 @@ _COMMANDS = [
         """,
         params=[
             Option("--conversations N", "number to export", Whole(10, 1_000_000), default=1000),
-            Option("--output DIR", "new or empty folder (default: a temporary folder)", File()),
+            Option(
+                "--output DIR",
+                "new or empty folder (default: one in the temporary folder, which stays)",
+                File(),
+            ),
         ],
         epilog="""
         Examples:

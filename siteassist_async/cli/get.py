@@ -29,7 +29,7 @@ from siteassist_async.errors import (
 )
 from siteassist_async.events import Event, Listener, RetryScheduled, WaitStarted
 from siteassist_async.export import ExitCode
-from siteassist_async.ids import parse_id
+from siteassist_async.ids import read_id
 from siteassist_async.logs import NOTICEABLE, REASONS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\{\s*\}|\[\s*\]|[{}\[\],:]|[^\s"{}\[
 def run(options: Options, console: Console) -> int:
     """Print the conversation."""
     try:
-        conversation_id = parse_id(options.id)
+        conversation_id = read_id(options.id)
         target = connection(options)
         body = runtime.run(_fetch(conversation_id, target, options, reporting(console, options)))
     except SiteAssistError as error:

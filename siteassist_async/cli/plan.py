@@ -76,7 +76,7 @@ def _text(planned: Plan) -> str:
     rows = [
         ("time", _time(planned.seconds), before if planned.splitting >= 1 else ""),
         ("requests", f"{planned.rate:,.0f}/s", f"{planned.refused:.2%} more are refused"),
-        ("tokens", f"{planned.tokens:,}", "each of a project with a limit of its own"),
+        ("tokens", f"{planned.tokens:,}", "each of another project, with a limit of its own"),
         ("memory", size(planned.memory), f"{job.workers:,} worker" + "s" * (job.workers > 1)),
         ("disk", size(planned.disk), f"{size(planned.records)} of it records, not compressed"),
         ("files", f"{planned.files:,}", ""),

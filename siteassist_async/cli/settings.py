@@ -142,7 +142,9 @@ def _profiles() -> Mapping[str, Any]:
         with open(config_file(), "rb") as file:  # noqa: PTH123 - as above
             return tomllib.load(file)
     except FileNotFoundError:
-        return {}
+        if not os.environ.get("SITEASSIST_CONFIG"):
+            return {}
+        raise click.UsageError(f"SITEASSIST_CONFIG: there is no {config_file()}") from None
     except (OSError, ValueError) as error:  # of what is no TOML, or no UTF-8
         reason = error.strerror if isinstance(error, OSError) else error
         raise click.UsageError(f"{config_file()}: {reason}") from error

@@ -10,10 +10,10 @@ from siteassist_async.cli.terminal import dead_letters, safe, styled
 from siteassist_async.errors import printable
 from siteassist_async.export import ExitCode
 from siteassist_async.export.lines import record_id
+from siteassist_async.formats import source_of
 from siteassist_async.formats.rows import decode
-from siteassist_async.formats.table import format_of, source_module
 from siteassist_async.formats.transcripts import Transcript
-from siteassist_async.ids import parse_id
+from siteassist_async.ids import read_id
 
 if TYPE_CHECKING:
     from siteassist_async.cli.commands import Options
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def run(options: Options, console: Console) -> int:
     """Print the conversation."""
     path = Path(options.file)
-    conversation_id = parse_id(options.id)
-    source = source_module(format_of(path, options.format))
+    conversation_id = read_id(options.id)
+    source = source_of(path, options.format)
     ids = (conversation_id, conversation_id.upper())
     record = None  # the last one
     for line in source.read_raw(path, latest=False, ids=ids):

@@ -91,6 +91,8 @@ def table(result: Result) -> str:
         ("time", seconds(progress.elapsed), speed),
         ("waited", seconds(pace.waited), "as requested by the API" if pace.waited else ""),
     ]
+    if pace.ceiling:
+        rows.append(("rate limit", f"{pace.ceiling:,.0f}/s", "estimated"))
     if progress.updated:
         rows.insert(2, ("updated", f"{progress.updated:,}", "of the exported, which had changed"))
     return "\n".join(f"  {name:<13} {value:>11}  {note}".rstrip() for name, value, note in rows)

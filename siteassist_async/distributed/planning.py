@@ -176,7 +176,11 @@ def _bounds(job: Job, rate: float) -> list[Bound]:
         )
     bounds = [
         Bound("the deadline", deadline, faster),
-        Bound("free disk space", job.disk / each, "records in an object store, or a larger disk"),
+        Bound(
+            "free disk space",
+            job.disk / each,
+            "compressed records, an object store, or a larger disk",
+        ),
     ]
     if not job.on_dask:
         # Beyond it, most IDs cost a read of the disk: they are looked up in a random order.

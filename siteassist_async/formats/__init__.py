@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from siteassist_async.codec import decode_conversation
 from siteassist_async.errors import ConfigurationError, printable
+from siteassist_async.export.errors import InputError
 from siteassist_async.formats.converting import Converted, convert, prepare
 from siteassist_async.formats.sink import hidden_log
 from siteassist_async.formats.table import FORMATS, Format, format_of, source_module
@@ -14,6 +15,7 @@ from siteassist_async.formats.table import FORMATS, Format, format_of, source_mo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from siteassist_async.formats.sink import SourceModule
     from siteassist_async.models import Conversation
 
 
@@ -47,14 +49,28 @@ def iter_export(
 
     Raises:
         ConfigurationError: There is no such format, it cannot be read, or its extra is missing.
-        InputError: The file cannot be read. This and the next are raised while iterating.
+        InputError: The file cannot be read. It may also be raised while iterating, as is the next.
         UnusableResponseError: A record is not a valid conversation.
     """
     path = Path(path)
-    form = format_of(path, format)
+    records = source_of(path, format).read_raw(path, latest=latest)
+    return records if raw else map(decode_conversation, records)
+
+
+def source_of(path: Path, name: str | None) -> SourceModule:
+    """Return the module that reads a file, the format of which is named or follows from its suffix.
+
+    Raises:
+        ConfigurationError: As `iter_export`.
+        InputError: There is no such file.
+    """
+    form = format_of(path, name)
     if not form.is_source and (log := hidden_log(path)):
         raise ConfigurationError(
             f"conversations cannot be read from {form.name}; read the log: {printable(str(log))}"
         )
-    records = source_module(form).read_raw(path, latest=latest)
-    return records if raw else map(decode_conversation, records)
+    source = source_module(form)
+    if not path.exists():
+        unfinished = " yet: run its export again, which will finish it" if hidden_log(path) else ""
+        raise InputError(f"does not exist{unfinished}", path=str(path))
+    return source

@@ -79,11 +79,16 @@ def format_of(path: Path | str, name: str | None = None) -> Format:
     A text that ends in a slash is a folder of transcripts.
 
     Raises:
-        ConfigurationError: There is no such format.
+        ConfigurationError: There is no such format, or it is another than that of a log's suffix.
     """
     if name is not None:
         for known in FORMATS:
             if known.name == name:
+                if known is not JSONL and _has_suffix(path, JSONL):
+                    raise ConfigurationError(
+                        f"the suffix of {printable(Path(path).name, 60)} is that of JSON lines, "
+                        f"but the format is {name}: choose another name"
+                    )
                 return known
         names = ", ".join(known.name for known in FORMATS)
         raise ConfigurationError(f"there is no format {printable(name)!r}; there are: {names}")
@@ -103,6 +108,10 @@ def format_of(path: Path | str, name: str | None = None) -> Format:
             f"{suffixes}, and / for transcripts; or name the format (--format)"
         )
     return max(fitting, key=lambda found: found[0])[1]
+
+
+def _has_suffix(path: Path | str, form: Format) -> bool:
+    return Path(path).name.lower().endswith(form.suffixes)
 
 
 def sink_module(wanted: Format) -> SinkModule:

@@ -33,6 +33,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     def write(text: str) -> None:
         (tmp_path / "config.toml").write_text(text)
 
+    write("")
     return write
 
 
@@ -90,9 +91,21 @@ def test_a_profile_that_is_named(
     assert get("--profile", "staging").deadline == 5.0  # and nothing of those that it has not
 
 
-def test_no_profile() -> None:
+def test_no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a file, or a default profile in it, there are the defaults."""
     assert (export().profile, export().max_rate, export().token_place) == (None, None, None)
+    monkeypatch.delenv("SITEASSIST_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    assert export().profile is None
+
+
+def test_a_file_that_was_named_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise its settings would be missing, and nobody would know."""
+    monkeypatch.setenv("SITEASSIST_CONFIG", "none.toml")
+    assert main(["list"]) == 2
+    assert "SITEASSIST_CONFIG: there is no none.toml" in capsys.readouterr().err
 
 
 def test_files_are_beside_the_profiles(
@@ -168,6 +181,7 @@ def test_a_wrong_profile_is_one_line(
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Is named with the system's reason."""
+    (tmp_path / "config.toml").unlink()
     (tmp_path / "config.toml").mkdir()
     assert main(["get", ID]) == 2
     assert f"{tmp_path / 'config.toml'}: Is a directory" in capsys.readouterr().err

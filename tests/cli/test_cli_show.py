@@ -223,11 +223,15 @@ def test_a_conversation_that_failed_is_explained(
 def test_what_cannot_be_read_is_wrong_usage(
     log: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is named, in one line."""
+    """It is named, in one line; a table is missing until its export has ended."""
     more = [IDS[0]] if command == "show" else []
     log.with_name("other.txt").touch()
+    Path(".begun.sqlite.export").mkdir()
+    Path(".begun.sqlite.export", "records.jsonl").touch()
     for file, message in (
-        ("missing.jsonl", "missing.jsonl: cannot be read: No such file or directory"),
+        ("missing.jsonl", "missing.jsonl: does not exist\n"),
+        ("missing.parquet", "missing.parquet: does not exist\n"),
+        ("begun.sqlite", "begun.sqlite: does not exist yet: run its export again"),
         ("other.txt", "the suffix of other.txt is not that of a format"),
         (".", "the suffix of  is not that of a format"),
     ):

@@ -76,7 +76,8 @@ def test_table_adds_up() -> None:
         "  duplicates              1\n"
         "  requests              946  31 throttled, 44 retried\n"
         "  time                6.0 s  150 per second\n"
-        "  waited              2.1 s  as requested by the API"
+        "  waited              2.1 s  as requested by the API\n"
+        "  rate limit          198/s  estimated"
     )
 
 

@@ -33,6 +33,14 @@ def test_unknown_formats_are_refused(tmp_path: Path) -> None:
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.NDJSON", "a.jsonl.zst"])
+def test_a_logs_suffix_means_a_log(name: str) -> None:
+    """As another format, a later run would take it for what its suffix says."""
+    assert format_of(name, "jsonl").name == "jsonl"
+    with pytest.raises(ConfigurationError, match="that of JSON lines, but the format is parquet"):
+        format_of(name, "parquet")
+
+
 def test_a_log_is_not_converted_to_a_log(tmp_path: Path) -> None:
     """It is one."""
     with pytest.raises(ConfigurationError, match="not converted to jsonl"):
