@@ -168,7 +168,7 @@ def test_a_mock_of_the_client_knows_its_attributes() -> None:
 
 async def test_a_mock_of_a_client_can_be_awaited() -> None:
     """Of an object, as a property of the class says nothing about what it returns."""
-    client = create_autospec(SiteAssist("sk_test"))
+    client = create_autospec(SiteAssist("sk_test_mocked"))
     client.conversations.get.return_value = 3
     assert await client.conversations.get("x") == 3
     with pytest.raises(AttributeError):
