@@ -583,12 +583,16 @@ _COMMANDS = [
                 "--changing",
                 "after each page of the list, start a conversation, add a message, close another",
             ),
+            Option(
+                "--faults", "of 100 IDs, 3 get a 404, 2 a 403, and 5 a 503 or a disconnect at first"
+            ),
         ],
         epilog="""
         Examples:
           siteassist emulator
           siteassist emulator --rate 50 --latency 0.08
           siteassist emulator --conversations 1000 --changing
+          siteassist emulator --conversations 1000 --faults
 
         Exit codes:
           0  stopped by Ctrl-C or SIGTERM

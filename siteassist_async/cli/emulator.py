@@ -8,12 +8,20 @@ import shlex
 from typing import TYPE_CHECKING
 
 from siteassist_async.cli import runtime
-from siteassist_async.emulator import Counters, Emulator, TokenBucket
+from siteassist_async.emulator import Counters, Disconnect, Emulator, Share, Status, TokenBucket
 from siteassist_async.export import ExitCode
 
 if TYPE_CHECKING:
     from siteassist_async.cli.commands import Options
     from siteassist_async.cli.console import Console
+
+_ALWAYS = 1 << 30
+_FAULTS = (
+    Share(0.03, Status(404), times=_ALWAYS),
+    Share(0.02, Status(403), times=_ALWAYS),
+    Share(0.03, Status(503, retry_after=1)),
+    Share(0.02, Disconnect()),
+)
 _SOME_ID = "123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -27,6 +35,7 @@ def run(options: Options, console: Console) -> int:
         changing=options.changing,
         latency=options.latency,
         limit=TokenBucket(options.rate) if options.rate else None,
+        faults=_FAULTS if options.faults else (),
     )
     try:
         runtime.run(_serve(api, console))

@@ -88,9 +88,8 @@ def _text(planned: Plan) -> str:
     if known:
         lines.append("\nThe most IDs that each of these allows:")
     for bound in known:
-        lines.append(f"  {bound.ids:>25,.0f}  {bound.name}")
-        if bound in planned.broken:
-            lines.append(f"  {'too few':>25}  it takes {bound.remedy}")
+        stops = f": too few; it takes {bound.remedy}" if bound in planned.broken else ""
+        lines.append(f"  {bound.ids:>25,.0f}  {bound.name}{stops}")
     return "\n".join(lines)
 
 

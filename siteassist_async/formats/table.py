@@ -104,8 +104,8 @@ def format_of(path: Path | str, name: str | None = None) -> Format:
         # The usual ones, and a short name: an error's message has 200 characters.
         suffixes = " ".join(known.suffixes[0] for known in FORMATS[:5])
         raise ConfigurationError(
-            f"the suffix of {printable(Path(path).name, 60)} is not that of a format; known are: "
-            f"{suffixes}, and / for transcripts; or name the format (--format)"
+            f"the suffix of {printable(Path(path).name, 50)} is not that of a format; known are: "
+            f"{suffixes} .jsonl.zst .jsonl.gz, / for transcripts; or name the format (--format)"
         )
     return max(fitting, key=lambda found: found[0])[1]
 

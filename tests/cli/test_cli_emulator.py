@@ -16,7 +16,7 @@ from command import line_with, siteassist
 
 from siteassist_async.cli import main
 from siteassist_async.cli.emulator import served
-from siteassist_async.emulator import Counters, Emulator, conversation
+from siteassist_async.emulator import Counters, Emulator, conversation, conversation_ids
 
 ID = "123e4567-e89b-12d3-a456-426614174000"
 
@@ -54,6 +54,23 @@ def test_rate(monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(["get", ID]) == 3
         emulator.send_signal(signal.SIGINT)
         assert emulator.communicate()[0].strip() == "Responses sent: 1 with 200, 1 with 429"
+
+
+def test_faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Some IDs fail for good, others at first only."""
+    ids = tmp_path / "ids.txt"
+    ids.write_text("\n".join(conversation_ids(100)))
+    with siteassist("emulator", "--port", "0", "--faults") as emulator:
+        line = line_with("export", emulator.stdout)
+        for word in line.split()[1:]:
+            monkeypatch.setenv(*word.split("=", 1))
+        assert main(["export", str(ids), "-o", str(tmp_path / "out.jsonl"), "--quiet"]) == 1
+    reasons = [
+        json.loads(line)["reason"]
+        for line in (tmp_path / "out.failed.jsonl").open(encoding="utf-8")
+    ]
+    assert set(reasons) == {"forbidden", "not found"}
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 100 - len(reasons)
 
 
 def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_what_stops_it(
     assert "partitions         13,3" in said
     first, second = said.index("196,966,713  free disk space"), said.index("  the deadline")
     assert first < second < said.index("an hour for each partition")
-    assert said.count("too few  it takes") == 2
+    assert said.count(": too few; it takes") == 2
     assert main([*job, "--json"]) == 1
     plan = json.loads(capsys.readouterr().out)
     assert (plan["event"], plan["ids"], plan["tokens"]) == ("plan", 10**9, 2)
