@@ -65,10 +65,8 @@ def test_faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         for word in line.split()[1:]:
             monkeypatch.setenv(*word.split("=", 1))
         assert main(["export", str(ids), "-o", str(tmp_path / "out.jsonl"), "--quiet"]) == 1
-    reasons = [
-        json.loads(line)["reason"]
-        for line in (tmp_path / "out.failed.jsonl").open(encoding="utf-8")
-    ]
+    letters = (tmp_path / "out.failed.jsonl").read_text().splitlines()
+    reasons = [json.loads(letter)["reason"] for letter in letters]
     assert set(reasons) == {"forbidden", "not found"}
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 100 - len(reasons)
 
