@@ -9,9 +9,6 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from attrs import define, frozen
-    from attrs import frozen as immutable
-
 __all__ = ["define", "frozen", "immutable"]
 
 
@@ -33,7 +30,10 @@ def _values(of: attrs.AttrsInstance) -> list[object]:
     return [getattr(of, a.name) for a in attrs.fields(type(of)) if a.eq]
 
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from attrs import define, frozen
+    from attrs import frozen as immutable
+else:
 
     def _quick(decorate: Callable[..., type], hashed: Callable[..., int] | None) -> object:
         """Give classes the methods above, which do what attrs writes and compiles for each class.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import PROPERTY
 
 from siteassist_async.errors import InvalidIdError
-from siteassist_async.ids import parse_id
+from siteassist_async.ids import is_id, parse_id, read_id
 
 
 class Word(str):
@@ -135,3 +136,33 @@ def test_only_the_text_of_a_uuid_is_accepted(text: str) -> None:
     except InvalidIdError:
         return
     assert str(UUID(parsed)) == parsed == text.lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            ID,
+            ID.upper(),
+            f"urn:uuid:{ID}",
+            f"https://example.com/chats/{ID}/",
+            f"http://x/?id={ID}",
+        ),
+        *(f"{{{ID}}}", f"({ID})", f"<{ID}>", f'"{ID}"', f"'{ID}'", f"`{ID}`", f"\u201c{ID}\u201d"),
+        *(ID.replace("-", ""), f"{{{ID.replace('-', '').upper()}}}", f'"{{ {ID} }}"'),
+    ],
+)
+def test_an_id_in_a_form_that_files_have(text: str) -> None:
+    """Quoted, in braces, without dashes, as a URN, or at the end of a URL."""
+    assert read_id(text) == ID
+    assert is_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", f"{{{ID}", f"{ID[:8]}{ID[9:]}", f"x{ID}", f"{ID}0", f"file:///{ID}"]
+)
+def test_what_is_no_id_in_any_form(text: str) -> None:
+    """The error names the text as it was given."""
+    with pytest.raises(InvalidIdError, match=re.escape(repr(text))):
+        read_id(text)
+    assert not is_id(text)
