@@ -11,7 +11,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from siteassist_async.bulk import Options, each
 from siteassist_async.codec import (
     check_requested,
     decode_requested,
@@ -24,7 +23,6 @@ from siteassist_async.ids import parse_id
 from siteassist_async.immutable import frozen
 from siteassist_async.listing import Anything, Complete, Listing, Sent, one_of, whole
 from siteassist_async.models import Conversation, ConversationSummary
-from siteassist_async.outage import WAIT
 from siteassist_async.parking import parking
 from siteassist_async.wire import Operation, Response
 
@@ -148,7 +146,7 @@ class Conversations:
         ids: Iterable[str | UUID] | AsyncIterable[str | UUID],
         *,
         ordered: bool = False,
-        wait: float = WAIT,
+        wait: float = 300.0,
     ) -> AsyncGenerator[Fetched | Failed, None]:
         """Fetch many conversations concurrently, yielding one outcome per ID as it completes.
 
@@ -307,6 +305,9 @@ class Conversations:
         ordered: bool,
         wait: float,
     ) -> AsyncGenerator[Fetched | Failed, None]:
+        # Late, as services that fetch single conversations need none of it.
+        from siteassist_async.bulk import Options, each  # noqa: PLC0415 - see above
+
         flights = _Flights(self._request)
         options = Options[str | UUID](wait=wait, clock=self._clock, emit=self._emit)
         outcomes = each(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from fakes import (
 
 from siteassist_async import (
     AuthenticationError,
+    Conversations,
     DeadlineExceededError,
     Failed,
     PaymentRequiredError,
@@ -26,7 +28,9 @@ from siteassist_async import (
     Send,
     SiteAssist,
 )
+from siteassist_async.bulk import Options
 from siteassist_async.emulator import Emulator, Status, conversation_ids
+from siteassist_async.outage import WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +135,9 @@ async def test_what_the_input_raises_comes_last(client: SiteAssist) -> None:
     assert len({(await anext(outcomes)).id for _ in range(10)}) == 10
     with pytest.raises(OSError, match="the disk is gone"):
         await anext(outcomes)
+
+
+def test_the_wait_through_an_outage_is_the_same_everywhere() -> None:
+    """In the signature it is a number, so that the module of outages is imported when needed."""
+    wait = signature(Conversations.get_many).parameters["wait"]
+    assert wait.default == Options().wait == WAIT
