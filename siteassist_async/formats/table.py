@@ -79,7 +79,7 @@ def format_of(path: Path | str, name: str | None = None) -> Format:
     A text that ends in a slash is a folder of transcripts.
 
     Raises:
-        ConfigurationError: There is no such format, or it is another than that of a log's suffix.
+        ConfigurationError: There is no such format, or it does not go with the suffix of a log.
     """
     if name is not None:
         for known in FORMATS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +21,7 @@ from siteassist_async.formats.rows import (
     NotAConversationError,
     decode,
     encode,
+    no_collections,
 )
 
 if TYPE_CHECKING:
@@ -234,3 +237,17 @@ def test_the_newest_record_of_a_conversation() -> None:
     assert kept.conversations[1][10] == "new"
     assert kept.newest() is kept
     assert conversation(new_id(5), seed=5, messages=1)["id"] == new_id(5)
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(*, is_enabled: bool) -> None:
+    """After an error, too."""
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        with suppress(ZeroDivisionError), no_collections():
+            assert not gc.isenabled()
+            raise ZeroDivisionError
+        assert gc.isenabled() is is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()

@@ -406,14 +406,15 @@ def test_a_transcript_reads_as_a_conversation() -> None:
          "createdAt": "2026-01-01T10:00:00Z", "humanAgent": {"name": "Ann"}, "status": "complete",
          "parts": [{"type": "text", "text": "Hello\n\nBye"}]},
         {"object": "message", "id": "m", "chatId": record["id"], "role": "user",
-         "createdAt": "0001-01-01T00:00:00+09:00", "error": "too long", "parts": []},
+         "createdAt": "0001-01-01T00:00:00+09:00", "status": "error", "error": "too long",
+         "parts": []},
     ]}  # fmt: skip
     rows = decode([json.dumps(record).encode()])
     page = as_markdown(Transcript.of(rows.conversations[0], rows.messages))
     assert page.startswith(f"# Conversation {IDS[0]}\n\n- ID: {IDS[0]}\n- Status: closed, solved\n")
     assert page.endswith(
         "\n\n## agent, Ann, 2026-01-01 10:00:00 UTC\n\n> Hello\n>\n> Bye\n"
-        "\n## user, 0001-01-01T00:00:00+09:00\n\n*error: too long*  \n\n"
+        "\n## user, 0001-01-01T00:00:00+09:00\n\n*status: error*  \n*error: too long*  \n\n"
     )
 
 
