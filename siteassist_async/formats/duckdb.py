@@ -150,9 +150,9 @@ class DuckdbSink:
         """Write what is waiting; older records of the same conversations are replaced."""
         if self._place == self._committed:
             return
-        from siteassist_async.formats.arrow import tables  # noqa: PLC0415 - see above
+        from siteassist_async.formats.arrow import packed, tables  # noqa: PLC0415 - see above
 
-        conversations, messages = tables(self._waiting.newest())
+        conversations, messages = tables([packed(self._waiting.newest())])
         place = self._place
         with _naming(self._path):
             self._database.register("new_conversations", conversations)

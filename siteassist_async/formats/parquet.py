@@ -15,7 +15,6 @@ it is killed amid that, messages without their conversation may be left; the nex
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from itertools import groupby
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from siteassist_async.export.disk import private, replace, sync_file, sync_folder, writing
-from siteassist_async.formats.arrow import pa, rows_of, tables
+from siteassist_async.formats.arrow import pa, packed, rows_of, tables
 from siteassist_async.formats.log import START, Place
 from siteassist_async.formats.rows import Rows, decode, encode, no_collections
 from siteassist_async.formats.sink import Contents, damaged, foreign, unreadable, whole
@@ -141,18 +140,19 @@ def read_raw(path: Path, *, latest: bool, ids: Ids | None = None) -> Iterator[by
 
 
 class ParquetSink:
-    """Writes parts. Rows are compressed in a thread while the next ones are decoded."""
+    """Writes parts.
+
+    All in one thread: in a second one, compression takes turns with decoding, and both last longer.
+    """
 
     def __init__(self, path: Path, parts: int, place: Place, stack: ExitStack) -> None:
         self._path = path
         self._number = parts + 1
         self._place = place
         self._stack = stack
-        self._thread = stack.enter_context(ThreadPoolExecutor(1))
-        self._pending: Future[None] | None = None
         self._part: _Part | None = None
         self._group: list[tuple[Any, Any]] = []
-        self._grouped = place.end
+        self._grouped = place
 
     def place(self) -> Place:
         """Return how far the log is in the parts."""
@@ -161,14 +161,13 @@ class ParquetSink:
     def write(self, batch: Batch) -> None:
         """Add rows to a part, which is committed when it is full."""
         with no_collections():
-            self._group.append(_with_record(decode(batch.lines), batch.start.lines + 1))
+            self._group.append(packed(decode(batch.lines)))
         if self._part is None:
             with writing(self._path):
                 self._part = _Part(self._path, f"{self._number:06}.parquet", self._stack)
         self._part.place = batch.place
-        if batch.place.end - self._grouped >= GROUP:
+        if batch.place.end - self._grouped.end >= GROUP:
             self._write_group(self._part)
-            self._grouped = batch.place.end
         if batch.place.end - self._place.end >= PART:
             self._commit(self._part)
 
@@ -176,28 +175,24 @@ class ParquetSink:
         """Commit the part, and remove what newer records have replaced."""
         if self._part is not None:
             self._commit(self._part)
-        with writing(self._path):
+        with writing(self._path), no_collections():
             _settle(self._path)
 
     def _write_group(self, part: _Part) -> None:
-        group, self._group = self._group, []
-        self._wait()
-        self._pending = self._thread.submit(part.write_groups, group)
+        group = _with_record(tables(self._group), self._grouped.lines + 1)
+        self._group.clear()
+        with writing(self._path):
+            part.write_group(group)
+        self._grouped = part.place
 
     def _commit(self, part: _Part) -> None:
-        self._write_group(part)
-        self._wait()
+        if self._group:
+            self._write_group(part)
         with writing(self._path):
             part.commit()
         self._place = part.place
         self._part = None
         self._number += 1
-
-    def _wait(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            with writing(self._path):
-                pending.result()
 
 
 class _Part:
@@ -210,7 +205,8 @@ class _Part:
         self._files: list[BinaryIO] = []
         self._writers: list[Any] = []
         stack.callback(self.abandon)
-        for table, empty in zip(_TABLES, _with_record(Rows([], []), 0), strict=True):
+        empty_tables = _with_record(tables([packed(Rows([], []))]), 0)
+        for table, empty in zip(_TABLES, empty_tables, strict=True):
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
             file = os.fdopen(private(self._temporary(table), flags), "wb")
             self._files.append(file)
@@ -222,10 +218,10 @@ class _Part:
             )
             self._writers.append(writer)
 
-    def write_groups(self, tables: Sequence[tuple[Any, Any]]) -> None:
+    def write_group(self, tables: Sequence[Any]) -> None:
         """Write a row group of conversations, and one of messages."""
-        for writer, pieces in zip(self._writers, zip(*tables, strict=True), strict=False):
-            self._write_group(writer, pa.concat_tables(pieces))
+        for writer, table in zip(self._writers, tables, strict=True):
+            writer.write_table(table, row_group_size=max(1, len(table)))
 
     def copy(self, sources: Sequence[Any], kept: Any) -> None:  # noqa: ANN401 - see `pa`
         """Write the rows of other files that are of the kept records."""
@@ -233,10 +229,8 @@ class _Part:
         for writer, source in zip(self._writers, sources, strict=True):
             for number in range(source.num_row_groups):
                 group = source.read_row_group(number)
-                self._write_group(writer, group.filter(pc.is_in(group[_RECORD], kept)))
-
-    def _write_group(self, writer: Any, table: Any) -> None:  # noqa: ANN401 - see `pa`
-        writer.write_table(table.unify_dictionaries(), row_group_size=max(1, len(table)))
+                rows = group.filter(pc.is_in(group[_RECORD], kept)).unify_dictionaries()
+                writer.write_table(rows, row_group_size=max(1, len(rows)))
 
     def commit(self) -> None:
         place = _Committed(self.place.end, self.place.tail, self.place.lines)
@@ -312,9 +306,9 @@ def _records(path: Path, name: str) -> list[tuple[str, int]]:
     return list(zip(table["id"].to_pylist(), table[_RECORD].to_pylist(), strict=True))
 
 
-def _with_record(rows: Rows, first: int) -> tuple[Any, Any]:
+def _with_record(group: tuple[Any, Any], first: int) -> tuple[Any, Any]:
     """Return the tables with the number of each row's record, which tells the newest."""
-    conversations, messages = tables(rows)
+    conversations, messages = group
     counts = conversations["message_count"].to_pylist()
     numbers = range(first, first + len(counts))
     of_messages = [n for n, count in zip(numbers, counts, strict=True) for _ in range(count)]

@@ -11,13 +11,12 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import Future
 from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import duckdb
 import msgspec
@@ -146,33 +145,12 @@ def test_parts_that_are_written_again(
     assert len(tables_of(output)[1]) == sum(number % 4 for number in range(11))
 
 
-class AtOnce:
-    """An executor that does all in the thread that asks for it."""
-
-    def __init__(self, _: int) -> None:
-        """Nothing is started."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is left to do."""
-
-    def submit(self, call: Callable[..., None], *args: object) -> Future[None]:
-        """Call it."""
-        call(*args)
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
-
-
 def test_the_power_may_go_while_parquet_is_written(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while parts are written again: the next conversion ends with each newest row once."""
     monkeypatch.setattr(log, "BATCH", 1)
     monkeypatch.setattr(parquet, "PART", 1)
-    monkeypatch.setattr(parquet, "ThreadPoolExecutor", AtOnce)
     output = tmp_path / "at" / "c.parquet"
     output.parent.mkdir()
     convert(source, output)

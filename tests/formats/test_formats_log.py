@@ -35,6 +35,27 @@ def test_lines_and_places(tmp_path: Path) -> None:
     assert [*lines_of(log)] == [*lines, b"torn\n"]
 
 
+def test_lines_are_on_the_disk_before_they_are_yielded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and again after the log has grown, whatever of it was read before."""
+    log = tmp_path / "log"
+    log.write_bytes(b"1\n2\n3\n")
+    synced: list[int] = []
+
+    def sync(file: int) -> None:
+        synced.append(os.fstat(file).st_size)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    found = batches(log, size=1)
+    assert next(found).place.end <= synced[-1]
+    with log.open("ab") as file:
+        file.write(b"4\n")
+    for batch in found:
+        assert batch.place.end <= synced[-1]
+    assert synced == [6, 8]
+
+
 @pytest.mark.parametrize("size", [10, 3000])
 def test_another_log_is_not_the_same(tmp_path: Path, size: int) -> None:
     """Shorter, or with other bytes before the place."""
