@@ -515,7 +515,7 @@ def test_prepare(source: Path, output: Path) -> None:
 EARLIEST, LATEST = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999-14:00"
 HARD = (
     rf'{{"object":"conversation","id":"%s","createdAt":"{EARLIEST}","updatedAt":"{LATEST}",'
-    r'"status":"a\u0000b","title":"\ud83d\ude00\ud800",'
+    r'"status":"a\u0000b","closeReason":"0.5","title":"\ud83d\ude00\ud800",'
     r'"lastInterationAt":"2024-01-01T00:00:00.123456789Z","big":18446744073709551617,"huge":1e400,'
     r'"messages":[%s]}'
 )
@@ -536,7 +536,7 @@ def test_hard_values(output: Path, tmp_path: Path) -> None:
     convert(source, output)
     (row,), rows = tables_of(output)
     assert row[0] == own
-    assert row[3] == "a\0b"
+    assert row[3:6] == ("a\0b", None, "0.5")
     assert row[10] == "\N{GRINNING FACE}\ufffd"
     assert json.loads(row[12], parse_float=str) == {"big": 18446744073709551617, "huge": "1e400"}
     assert row[11] == len(rows) == 200
