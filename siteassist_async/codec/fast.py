@@ -292,9 +292,7 @@ class SummaryListShape:
                 made.last_message = None
             else:  # built when it is looked at: here, what `_message` refuses is refused
                 for part in last.parts or ():
-                    if "text" in part and type(part["text"]) is str:
-                        continue
-                    if part.get("type") == "text":
+                    if type(part.get("text")) is not str and part.get("type") == "text":
                         raise _NotForThisError
                 if last.human_agent is not None:
                     _human_agent({**last.human_agent})
