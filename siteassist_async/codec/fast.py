@@ -53,20 +53,23 @@ decode_head = msgspec.json.Decoder(Head).decode
 """Decode a head. It checks neither the object type nor the strings that it skips."""
 
 
-class _Message(msgspec.Struct, rename="camel", gc=False):
+# Fields in the order of the wire, in which msgspec finds each at once.
+
+
+class _Message(msgspec.Struct, rename="camel", gc=False, kw_only=True):
     learned: ClassVar[_Slots]
     """The slots for unknown fields, of a class by `_with_slots`."""
 
     object: Literal["message"]
     id: str
     created_at: _Time
+    parts: list[Json] | None = None
     chat_id: str
     role: str
-    parts: list[Json] | None = None
-    status: str | None = None
-    error: str | None = None
     feedback: str | None = None
     feedback_at: _Time | None = None
+    status: str | None = None
+    error: str | None = None
     metadata: Any = None
     human_agent: Json | None = None
     page_url: str | None = None
@@ -82,10 +85,10 @@ class _Head(msgspec.Struct, rename="camel", gc=False):
     created_at: _Time
     updated_at: _Time
     status: str
-    last_interation_at: _Time | None = None
-    last_interaction_at: _Time | None = None
     closed_at: _Time | None = None
     close_reason: str | None = None
+    last_interation_at: _Time | None = None
+    last_interaction_at: _Time | None = None
     is_human_handled: bool | None = None
     human_agent: Json | None = None
     title: str | None = None

@@ -183,10 +183,10 @@ def encode(conversation: Row, messages: Iterable[Row]) -> bytes:
         created_at,
         updated_at,
         status,
-        msgspec.UNSET if both else last_interaction_at,
-        last_interaction_at if both else msgspec.UNSET,
         closed_at,
         close_reason,
+        msgspec.UNSET if both else last_interaction_at,
+        last_interaction_at if both else msgspec.UNSET,
         None if is_human_handled is None else bool(is_human_handled),
         _agent_of(agent_name, agent_image),
         title,
@@ -218,21 +218,21 @@ def _message_of(row: Row) -> object:
     ) = row
     make: Any = _Message  # as above
     sent = make(
-        "message",
-        message_id,
-        created_at,
-        chat_id,
-        role,
-        _parts_of(text, parts),
-        status,
-        error,
-        feedback,
-        feedback_at,
-        _raw(metadata),
-        _agent_of(agent_name, agent_image),
-        page_url,
-        page_title,
-        text_selection,
+        object="message",
+        id=message_id,
+        created_at=created_at,
+        parts=_parts_of(text, parts),
+        chat_id=chat_id,
+        role=role,
+        feedback=feedback,
+        feedback_at=feedback_at,
+        status=status,
+        error=error,
+        metadata=_raw(metadata),
+        human_agent=_agent_of(agent_name, agent_image),
+        page_url=page_url,
+        page_title=page_title,
+        text_selection=text_selection,
     )
     return _with_extra(sent, extra)
 
@@ -273,17 +273,20 @@ class _Agent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     image: str | None = None
 
 
-class _Message(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fields=True):
+# Fields in the order of the wire, in which msgspec finds each at once.
+
+
+class _Message(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fields=True, kw_only=True):
     object: Literal["message"]
     id: str
     created_at: str
+    parts: msgspec.Raw = _NOTHING
     chat_id: str
     role: str
-    parts: msgspec.Raw = _NOTHING
-    status: str | None = None
-    error: str | None = None
     feedback: str | None = None
     feedback_at: str | None = None
+    status: str | None = None
+    error: str | None = None
     metadata: msgspec.Raw = _NOTHING
     human_agent: _Agent | None = None
     page_url: str | None = None
@@ -297,10 +300,10 @@ class _Conversation(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fie
     created_at: str
     updated_at: str
     status: str
-    last_interation_at: str | None = None
-    last_interaction_at: str | None = None
     closed_at: str | None = None
     close_reason: str | None = None
+    last_interation_at: str | None = None
+    last_interaction_at: str | None = None
     is_human_handled: bool | None = None
     human_agent: _Agent | None = None
     title: str | None = None
