@@ -22,7 +22,7 @@ from siteassist_async.export.errors import (
     OutputInUseError,
 )
 from siteassist_async.export.layout import Layout
-from siteassist_async.formats.log import Newest, batches, check_place, has_repeats
+from siteassist_async.formats.log import Newest, batches, check_place, has_repeats, opened_log
 from siteassist_async.formats.rows import NotAConversationError
 from siteassist_async.formats.sink import AppendOnlySink, hidden_log, place_file
 from siteassist_async.formats.table import FORMATS, Format, format_of, sink_module
@@ -190,6 +190,8 @@ def convert(
     log, output = Path(log), Path(os.path.realpath(output))
     refuse_table(log)
     module = sink_module(format_of(f"{output}{slash}", format))
+    with opened_log(log):
+        pass  # or it raises, before an output is created
     with workshop(output) as place:
         is_new = place.is_new()
         if is_new:

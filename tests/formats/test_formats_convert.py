@@ -90,6 +90,18 @@ def test_convert_and_convert_again(source: Path, output: Path) -> None:
     assert output.stat().st_mode & 0o077 == 0
 
 
+def test_no_output_is_made_of_a_missing_log(source: Path, output: Path) -> None:
+    """Nor is one that exists changed."""
+    with pytest.raises(InputError, match="No such file"):
+        convert(source.with_name("none"), output)
+    assert [*output.parent.iterdir()] == [source]
+    convert(source, output)
+    before = tables_of(output)
+    with pytest.raises(InputError, match="No such file"):
+        convert(source.with_name("none"), output, rebuild=True)
+    assert tables_of(output) == before
+
+
 def test_the_newest_record_wins(source: Path, output: Path) -> None:
     """Within an increment and after it, with its own messages only."""
     convert(source, output)
