@@ -213,11 +213,12 @@ def _look(lost: asyncio.Future[None]) -> None:
 
 # Connections
 
-READ_SIZE = 2**16
+READ_SIZE = 120 * 2**10
 """Size of asyncio's read buffer for connections without TLS, in bytes.
 
-The default of 256 KiB is above the C library's threshold for mmap, so every read maps and unmaps
-memory. That costs two page faults and up to a fifth of the time of a small request.
+The default of 256 KiB is above the C library's threshold for mmap, 128 KiB, so every read maps and
+unmaps memory. That costs two page faults and up to a fifth of the time of a small request. With
+64 KiB, a page of 100 conversations takes two reads, and 5 % more time.
 """
 
 

@@ -50,9 +50,9 @@ async def read_body(
         limit = max_body if succeeded else LARGEST_ERROR_BODY
         if aiohttp_internals.OFF_BECAUSE:
             await _read(response, partial(_next_piece, response), pieces, limit)
-        elif (  # a short body that has arrived completely and uncompressed, as most have
+        elif (  # a body that has arrived completely and uncompressed, as most have
             response.content.is_eof()
-            and response.content.total_bytes <= LARGEST_ERROR_BODY
+            and response.content.total_bytes <= limit
             and hdrs.CONTENT_ENCODING not in response.headers
         ):
             pieces.append(response.content.read_nowait())
