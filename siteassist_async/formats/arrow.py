@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from siteassist_async.formats.sink import Ids
 
 pa: Any = import_module("pyarrow")
+pc: Any = import_module("pyarrow.compute")
 """pyarrow, which has no types: as Any, so that type checkers need not guess them everywhere."""
 _TIME = pa.timestamp("us", "UTC")
 # Indices of 32 bits: a set of roles is open, and 8 bits would end at the 128th.
@@ -76,7 +77,6 @@ def rows_of(table: Any, ids: Ids | None = None) -> Iterator[Row]:  # noqa: ANN40
     With `ids`, only those of these conversations, whose IDs are in the first column.
     """
     if ids is not None:
-        pc: Any = import_module("pyarrow.compute")  # only for reading: it takes 0.1 s
         table = table.filter(pc.is_in(table.column(0), pa.array(ids, pa.string())))
     columns = [
         _time_texts(column.cast(_TIME))
@@ -89,7 +89,6 @@ def rows_of(table: Any, ids: Ids | None = None) -> Iterator[Row]:  # noqa: ANN40
 
 def _time_texts(column: Any) -> list[str | None]:  # noqa: ANN401 - see `pa`
     """Return times as the API writes them: with milliseconds, or more digits where they have."""
-    pc: Any = import_module("pyarrow.compute")  # as above
     numbers = column.cast(pa.int64())
     bounds = pc.min_max(numbers).as_py()
     if bounds["min"] is not None and not _FIRST <= bounds["min"] <= bounds["max"] <= _LAST:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from siteassist_async.export.disk import private, replace, sync_file, sync_folder, writing
-from siteassist_async.formats.arrow import pa, packed, rows_of, tables
+from siteassist_async.formats.arrow import pa, packed, pc, rows_of, tables
 from siteassist_async.formats.log import START, Place
 from siteassist_async.formats.rows import Rows, decode, encode, no_collections
 from siteassist_async.formats.sink import Contents, damaged, foreign, unreadable, whole
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from siteassist_async.formats.rows import Row
     from siteassist_async.formats.sink import Ids
 
-pc: Any = import_module("pyarrow.compute")
 pq: Any = import_module("pyarrow.parquet")
 
 VERSION = 1
