@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -524,11 +524,12 @@ def test_prepare(source: Path, output: Path) -> None:
     assert convert(other, output).records == 49
 
 
+NANOSECONDS = "2024-01-01T00:00:00.123456789Z"
 EARLIEST, LATEST = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999-14:00"
 HARD = (
     rf'{{"object":"conversation","id":"%s","createdAt":"{EARLIEST}","updatedAt":"{LATEST}",'
     r'"status":"a\u0000b","closeReason":"0.5","title":"\ud83d\ude00\ud800",'
-    r'"lastInterationAt":"2024-01-01T00:00:00.123456789Z","big":18446744073709551617,"huge":1e400,'
+    rf'"lastInterationAt":"{NANOSECONDS}","big":18446744073709551617,"huge":1e400,'
     r'"messages":[%s]}'
 )
 HARD_MESSAGE = (
@@ -561,3 +562,7 @@ def test_hard_values(output: Path, tmp_path: Path) -> None:
     first, last = (json.loads(line)[name] for name in ("createdAt", "updatedAt"))
     moments = msgspec.convert([first, last], list[datetime])
     assert moments == msgspec.convert([EARLIEST, LATEST], list[datetime])
+    nanoseconds = json.loads(line)["lastInterationAt"]  # rounded, except in SQLite
+    assert (nanoseconds == NANOSECONDS) is (output.suffix == ".sqlite")
+    rounded = datetime(2024, 1, 1, microsecond=123457, tzinfo=UTC)
+    assert msgspec.convert(nanoseconds, datetime) == rounded
