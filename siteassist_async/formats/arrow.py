@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from siteassist_async.formats.sink import Ids
 
 pa: Any = import_module("pyarrow")
-pc: Any = import_module("pyarrow.compute")
 """pyarrow, which has no types: as Any, so that type checkers need not guess them everywhere."""
+pc: Any = import_module("pyarrow.compute")
 _TIME = pa.timestamp("us", "UTC")
 # Indices of 32 bits: a set of roles is open, and 8 bits would end at the 128th.
 _TYPES: dict[str, Any] = {

@@ -68,7 +68,7 @@ COMMIT;
 _NULL = 0.5
 """What is bound for NULL: a number that no column has.
 
-Most values of a message are None, for each of which sqlite3 would search an adapter in vain. That
+Most values of a message are None, for each of which sqlite3 would look for an adapter in vain. That
 took half of the time of a conversion.
 """
 
