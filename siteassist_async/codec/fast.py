@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-import attrs
 import msgspec
 
 from siteassist_async.codec.text import Json, parse
@@ -403,13 +402,15 @@ def _others(raw: Json, known: tuple[str, ...]) -> Mapping[str, object]:
 
 
 def _open_twin(cls: type[Any]) -> type[Any]:
-    """Return a class with the same slots that is not frozen.
+    """Return a subclass that is not frozen.
 
     The `__init__` of a frozen class sets each attribute with a function call, which takes half of
     the decoding time. So instances are created of this class and filled, and then their `__class__`
-    is set to the frozen class, which has the same memory layout.
+    is set to the frozen class, which has the same memory layout. If it were not its parent, Python
+    would compare the names of all slots each time.
     """
-    return type(cls.__name__, cls.__bases__, {"__slots__": [a.name for a in attrs.fields(cls)]})
+    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    return type(cls.__name__, (cls,), {"__slots__": (), **plain})
 
 
 _OpenConversation = _open_twin(Conversation)
