@@ -204,7 +204,7 @@ def path_of(path: str, subject: str, query: Mapping[str, str | int | bool] | Non
         (name, str(value).lower() if isinstance(value, bool) else str(value))
         for name, value in query.items()
     ]
-    if all(_is_plain(name) and _is_plain(value) for name, value in pairs):  # as most are
+    if _is_plain("".join([text for pair in pairs for text in pair])):  # as most are
         return f"{path}?{'&'.join([f'{name}={value}' for name, value in pairs])}"
     return f"{path}?{urlencode(pairs)}"
 

@@ -150,13 +150,17 @@ class Transport:
     async def _send(self, home: Home, request: Request) -> Response:
         timeout = self._timeout(request.timeout)
         end = request.url.find("/", len("https://"))
-        origin, path = request.url[:end], request.url[end:]
-        if end < 0 or "?" in path or "#" in path:  # only if middleware or a query changed it
+        origin, target = request.url[:end], request.url[end:]
+        if end < 0 or "#" in target:  # only if middleware changed it
             url = URL(request.url, encoded=True)
-        else:
+        else:  # takes a third of the time of parsing
             if origin != self._origin:
                 self._origin, self._root = origin, URL(origin, encoded=True)
-            url = self._root.with_path(path, encoded=True)  # takes half the time of parsing
+            scheme, authority = self._root.scheme, self._root.raw_authority
+            path, _, query = target.partition("?")
+            url = URL.build(
+                scheme=scheme, authority=authority, path=path, query_string=query, encoded=True
+            )
         is_plain = request.method == "GET" and request.body is None
         if is_plain and home.fast is not None and not home.fast.is_watched():
             response = await home.fast.get(url, request, timeout)
