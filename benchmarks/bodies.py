@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
 from siteassist_async.emulator import conversation, conversation_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SIZES = (0, 10, 100)
 
@@ -21,15 +18,20 @@ def body(conversation_id: str, messages: int) -> bytes:
     return msgspec.json.encode(conversation(conversation_id, messages=messages))
 
 
-def list_body(total: int, page: int, offset: str) -> bytes:
-    """A page of conversations; `offset` stands in it where the offset is, and in the ids."""
+def list_body(total: int, offset: str, page: str) -> bytes:
+    """A page of 100 conversations, the oldest first.
+
+    In it, `offset` stands for the offset, and `page` for the four digits of the page's number.
+    """
     data: list[dict[str, Any]] = []
-    for number, conversation_id in enumerate(conversation_ids(page)):
+    for number, conversation_id in enumerate(conversation_ids(100)):
         listed: dict[str, Any] = conversation(conversation_id, spelling="current")
         messages = listed.pop("messages")
-        last = messages[-1] if messages else None
-        data.append({**listed, "id": f"{offset}-{number}", "lastMessage": last})
-    whole = {"object": "list", "total": total, "limit": page, "offset": 0, "data": data}
+        listed["lastMessage"] = messages[-1] if messages else None
+        listed["id"] = f"00000000-0000-4000-8000-000000{page}{number:02}"
+        listed["createdAt"] = f"2024-01-01T00:00:00.{page}{number:02}Z"
+        data.append(listed)
+    whole = {"object": "list", "total": total, "limit": 100, "offset": 0, "data": data}
     return msgspec.json.encode(whole).replace(b'"offset":0', f'"offset":{offset}'.encode())
 
 
@@ -70,11 +72,6 @@ def broken(text: bytes) -> bytes:
     sent, messages = _read(text)
     (messages[-1] if messages else sent)["createdAt"] = 1_755_595_781
     return msgspec.json.encode(sent)
-
-
-def around_id(text: bytes, conversation_id: str) -> Iterator[bytes]:
-    """The pieces between which the conversation's id stands."""
-    yield from text.split(conversation_id.encode())
 
 
 def _read(text: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:

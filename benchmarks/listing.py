@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(count: int, rounds: int) -> Outcome:
     """List so many conversations by each contender in each round."""
-    with listing(count, PAGE) as server:
+    with listing(count) as server:
         kind, site = server.kind, server.sites[0]
         runs = {name: partial(_run, read, site, count) for name, read in CONTENDERS.items()}
         results = play(runs, rounds, Random(count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import signal
 import socket
@@ -19,23 +20,24 @@ from zlib import crc32
 
 import machine
 from attrs import frozen
-from bodies import around_id, body, ids, list_body
+from bodies import body, ids, list_body
 
 from siteassist_async.emulator import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
 TOKEN = "sk_emulator"
 
 # One worker that never closes a connection; each answer is made of the id asked for.
-_NGINX = """
+_NGINX = r"""
 daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;
 worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
     access_log off; default_type application/json; keepalive_requests 1000000000;
     keepalive_time 24h; keepalive_timeout 1h; variables_hash_max_size 8192;
+    map "0000$arg_offset" $page {{ "~(?<digits>\d{{4}})00$" $digits; default 0000; }}
     client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
     uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
     server {{
@@ -76,11 +78,11 @@ def serving(sizes: Sequence[int], *, tls: bool = False) -> Generator[Server]:
 
 
 @contextmanager
-def listing(count: int, page: int) -> Generator[Server]:
-    """Serve a list of so many conversations, in pages of this length, at the site 0."""
+def listing(count: int) -> Generator[Server]:
+    """Serve a list of so many conversations, in pages of 100, at the site 0."""
     binary = _find_nginx()
     with (
-        _nginx(binary, {0: _list_location(count, page)}, tls=False)
+        _nginx(binary, {0: _list_location(count)}, tls=False)
         if binary
         else _emulators([0], conversations=count)
     ) as server:
@@ -128,29 +130,28 @@ def _certified(folder: Path) -> ssl.SSLContext:
 def _location(size: int) -> str:
     example = next(ids(1))
     path = f"~ ^/m{size}/conversations/(?<id>[-0-9a-f]+)$"
-    return _answer(path, around_id(body(example, size), example), "$id")
+    return _answer(path, body(example, size), {example: "$id"})
 
 
-def _list_location(count: int, page: int) -> str:
-    # The ids of a page are those of the first one, after the offset that is asked for.
-    example = list_body(count, page, "OFFSET")
-    return _answer("= /m0/conversations", around_id(example, "OFFSET"), "$arg_offset")
+def _list_location(count: int) -> str:
+    # The pages differ in their offset, and in the times and ids of their conversations.
+    example = list_body(count, "OFFSET", "PAGE")
+    return _answer("= /m0/conversations", example, {"OFFSET": "$arg_offset", "PAGE": "$page"})
 
 
-def _answer(path: str, pieces: Iterable[bytes], between: str) -> str:
-    number = 0
+def _answer(path: str, text: bytes, variables: Mapping[str, str]) -> str:
     settings: list[str] = []
     words: list[str] = []
-    for piece in pieces:
+    for piece in re.split(f"({'|'.join(variables)})".encode(), text):
+        variable = variables.get(piece.decode("utf-8", "surrogateescape"))
+        if variable is not None:
+            words.append(variable)
+            continue
         for start in range(0, len(piece), _LONGEST_WORD):
-            name = f"$p{crc32(path.encode()):x}_{number}"
-            number += 1
+            name = f"$p{crc32(path.encode()):x}_{len(settings)}"
             settings.append(f"set {name} '{_quoted(piece[start : start + _LONGEST_WORD])}';")
             words.append(name)
-        words.append(between)
-    return "\n".join(
-        [f"location {path} {{", *settings, f'return 200 "{"".join(words[:-1])}";', "}"]
-    )
+    return "\n".join([f"location {path} {{", *settings, f'return 200 "{"".join(words)}";', "}"])
 
 
 def _quoted(piece: bytes) -> str:
