@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
-from itertools import chain
+from datetime import UTC, datetime
+from operator import lt
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args
 
 from siteassist_async.errors import ConfigurationError, SiteAssistError, UnusablePageError
-from siteassist_async.immutable import frozen
+from siteassist_async.immutable import frozen, immutable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REMEMBERED = 100_000
-"""Ids that a full listing remembers, which take about 13 MB."""
+"""IDs that a full listing remembers: about 4 MB, and 13 MB more if all have to be looked up."""
 
 MOST_AHEAD = 4
 """Pages in flight or waiting for the caller, at most.
@@ -82,7 +84,17 @@ class Item(Protocol):
         ...
 
 
+class Dated(Item, Protocol):
+    """What has an ID and a time."""
+
+    @property
+    def created_at(self) -> datetime:
+        """The time, which never changes."""
+        ...
+
+
 ItemT = TypeVar("ItemT", bound=Item)
+DatedT = TypeVar("DatedT", bound=Dated)
 
 
 class Anything(Generic[T]):
@@ -106,44 +118,89 @@ class Growing(Generic[ItemT]):
     def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
         """Keep all."""
         ids = frozenset([item.id for item in items])
-        _refuse_repetition(items, ids <= self._last)
+        if ids and ids <= self._last:
+            raise _repetition()
         self._last = ids
         return items
 
 
-class Complete(Generic[ItemT]):
-    """For a list of which nothing may be missed; remembers the IDs that came last."""
+@immutable
+class _Before:
+    """What is remembered of a page: its latest time, the number of its items, and their IDs."""
+
+    latest: datetime
+    count: int
+    ids: bytes
+
+
+class Complete(Generic[DatedT]):
+    """For a list of which nothing may be missed, the oldest first; remembers the last IDs.
+
+    An item that comes again has the time that it had before. So IDs are kept in a compact form, and
+    compared only where times are not in order: among items of the same millisecond, or if the list
+    shifts. A set of all IDs would take three times the memory, and looking up those of a page in it
+    a tenth of the time of the page, because it does not fit into the processor's cache.
+    """
 
     is_complete = True
 
-    def __init__(self, wanted: Callable[[ItemT], bool] | None) -> None:
+    def __init__(self, wanted: Callable[[DatedT], bool] | None) -> None:
         self._wanted = wanted
+        self._pages: deque[_Before] = deque()
+        self._count = 0
+        self._latest = datetime.min.replace(tzinfo=UTC)
         self._seen: set[str] = set()
-        self._pages: deque[tuple[str, ...]] = deque()
+        self._since: datetime | None = None
 
-    def keep(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
+    def keep(self, items: Sequence[DatedT]) -> Sequence[DatedT]:
         """Keep those that are wanted and were not there before."""
-        seen, fresh = self._seen, items
-        ids = tuple([item.id for item in items])
-        before = len(seen)
-        seen.update(ids)
-        if len(seen) < before + len(ids):  # seldom, so only then is it looked which ones
-            again = set(chain.from_iterable(self._pages))
-            first = {item.id: item for item in reversed(items) if item.id not in again}
-            fresh = [item for item in items if first.get(item.id) is item]
-        _refuse_repetition(items, not fresh)
-        self._pages.append(ids)
-        while len(seen) > REMEMBERED:
-            seen.difference_update(self._pages.popleft())
+        fresh, times = items, [item.created_at for item in items]
+        if all(map(lt, [self._latest, *times], times)):
+            self._seen.clear()
+            self._since = None
+        else:
+            times.sort()
+            self._look_back(times[0])
+            fresh = _unseen(items, self._seen)
+            if not fresh:
+                raise _repetition()
+        if times:
+            self._latest = max(self._latest, times[-1])
+            self._remember(times[-1], [item.id for item in fresh])
         return fresh if self._wanted is None else list(filter(self._wanted, fresh))
 
+    def _look_back(self, since: datetime) -> None:
+        """Have the IDs of all pages that end at this time or later in the set."""
+        until = self._since
+        if until is None or since < until:
+            self._since = since
+            for page in self._pages:
+                if since <= page.latest and (until is None or page.latest < until):
+                    self._seen.update(marshal.loads(page.ids))  # noqa: S302 - written below
 
-def _refuse_repetition(items: Sequence[object], is_repetition: bool) -> None:  # noqa: FBT001 - what it asks
-    if items and is_repetition:
-        raise UnusablePageError(
-            "every item of the page was listed before: the server may ignore the offset",
-            path="data",
-        )
+    def _remember(self, latest: datetime, ids: list[str]) -> None:
+        self._pages.append(_Before(latest, len(ids), marshal.dumps(ids)))
+        self._count += len(ids)
+        while self._count > REMEMBERED:
+            page = self._pages.popleft()
+            self._count -= page.count
+            if self._seen:
+                self._seen.difference_update(marshal.loads(page.ids))  # noqa: S302 - written above
+
+
+def _unseen(items: Sequence[ItemT], seen: set[str]) -> Sequence[ItemT]:
+    """Return the items whose IDs are not in the set, and add them to it."""
+    fresh: list[ItemT] = []
+    for item in items:
+        if item.id not in seen:
+            seen.add(item.id)
+            fresh.append(item)
+    return fresh
+
+
+def _repetition() -> UnusablePageError:
+    message = "every item of the page was listed before: the server may ignore the offset"
+    return UnusablePageError(message, path="data")
 
 
 def one_of(name: str, value: str, allowed: object) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import frozen
 from fakes import ID, TOKEN, FakeClock, settle
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pages import Json, Pages, client_of_pages, messages, summaries, summary
 
 from siteassist_async import (
@@ -424,26 +426,70 @@ async def test_an_id_comes_once() -> None:
 
 
 @frozen
-class Numbered:
+class Dated:
     """An item of a list."""
 
     id: str
+    created_at: datetime
 
 
-def test_the_ids_that_are_remembered_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of a full listing does not depend on its length."""
+def dated(number: int, time: int) -> Dated:
+    """An item, and a number for its time."""
+    return Dated(str(number), datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time))
+
+
+@given(
+    times=st.lists(st.integers(0, 20), min_size=20, max_size=20) | st.just([*range(20)]),
+    pages=st.lists(
+        st.lists(st.integers(0, 19), max_size=5)
+        | st.integers(0, 15).map(lambda first: [*range(first, first + 5)]),
+        max_size=12,
+    ),
+)
+@example([*range(20)], [[0], [5], [6], [5, 8], [0, 9]])
+def test_an_id_that_was_there_is_noticed_in_any_order(
+    times: list[int], pages: list[list[int]]
+) -> None:
+    """Whatever pages come, in order or not: each item is kept the first time."""
+    watch = Complete[Dated](None)
+    seen: set[int] = set()
+    for page in pages:
+        items = [dated(number, times[number]) for number in page]
+        fresh = [number for number in dict.fromkeys(page) if number not in seen]
+        if page and not fresh:
+            with pytest.raises(UnusablePageError, match="listed before"):
+                watch.keep(items)
+        else:
+            assert [int(item.id) for item in watch.keep(items)] == fresh
+        seen.update(page)
+
+
+@pytest.mark.parametrize("step", [1, 0, -1])
+def test_the_ids_that_are_remembered_are_limited(
+    monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The memory of a full listing does not depend on its length, nor on its order."""
     monkeypatch.setattr("siteassist_async.listing.REMEMBERED", 10)
-    watch = Complete[Numbered](None)
+    watch = Complete[Dated](None)
 
-    def keep(*ids: str) -> list[str]:
-        return [item.id for item in watch.keep([Numbered(id_) for id_ in ids])]
+    def keep(*numbers: int) -> list[int]:
+        return [int(item.id) for item in watch.keep([dated(n, n * step) for n in numbers])]
 
     for number in range(100):
-        found = keep(str(number), str(number + 1), str(number + 1))
-        assert found == ([str(number + 1)] if number else ["0", "1"])
+        found = keep(number, number + 1, number + 1)
+        assert found == ([number + 1] if number else [0, 1])
+        assert sum(page.count for page in vars(watch)["_pages"]) <= 10
         assert len(vars(watch)["_seen"]) <= 10
     with pytest.raises(UnusablePageError):
-        keep("95")
+        keep(95)
+
+
+def test_ids_are_not_looked_up_while_items_are_in_order() -> None:
+    """After a repetition, the set is empty again with the next page in order."""
+    watch = Complete[Dated](None)
+    for numbers, looked_up in (([0, 1], 0), ([1, 2], 3), ([3, 4], 0), ([4, 5], 3), ([6], 0)):
+        watch.keep([dated(number, number) for number in numbers])
+        assert len(vars(watch)["_seen"]) == looked_up
 
 
 async def refused(listing: Listing[Any], says: str, offset: int) -> None:
