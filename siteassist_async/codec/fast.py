@@ -6,7 +6,19 @@ A body that it does not accept is decoded by `convert.py`, which decides and rep
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from functools import reduce
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    cast,
+)
 
 import msgspec
 
@@ -29,13 +41,34 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 MOST_LEARNED = 64
-"""Maximum number of unknown fields to learn; if there are more, none are.
+"""Maximum number of unknown fields to learn, of types of parts, and of fields of each type.
 
-Each costs a little for every object, and a server with random field names would add ever more.
+If there are more, none are learned: each costs a little for every object, and a server with random
+field names would add ever more.
 """
 
 _Slots = dict[str, str]
 """Maps the name of an unknown field to the attribute that holds its value."""
+
+
+class Learned(NamedTuple):
+    """The slots for unknown fields, of each kind of object; of parts, by their type.
+
+    Only for last messages, parts are decoded to structs: their JSON objects take twice as long, and
+    few readers look at them.
+    """
+
+    conversation: _Slots
+    message: _Slots
+    parts: dict[str, _Slots]
+
+    def is_too_much(self) -> bool:
+        """Whether more was learned than may be."""
+        fields = len(self.conversation) + len(self.message)
+        return max(fields, len(self.parts), *map(len, self.parts.values())) > MOST_LEARNED
+
+
+NOTHING_LEARNED = Learned({}, {}, {"text": {}})
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -74,6 +107,16 @@ class _Message(msgspec.Struct, rename="camel", gc=False, kw_only=True):
     page_url: str | None = None
     page_title: str | None = None
     text_selection: str | None = None
+
+
+class _Part(msgspec.Struct, gc=False):
+    """A part of a last message; which type it has is a tag of its class by `_with_slots`."""
+
+    learned: ClassVar[_Slots]
+
+
+class _TextPart(_Part, gc=False, kw_only=True):
+    text: str
 
 
 class _Head(msgspec.Struct, rename="camel", gc=False):
@@ -165,7 +208,7 @@ class FastDecoder(Generic[V]):
         """Decode a body; None if cattrs has to decode it."""
         known = self._known  # read once: another thread may replace it meanwhile
         if known is None:  # not at import, which it would slow by 1 ms
-            known = self._known = _Known(self._shape, {}, {})
+            known = self._known = _Known(self._shape, NOTHING_LEARNED)
         try:
             return known.decode(body)
         except _FAULTS:  # contextlib.suppress would take a fifth of the time of a small body
@@ -182,11 +225,11 @@ class FastDecoder(Generic[V]):
 class Shape(Protocol[V]):
     """What a body consists of."""
 
-    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+    def type(self, learned: Learned) -> type[Any]:
         """Return the struct to decode to, with slots for the unknown fields learned so far."""
         ...
 
-    def build(self, sent: Any, of_conversation: _Slots, of_message: _Slots) -> V:  # noqa: ANN401 - of that type
+    def build(self, sent: Any, learned: Learned) -> V:  # noqa: ANN401 - of that type
         """Make the models of a struct."""
         ...
 
@@ -194,50 +237,42 @@ class Shape(Protocol[V]):
         """Make the models of plain values."""
         ...
 
-    def unknown(self, value: V) -> tuple[Iterable[str], Iterable[str]]:
-        """Return the names of the unknown fields of conversations, and of messages."""
+    def learn(self, value: V, learned: Learned) -> Learned:
+        """Add the unknown fields of a value."""
         ...
 
 
 class _Known(Generic[V]):
     """A decoder for bodies with the documented fields and the unknown ones learned so far."""
 
-    def __init__(
-        self, shape: Shape[V], of_conversation: _Slots, of_message: _Slots, *, learns: bool = True
-    ) -> None:
+    def __init__(self, shape: Shape[V], learned: Learned, *, learns: bool = True) -> None:
         self.learns = learns
         self._shape = shape
-        self._of_conversation = of_conversation
-        self._of_message = of_message
-        self._decode = msgspec.json.Decoder(shape.type(of_conversation, of_message)).decode
+        self._learned = learned
+        self._decode = msgspec.json.Decoder(shape.type(learned)).decode
 
     def decode(self, body: bytes) -> V:
-        return self._shape.build(self._decode(body), self._of_conversation, self._of_message)
+        return self._shape.build(self._decode(body), self._learned)
 
     def with_fields_of(self, value: V) -> _Known[V]:
-        in_conversations, in_messages = self._shape.unknown(value)
-        of_conversation = _grown(self._of_conversation, in_conversations)
-        of_message = _grown(self._of_message, in_messages)
-        if len(of_conversation) + len(of_message) > MOST_LEARNED:
-            return _Known(self._shape, {}, {}, learns=False)
-        if (of_conversation, of_message) == (self._of_conversation, self._of_message):
-            return self
-        return _Known(self._shape, of_conversation, of_message)
+        learned = self._shape.learn(value, self._learned)
+        if learned.is_too_much():
+            return _Known(self._shape, NOTHING_LEARNED, learns=False)
+        return self if learned == self._learned else _Known(self._shape, learned)
 
 
 class ConversationShape:
     """A conversation with its messages."""
 
-    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+    def type(self, learned: Learned) -> type[Any]:
         """As `Shape.type`."""
-        message = _with_slots(_Message, of_message)
+        message = _with_slots(_Message, learned.message)
         messages = ("messages", list[message] | None, None)  # type: ignore[valid-type] # made here
-        return _with_slots(_Conversation, of_conversation, messages)
+        return _with_slots(_Conversation, learned.conversation, messages)
 
-    def build(
-        self, sent: _Conversation, of_conversation: _Slots, of_message: _Slots
-    ) -> Conversation:
+    def build(self, sent: _Conversation, learned: Learned) -> Conversation:
         """As `Shape.build`."""
+        of_conversation, of_message, _ = learned
         messages = [
             _message(m, _learned(m, of_message) if of_message else NOTHING)
             for m in sent.messages or ()
@@ -251,24 +286,33 @@ class ConversationShape:
         messages = _messages_from_dicts(sent.messages or (), raw.get("messages") or ())
         return _conversation(sent, messages, _others(raw, _CONVERSATION))
 
-    def unknown(self, value: Conversation) -> tuple[Iterable[str], Iterable[str]]:
-        """As `Shape.unknown`."""
-        return value.extra, _unknown_of(value.messages)
+    def learn(self, value: Conversation, learned: Learned) -> Learned:
+        """As `Shape.learn`."""
+        return learned._replace(
+            conversation=_grown(learned.conversation, value.extra),
+            message=_grown(learned.message, _unknown_of(value.messages)),
+        )
 
 
 class SummaryListShape:
     """A page of conversations, each with its last message."""
 
-    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+    def type(self, learned: Learned) -> type[Any]:
         """As `Shape.type`."""
-        message = _with_slots(_Message, of_message)
+        kinds: list[Any] = [
+            _with_slots(_TextPart if tag == "text" else _Part, slots, tag=tag)
+            for tag, slots in learned.parts.items()
+        ]
+        part: Any = reduce(lambda one, other: one | other, kinds)
+        parts = ("parts", list[part] | None, None)
+        message = _with_slots(_Message, learned.message, parts)
         last = ("last_message", message | None, None)
-        summary = _with_slots(_Summary, of_conversation, last)
+        summary = _with_slots(_Summary, learned.conversation, last)
         return _list_of(summary, _Summaries)
 
-    def build(self, sent: _Summaries, of_conversation: _Slots, of_message: _Slots) -> SummaryList:
+    def build(self, sent: _Summaries, learned: Learned) -> SummaryList:
         """As `Shape.build`."""
-        del of_message  # the class of a message has them
+        of_conversation = learned.conversation
         summaries: list[ConversationSummary] = []
         extra: Mapping[str, object] = NOTHING
         for summary in sent.data:  # as `_fill_head`, whose call would take a tenth of the time
@@ -293,9 +337,6 @@ class SummaryListShape:
             if last is None:
                 made.last_message = None
             else:  # built when it is looked at: here, what `_message` refuses is refused
-                for part in last.parts or ():
-                    if type(part.get("text")) is not str and part.get("type") == "text":
-                        raise _NotForThisError
                 if last.human_agent is not None:
                     _human_agent({**last.human_agent})
                 made._last = last  # noqa: SLF001 - of this package
@@ -315,38 +356,44 @@ class SummaryListShape:
             summaries.append(made)
         return SummaryList(tuple(summaries), sent.total, sent.offset)
 
-    def unknown(self, value: SummaryList) -> tuple[Iterable[str], Iterable[str]]:
-        """As `Shape.unknown`."""
+    def learn(self, value: SummaryList, learned: Learned) -> Learned:
+        """As `Shape.learn`."""
         last = [summary.last_message for summary in value.data if summary.last_message]
-        return [name for summary in value.data for name in summary.extra], _unknown_of(last)
+        parts = dict(learned.parts)
+        for part in [part for message in last for part in message.parts]:
+            if part.type and _can_be_learned(part.type):
+                of_part = part.extra if isinstance(part, TextPart) else part.fields
+                parts[part.type] = _grown(parts.get(part.type, {}), of_part)
+        return Learned(
+            _grown(learned.conversation, [n for summary in value.data for n in summary.extra]),
+            _grown(learned.message, _unknown_of(last)),
+            parts,
+        )
 
 
 class MessageListShape:
     """A list of messages."""
 
-    def type(self, of_conversation: _Slots, of_message: _Slots) -> type[Any]:
+    def type(self, learned: Learned) -> type[Any]:
         """As `Shape.type`."""
-        del of_conversation
-        message = _with_slots(_Message, of_message)
-        return _list_of(message, _Messages)
+        return _list_of(_with_slots(_Message, learned.message), _Messages)
 
-    def build(self, sent: _Messages, of_conversation: _Slots, of_message: _Slots) -> MessageList:
+    def build(self, sent: _Messages, learned: Learned) -> MessageList:
         """As `Shape.build`."""
-        del of_conversation
-        return MessageList(tuple([_message(m, _learned(m, of_message)) for m in sent.data]))
+        return MessageList(tuple([_message(m, _learned(m, learned.message)) for m in sent.data]))
 
     def from_dicts(self, raw: Any) -> MessageList:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
         sent = msgspec.convert(raw, _Messages)
         return MessageList(tuple(_messages_from_dicts(sent.data, raw["data"])))
 
-    def unknown(self, value: MessageList) -> tuple[Iterable[str], Iterable[str]]:
-        """As `Shape.unknown`."""
-        return (), _unknown_of(value.data)
+    def learn(self, value: MessageList, learned: Learned) -> Learned:
+        """As `Shape.learn`."""
+        return learned._replace(message=_grown(learned.message, _unknown_of(value.data)))
 
 
 def _with_slots(
-    cls: type[msgspec.Struct], slots: _Slots, *fields: tuple[str, Any, Any]
+    cls: type[msgspec.Struct], slots: _Slots, *fields: tuple[str, Any, Any], tag: str | None = None
 ) -> type[Any]:
     more = [
         (attribute, Any, msgspec.field(name=name, default=msgspec.UNSET))
@@ -358,7 +405,10 @@ def _with_slots(
         bases=(cls,),
         namespace={"learned": slots},
         gc=False,
+        kw_only=True,  # otherwise a field that is declared again would be the last one
         forbid_unknown_fields=True,
+        tag=tag,
+        tag_field=tag and "type",
     )
 
 
@@ -370,10 +420,14 @@ def _list_of(item: type[Any], cls: type[msgspec.Struct]) -> type[Any]:
 def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
     grown = dict(slots)
     for name in names:
-        # msgspec does not support names that JSON has to escape.
-        if name.isprintable() and not {'"', "\\"} & {*name}:
+        if _can_be_learned(name):
             grown.setdefault(name, f"extra_{len(grown)}")
     return grown
+
+
+def _can_be_learned(name: str) -> bool:
+    # msgspec does not support names that JSON has to escape.
+    return name.isprintable() and not {'"', "\\"} & {*name}
 
 
 def _learned(sent: msgspec.Struct, slots: _Slots) -> Mapping[str, object]:
@@ -435,9 +489,15 @@ def _conversation(
 def build_message(sent: _Message) -> Message:
     """Build a last message that was found to be valid; any number of times, in any thread."""
     # Building takes the JSON objects to pieces.
-    parts, agent = [{**part} for part in sent.parts or ()], sent.human_agent
-    whole = msgspec.structs.replace(sent, parts=parts, human_agent=agent and {**agent})
+    parts = list(map(_as_sent, cast("list[_Part]", sent.parts or [])))
+    agent = sent.human_agent and {**sent.human_agent}
+    whole = msgspec.structs.replace(sent, parts=parts, human_agent=agent)
     return _message(whole, _learned(sent, sent.learned))
+
+
+def _as_sent(part: _Part) -> Json:
+    text = {"text": part.text} if isinstance(part, _TextPart) else {}
+    return {"type": part.__struct_config__.tag, **text, **_learned(part, part.learned)}
 
 
 def _fill_head(made: Any, sent: _Head, extra: Mapping[str, object]) -> None:  # noqa: ANN401 - an open twin

@@ -7,6 +7,7 @@ import json
 import pickle
 from typing import Any
 
+import msgspec
 import pytest
 from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
@@ -19,6 +20,7 @@ from siteassist_async import ConversationSummary, HumanAgent, TextPart
 from siteassist_async.codec import decode_messages, decode_summaries, order_name
 from siteassist_async.codec.convert import structure_body
 from siteassist_async.codec.fast import (
+    MOST_LEARNED,
     FastDecoder,
     MessageList,
     MessageListShape,
@@ -173,6 +175,64 @@ def test_unknown_fields_of_a_page_are_learned() -> None:
     ]
 
 
+def page_with_parts(*parts: str) -> bytes:
+    """A page with a last message that has these parts, each as it is on the wire."""
+    body = page(summary(lastMessage=wire_message(parts="PARTS")))
+    return body.replace(b'"PARTS"', f"[{','.join(parts)}]".encode())
+
+
+IS_LEARNED = {
+    '{"text":"a","type":"text"}': True,
+    '{"type":"te\\u0078t","text":"a"}': True,
+    '{"type":"text","text":"a","":1,"learned":2}': True,
+    '{"type":"text","text":5,"text":"a"}': False,
+    '{"type":"text","text":"\\ud800"}': False,
+    '{"type":"text","type":"x","text":1}': False,
+    '{"type":"step-start"}': True,
+    '{"type":"x","text":5,"extra_0":1}': True,
+    '{"a":{"b":[1]},"type":"x"}': True,
+    '{"type":"\\ud83d\\ude00","a":1}': True,
+    '{"type":"a\\"b","a":1}': False,
+    '{"type":"\\ud800","a":1}': False,
+    '{"type":"x","\\ud800":1}': False,
+    '{"type":5,"a":1}': False,
+    '{"type":"","a":1}': False,
+    '{"a":1}': False,
+    "{}": False,
+}
+"""Parts, and whether they are decoded fast from the second time on."""
+
+
+@pytest.mark.parametrize("part", IS_LEARNED)
+def test_a_part_of_any_kind_is_read_as_cattrs_reads_it(part: str) -> None:
+    """The kinds and their fields are learned, if msgspec can read them."""
+    decoder = FastDecoder(SummaryListShape())
+    body = page_with_parts('{"type":"text","text":"Hi"}', part)
+    strictly = structure_body(body, SummaryList)
+    assert decoder.decode(body) == strictly
+    again = decoder.decode(body)
+    assert again is not None
+    assert again == strictly
+    assert again.data[0].to_json() == strictly.data[0].to_json()
+    try:
+        assert vars(decoder)["_known"].decode(body) == strictly
+    except msgspec.MsgspecError:
+        assert not IS_LEARNED[part]
+    else:
+        assert IS_LEARNED[part]
+
+
+@pytest.mark.parametrize("part", ['{"type":"n%d"}', '{"type":"n","n%d":1}'])
+def test_kinds_of_parts_without_end_are_read_and_not_learned(part: str) -> None:
+    """Nor are fields of one kind, as with those of messages."""
+    decoder = FastDecoder(SummaryListShape())
+    for number in range(MOST_LEARNED + 2):
+        body = page_with_parts(part % number)
+        assert decoder.decode(body) == structure_body(body, SummaryList)
+    with pytest.raises(msgspec.ValidationError):
+        vars(decoder)["_known"].decode(page_with_parts(part % 0))
+
+
 def test_a_page_with_too_many_values_is_refused() -> None:
     """Creating them would block the event loop; smaller pages have fewer."""
     body = page(summary(x=[0] * (MOST_VALUES + 1)))
@@ -191,7 +251,7 @@ def test_a_last_message_is_built_when_it_is_looked_at() -> None:
     message = wire_message(
         mood=1,
         humanAgent={"name": "Rina", "team": 2},
-        parts=[{"type": "text", "text": "Hi", "lang": "en"}, {"type": "x", "y": [1]}, {"z": 1}],
+        parts=[{"type": "text", "text": "Hi", "lang": "en"}, {"type": "x", "y": [1]}],
     )
     body = page(summary(lastMessage=message))
     decode_summaries(body)  # its fields are learned
