@@ -484,6 +484,18 @@ def test_the_ids_that_are_remembered_are_limited(
         keep(95)
 
 
+def test_the_ids_of_items_in_order_are_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are kept for a repetition that may come."""
+    monkeypatch.setattr("siteassist_async.listing.REMEMBERED", 10)
+    watch = Complete[Dated](None)
+    for number in range(0, 100, 2):
+        watch.keep([dated(number, number), dated(number + 1, number + 1)])
+        assert sum(page.count for page in vars(watch)["_pages"]) <= 10
+    with pytest.raises(UnusablePageError):
+        watch.keep([dated(90, 90)])
+    assert [item.id for item in watch.keep([dated(89, 89)])] == ["89"]
+
+
 def test_ids_are_not_looked_up_while_items_are_in_order() -> None:
     """After a repetition, the set is empty again with the next page in order."""
     watch = Complete[Dated](None)

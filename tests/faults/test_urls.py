@@ -18,12 +18,24 @@ if TYPE_CHECKING:
     from .raw_server import RawServer
 
 
-@pytest.mark.parametrize("query", ["", "?fields=a%2Fb+c"])
-async def test_a_url_is_sent_as_it_is(server: RawServer, clock: FakeClock, query: str) -> None:
-    """Also one that a link has changed: nothing is quoted anew, or left out."""
+@pytest.mark.parametrize(
+    ("tail", "query"),
+    [
+        ("", ""),
+        ("?fields=a%2Fb+c", "?fields=a%2Fb+c"),
+        ("?at=/a/../b?", "?at=/a/../b?"),
+        ("?", ""),
+        ("#top", ""),
+        ("?a=1#top?b=2", "?a=1"),
+    ],
+)
+async def test_a_url_is_sent_as_it_is(
+    server: RawServer, clock: FakeClock, tail: str, query: str
+) -> None:
+    """Also one that a link has changed: nothing is quoted anew, and only a fragment is left out."""
 
     async def change(request: Request, send: Send) -> Response:
-        return await send(evolve(request, url=f"{request.url}{query}"))
+        return await send(evolve(request, url=f"{request.url}{tail}"))
 
     server.script[f"{ID}{query}"].append([answer(conversation(ID))])
     async with client_of(server, clock) as client:
