@@ -20,6 +20,7 @@ from typing import (
     cast,
 )
 
+import attrs
 import msgspec
 
 from siteassist_async.codec.text import Json, parse
@@ -456,15 +457,13 @@ def _others(raw: Json, known: tuple[str, ...]) -> Mapping[str, object]:
 
 
 def _open_twin(cls: type[Any]) -> type[Any]:
-    """Return a subclass that is not frozen.
+    """Return a class with the same slots that is not frozen.
 
     The `__init__` of a frozen class sets each attribute with a function call, which takes half of
     the decoding time. So instances are created of this class and filled, and then their `__class__`
-    is set to the frozen class, which has the same memory layout. If it were not its parent, Python
-    would compare the names of all slots each time.
+    is set to the frozen class, which has the same memory layout.
     """
-    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
-    return type(cls.__name__, (cls,), {"__slots__": (), **plain})
+    return type(cls.__name__, cls.__bases__, {"__slots__": [a.name for a in attrs.fields(cls)]})
 
 
 _OpenConversation = _open_twin(Conversation)
