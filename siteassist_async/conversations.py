@@ -259,8 +259,8 @@ class Conversations:
 
         The order is that of `created_at`, in which a new conversation comes last. All of them are
         requested, and filtered here: a conversation that is closed would move the others otherwise.
-        Each comes once; for that, the last 100,000 IDs are remembered: in about 4 MB, or 17 MB
-        while many have the same time.
+        Each comes once; for that, the last 100,000 IDs are remembered. In pages of 100 they take
+        about 4 MB, or 17 MB if the times are not in order.
 
         It is bulk work: it waits for as long as the API asks, and interactive calls go first.
 

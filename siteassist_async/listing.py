@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REMEMBERED = 100_000
-"""IDs that a full listing remembers: about 4 MB, and 13 MB more if all have to be looked up."""
+"""IDs that a full listing remembers.
+
+In pages of 100 they take about 4 MB, and 13 MB more if all have to be looked up.
+"""
+
+FEW = 1_000
+"""IDs that are forgotten again if they do not have to be looked up any more."""
 
 MOST_AHEAD = 4
 """Pages in flight or waiting for the caller, at most.
@@ -156,8 +162,11 @@ class Complete(Generic[DatedT]):
         """Keep those that are wanted and were not there before."""
         fresh, times = items, [item.created_at for item in items]
         if all(map(lt, [self._latest, *times], times)):
-            self._seen.clear()
-            self._since = None
+            if len(self._seen) > FEW:
+                self._seen.update([item.id for item in items])
+            else:
+                self._seen.clear()
+                self._since = None
         else:
             times.sort()
             self._look_back(times[0])

@@ -8,6 +8,7 @@ import pickle
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from attrs import frozen
@@ -445,10 +446,12 @@ def dated(number: int, time: int) -> Dated:
         | st.integers(0, 15).map(lambda first: [*range(first, first + 5)]),
         max_size=12,
     ),
+    few=st.sampled_from([0, 1_000]),
 )
-@example([*range(20)], [[0], [5], [6], [5, 8], [0, 9]])
+@example([*range(20)], [[0], [5], [6], [5, 8], [0, 9]], 1_000)
+@example([*range(20)], [[0], [5], [5, 6], [7], [7, 8]], 0)
 def test_an_id_that_was_there_is_noticed_in_any_order(
-    times: list[int], pages: list[list[int]]
+    times: list[int], pages: list[list[int]], few: int
 ) -> None:
     """Whatever pages come, in order or not: each item is kept the first time."""
     watch = Complete[Dated](None)
@@ -456,11 +459,12 @@ def test_an_id_that_was_there_is_noticed_in_any_order(
     for page in pages:
         items = [dated(number, times[number]) for number in page]
         fresh = [number for number in dict.fromkeys(page) if number not in seen]
-        if page and not fresh:
-            with pytest.raises(UnusablePageError, match="listed before"):
-                watch.keep(items)
-        else:
-            assert [int(item.id) for item in watch.keep(items)] == fresh
+        with patch("siteassist_async.listing.FEW", few):
+            if page and not fresh:
+                with pytest.raises(UnusablePageError, match="listed before"):
+                    watch.keep(items)
+            else:
+                assert [int(item.id) for item in watch.keep(items)] == fresh
         seen.update(page)
 
 
@@ -494,6 +498,15 @@ def test_the_ids_of_items_in_order_are_limited_too(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UnusablePageError):
         watch.keep([dated(90, 90)])
     assert [item.id for item in watch.keep([dated(89, 89)])] == ["89"]
+
+
+def test_many_ids_to_look_up_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it takes long to read them anew where pages in order and others take turns."""
+    monkeypatch.setattr("siteassist_async.listing.FEW", 3)
+    watch = Complete[Dated](None)
+    for numbers, looked_up in (([0, 1], 0), ([1, 2], 3), ([3], 0), ([0, 4], 5), ([5, 6], 7)):
+        watch.keep([dated(number, number) for number in numbers])
+        assert len(vars(watch)["_seen"]) == looked_up
 
 
 def test_ids_are_not_looked_up_while_items_are_in_order() -> None:
