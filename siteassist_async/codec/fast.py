@@ -5,8 +5,10 @@ A body that it does not accept is decoded by `convert.py`, which decides and rep
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from functools import reduce
+from threading import Lock
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -17,7 +19,6 @@ from typing import (
     NamedTuple,
     Protocol,
     TypeVar,
-    cast,
 )
 
 import attrs
@@ -42,34 +43,40 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 MOST_LEARNED = 64
-"""Maximum number of unknown fields to learn, of types of parts, and of fields of each type.
+"""Maximum number of unknown fields to learn, of conversations and messages; if more, none are.
 
-If there are more, none are learned: each costs a little for every object, and a server with random
-field names would add ever more.
+Each costs a little for every object, and a server with random field names would add ever more.
 """
+
+MOST_OF_PARTS = 128
+"""Maximum number of types of parts to learn, and of their fields."""
 
 _Slots = dict[str, str]
 """Maps the name of an unknown field to the attribute that holds its value."""
 
 
 class Learned(NamedTuple):
-    """The slots for unknown fields, of each kind of object; of parts, by their type.
+    """The slots for unknown fields, of each kind of object; of the parts of last messages, by type.
 
-    Only for last messages, parts are decoded to structs: their JSON objects take twice as long, and
-    few readers look at them.
+    Those parts are decoded to structs, as few readers look at them, and to decode JSON objects to
+    dicts takes twice as long. `parts` is None if there are some that cannot be learned, such as
+    one without a type. Then they are decoded to dicts.
     """
 
     conversation: _Slots
     message: _Slots
-    parts: dict[str, _Slots]
-
-    def is_too_much(self) -> bool:
-        """Whether more was learned than may be."""
-        fields = len(self.conversation) + len(self.message)
-        return max(fields, len(self.parts), *map(len, self.parts.values())) > MOST_LEARNED
+    parts: dict[str, _Slots] | None
 
 
-NOTHING_LEARNED = Learned({}, {}, {"text": {}})
+# With a single type, msgspec would accept parts without one.
+NOTHING_LEARNED = Learned({}, {}, {"text": {}, "step-start": {}})
+
+_LOCK = Lock()
+"""Held while msgspec gets to know a type: two threads that use a new type at once crash it."""
+
+os.register_at_fork(
+    before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+)
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -209,22 +216,31 @@ class FastDecoder(Generic[V]):
         """Decode a body; None if cattrs has to decode it."""
         known = self._known  # read once: another thread may replace it meanwhile
         if known is None:  # not at import, which it would slow by 1 ms
-            known = self._known = _Known(self._shape, NOTHING_LEARNED)
+            with _LOCK:
+                known = self._known = self._known or _Known(self._shape, NOTHING_LEARNED)
         try:
             return known.decode(body)
         except _FAULTS:  # contextlib.suppress would take a fifth of the time of a small body
             pass
+        with _LOCK:
+            msgspec.json.Decoder(self._shape.documented)  # as `from_dicts` uses the type
         try:
             value = self._shape.from_dicts(parse(body))
         except _FAULTS:
             return None
         if known.learns:
-            self._known = known.with_fields_of(value)
+            with _LOCK:
+                self._known = (self._known or known).with_fields_of(value)
         return value
 
 
 class Shape(Protocol[V]):
     """What a body consists of."""
+
+    @property
+    def documented(self) -> type[msgspec.Struct]:
+        """The struct without slots for unknown fields."""
+        ...
 
     def type(self, learned: Learned) -> type[Any]:
         """Return the struct to decode to, with slots for the unknown fields learned so far."""
@@ -257,13 +273,15 @@ class _Known(Generic[V]):
 
     def with_fields_of(self, value: V) -> _Known[V]:
         learned = self._shape.learn(value, self._learned)
-        if learned.is_too_much():
-            return _Known(self._shape, NOTHING_LEARNED, learns=False)
+        if len(learned.conversation) + len(learned.message) > MOST_LEARNED:
+            return _Known(self._shape, Learned({}, {}, None), learns=False)
         return self if learned == self._learned else _Known(self._shape, learned)
 
 
 class ConversationShape:
     """A conversation with its messages."""
+
+    documented = _Conversation
 
     def type(self, learned: Learned) -> type[Any]:
         """As `Shape.type`."""
@@ -283,7 +301,7 @@ class ConversationShape:
 
     def from_dicts(self, raw: Any) -> Conversation:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
-        sent = msgspec.convert(raw, _Conversation)
+        sent = msgspec.convert(raw, self.documented)
         messages = _messages_from_dicts(sent.messages or (), raw.get("messages") or ())
         return _conversation(sent, messages, _others(raw, _CONVERSATION))
 
@@ -298,22 +316,26 @@ class ConversationShape:
 class SummaryListShape:
     """A page of conversations, each with its last message."""
 
+    documented = _Summaries
+
     def type(self, learned: Learned) -> type[Any]:
         """As `Shape.type`."""
-        kinds: list[Any] = [
-            _with_slots(_TextPart if tag == "text" else _Part, slots, tag=tag)
-            for tag, slots in learned.parts.items()
-        ]
-        part: Any = reduce(lambda one, other: one | other, kinds)
-        parts = ("parts", list[part] | None, None)
-        message = _with_slots(_Message, learned.message, parts)
+        parts: list[tuple[str, Any, Any]] = []
+        if learned.parts is not None:
+            kinds: list[Any] = [
+                _with_slots(_TextPart if tag == "text" else _Part, slots, tag=tag)
+                for tag, slots in learned.parts.items()
+            ]
+            kind: Any = reduce(lambda one, other: one | other, kinds)
+            parts = [("parts", list[kind] | None, None)]
+        message = _with_slots(_Message, learned.message, *parts)
         last = ("last_message", message | None, None)
         summary = _with_slots(_Summary, learned.conversation, last)
         return _list_of(summary, _Summaries)
 
     def build(self, sent: _Summaries, learned: Learned) -> SummaryList:
         """As `Shape.build`."""
-        of_conversation = learned.conversation
+        of_conversation, are_dicts = learned.conversation, learned.parts is None
         summaries: list[ConversationSummary] = []
         extra: Mapping[str, object] = NOTHING
         for summary in sent.data:  # as `_fill_head`, whose call would take a tenth of the time
@@ -338,6 +360,8 @@ class SummaryListShape:
             if last is None:
                 made.last_message = None
             else:  # built when it is looked at: here, what `_message` refuses is refused
+                if are_dicts and not all(map(_is_valid, last.parts or ())):
+                    raise _NotForThisError
                 if last.human_agent is not None:
                     _human_agent({**last.human_agent})
                 made._last = last  # noqa: SLF001 - of this package
@@ -347,7 +371,7 @@ class SummaryListShape:
 
     def from_dicts(self, raw: Any) -> SummaryList:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
-        sent = msgspec.convert(raw, _Summaries)
+        sent = msgspec.convert(raw, self.documented)
         summaries: list[ConversationSummary] = []
         for summary, of in zip(sent.data, raw["data"], strict=True):
             made, last = _OpenSummary(), summary.last_message
@@ -360,20 +384,17 @@ class SummaryListShape:
     def learn(self, value: SummaryList, learned: Learned) -> Learned:
         """As `Shape.learn`."""
         last = [summary.last_message for summary in value.data if summary.last_message]
-        parts = dict(learned.parts)
-        for part in [part for message in last for part in message.parts]:
-            if part.type and _can_be_learned(part.type):
-                of_part = part.extra if isinstance(part, TextPart) else part.fields
-                parts[part.type] = _grown(parts.get(part.type, {}), of_part)
         return Learned(
             _grown(learned.conversation, [n for summary in value.data for n in summary.extra]),
             _grown(learned.message, _unknown_of(last)),
-            parts,
+            learned.parts and _with_kinds(learned.parts, last),
         )
 
 
 class MessageListShape:
     """A list of messages."""
+
+    documented = _Messages
 
     def type(self, learned: Learned) -> type[Any]:
         """As `Shape.type`."""
@@ -385,7 +406,7 @@ class MessageListShape:
 
     def from_dicts(self, raw: Any) -> MessageList:  # noqa: ANN401 - as `Shape.from_dicts`
         """As `Shape.from_dicts`."""
-        sent = msgspec.convert(raw, _Messages)
+        sent = msgspec.convert(raw, self.documented)
         return MessageList(tuple(_messages_from_dicts(sent.data, raw["data"])))
 
     def learn(self, value: MessageList, learned: Learned) -> Learned:
@@ -406,7 +427,7 @@ def _with_slots(
         bases=(cls,),
         namespace={"learned": slots},
         gc=False,
-        kw_only=True,  # otherwise a field that is declared again would be the last one
+        kw_only=True,  # otherwise a field that is declared again would come first
         forbid_unknown_fields=True,
         tag=tag,
         tag_field=tag and "type",
@@ -424,6 +445,19 @@ def _grown(slots: _Slots, names: Iterable[str]) -> _Slots:
         if _can_be_learned(name):
             grown.setdefault(name, f"extra_{len(grown)}")
     return grown
+
+
+def _with_kinds(
+    kinds: Mapping[str, _Slots], messages: Iterable[Message]
+) -> dict[str, _Slots] | None:
+    """Add the types of the messages' parts and their fields; None if one cannot be learned."""
+    grown = dict(kinds)
+    for part in [part for message in messages for part in message.parts]:
+        fields = part.extra if isinstance(part, TextPart) else part.fields
+        if part.type == "" or not all(map(_can_be_learned, (part.type, *fields))):
+            return None
+        grown[part.type] = _grown(grown.get(part.type, {}), fields)
+    return grown if len(grown) + sum(map(len, grown.values())) <= MOST_OF_PARTS else None
 
 
 def _can_be_learned(name: str) -> bool:
@@ -488,13 +522,15 @@ def _conversation(
 def build_message(sent: _Message) -> Message:
     """Build a last message that was found to be valid; any number of times, in any thread."""
     # Building takes the JSON objects to pieces.
-    parts = list(map(_as_sent, cast("list[_Part]", sent.parts or [])))
+    parts = [_as_sent(part) for part in sent.parts or ()]
     agent = sent.human_agent and {**sent.human_agent}
     whole = msgspec.structs.replace(sent, parts=parts, human_agent=agent)
     return _message(whole, _learned(sent, sent.learned))
 
 
-def _as_sent(part: _Part) -> Json:
+def _as_sent(part: Json | _Part) -> Json:
+    if not isinstance(part, _Part):
+        return {**part}
     text = {"text": part.text} if isinstance(part, _TextPart) else {}
     return {"type": part.__struct_config__.tag, **text, **_learned(part, part.learned)}
 
@@ -579,6 +615,10 @@ def _part(sent: Json) -> Part:
     made.__class__ = TextPart
     part: TextPart = made
     return part
+
+
+def _is_valid(part: Json) -> bool:
+    return type(part.get("text")) is str or part.get("type") != "text"
 
 
 def has_tag(part: Json) -> bool:

@@ -106,6 +106,10 @@ class Mark:
     counts: Counts
 
 
+# Threads read marks, and msgspec crashes if two of them use a new type at once.
+msgspec.json.Decoder(Mark)
+
+
 @frozen
 class Folder:
     """The paths of a distributed export; the same on every worker."""
