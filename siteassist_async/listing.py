@@ -144,8 +144,7 @@ class Complete(Generic[DatedT]):
 
     An item that comes again has the time that it had before. So IDs are kept in a compact form, and
     compared only where times are not in order: among items of the same millisecond, or if the list
-    shifts. A set of all IDs would take three times the memory, and looking up those of a page in it
-    a tenth of the time of the page, because it does not fit into the processor's cache.
+    shifts. A set of all IDs would take three times the memory, and be out of the processor's cache.
     """
 
     is_complete = True
