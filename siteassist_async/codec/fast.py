@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from functools import reduce
-from threading import Lock
+from threading import RLock
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -71,7 +71,7 @@ class Learned(NamedTuple):
 # With a single type, msgspec would accept parts without one.
 NOTHING_LEARNED = Learned({}, {}, {"text": {}, "step-start": {}})
 
-_LOCK = Lock()
+_LOCK = RLock()
 """Held while msgspec gets to know a type: two threads that use a new type at once crash it."""
 
 os.register_at_fork(
