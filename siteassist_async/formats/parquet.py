@@ -48,7 +48,7 @@ PART = 256 << 20
 GROUP = 8 << 20
 """Bytes of the log in a row group, which is in memory until it is written."""
 
-_AT_ONCE = 200_000
+_AT_ONCE = 100_000
 """IDs that are looked for in all parts at once, each of some 150 bytes of memory."""
 
 _MARK = "_siteassist.json"
