@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BODY", "SMALLEST_MAX_BODY", "Proxy", "Transport"]
 
 SMALLEST_MAX_BODY = LARGEST_ERROR_BODY
-"""The smallest limit: bodies up to this size are read without counting bytes."""
+"""The smallest limit for bodies: that of error bodies, which is fixed."""
 
 _PARENTS_SESSIONS: list[Home] = []
 """Sessions of parent processes, kept alive so that garbage collection does not close them."""
@@ -171,7 +171,7 @@ class Transport:
         origin = url[:end]
         if end < 0 or "#" in url or "?" in origin:  # only if middleware changed it
             return URL(url, encoded=True)
-        # Whole URLs take twice as long.
+        # From its parts, as parsing a whole URL takes twice as long.
         if origin != self._origin:
             self._origin, self._root = origin, URL(origin, encoded=True)
         path, _, query = url[end:].partition("?")
